@@ -1,0 +1,44 @@
+# fish completion for tidegate
+
+function __tidegate_outputs
+    tidegate trust --json 2>/dev/null | string match -rag '"output": *"([^"]*)"'
+end
+
+set -l commands init check plan run trust query runs events explain rollback audit path gc
+set -l none "not __fish_seen_subcommand_from $commands"
+
+complete -c tidegate -f
+complete -c tidegate -n "$none" -a init -d 'a first pipeline over a small real data set'
+complete -c tidegate -n "$none" -a check -d 'every mistake at once; proves each stage safe to split'
+complete -c tidegate -n "$none" -a plan -d 'exactly what would run, why so, and what is reused'
+complete -c tidegate -n "$none" -a run -d 'run, verify, publish'
+complete -c tidegate -n "$none" -a trust -d 'the verdict of each output and its reasons'
+complete -c tidegate -n "$none" -a query -d 'SQL over published outputs'
+complete -c tidegate -n "$none" -a runs -d 'the history of runs'
+complete -c tidegate -n "$none" -a events -d 'the journal'
+complete -c tidegate -n "$none" -a explain -d 'why a run, output, task or generation is as it is'
+complete -c tidegate -n "$none" -a rollback -d 'swap back to an earlier generation'
+complete -c tidegate -n "$none" -a audit -d 'read the files again against the manifest'
+complete -c tidegate -n "$none" -a path -d 'where the current generation lies'
+complete -c tidegate -n "$none" -a gc -d 'drop what no promise needs'
+
+complete -c tidegate -l state -r -a '(__fish_complete_directories)' -d 'the state directory'
+complete -c tidegate -l json -d 'events, one a line, or one document'
+complete -c tidegate -l quiet -d 'only the answer and errors'
+complete -c tidegate -l help -d help
+complete -c tidegate -l version -d versions
+
+complete -c tidegate -n '__fish_seen_subcommand_from check plan run init' -F
+complete -c tidegate -n '__fish_seen_subcommand_from check' -l explain -x -d 'a page about a diagnostic'
+complete -c tidegate -n '__fish_seen_subcommand_from plan' -s o -r -F -d 'save the plan'
+complete -c tidegate -n '__fish_seen_subcommand_from plan run' -l workers -x -d 'worker processes'
+complete -c tidegate -n '__fish_seen_subcommand_from plan run' -l memory -x -d 'of the whole host'
+complete -c tidegate -n '__fish_seen_subcommand_from run' -l seed -x -d 'seed of the scheduling'
+complete -c tidegate -n '__fish_seen_subcommand_from run' -l force -d 'publish what was rejected before'
+complete -c tidegate -n '__fish_seen_subcommand_from trust' -l at -x -d 'for a past moment'
+complete -c tidegate -n '__fish_seen_subcommand_from trust' -l verify -d 'read the bytes again'
+complete -c tidegate -n '__fish_seen_subcommand_from query' -l csv -d 'print CSV'
+complete -c tidegate -n '__fish_seen_subcommand_from query' -l parquet -r -F -d 'write a file'
+complete -c tidegate -n '__fish_seen_subcommand_from query' -l require -x -a trusted -d 'refuse otherwise'
+complete -c tidegate -n '__fish_seen_subcommand_from rollback' -l to -x -d 'the generation'
+complete -c tidegate -n '__fish_seen_subcommand_from trust rollback audit path explain' -a '(__tidegate_outputs)'
