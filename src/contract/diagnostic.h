@@ -58,7 +58,8 @@ struct Diagnostic {
   std::string help = {};                ///< "help:" with the fix; may be empty
 };
 
-/// Collects findings; prints them ordered by position, duplicates (same code and span) dropped.
+/// Collects findings; prints them ordered by position, duplicates (same code, span and message)
+/// dropped.
 /// At most kDiagnosticsMax are kept; one more line says how many were left out.
 class Diagnostics {
  public:

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string_view>
+
+#include "contract/contract.h"
+#include "contract/fields.h"
+
+namespace tidegate {
+
+/// The parts of parse_pipeline, one a section of the file. Each reads what it can and reports what
+/// it cannot; none looks at other sections.
+Source parse_source(const YamlPair& entry, Fields& fields);
+Stage parse_stage(const YamlPair& entry, Fields& fields);
+Output parse_output(const YamlPair& entry, Fields& fields);
+/// One item of `checks`; nothing if its kind is not known.
+std::optional<Check> parse_check(const YamlNode& node, Fields& fields);
+/// `memory` and `retry` of `defaults` and of stages.
+std::optional<Spanned<uint64_t>> parse_memory(const YamlNode& node, Fields& fields);
+Retry parse_retry(const YamlNode& node, Fields& fields);
+
+/// Checks between sections: names, references, keys of exchanged inputs, paths. Names that were
+/// written in another case become as they were declared.
+void check_references(Pipeline& pipeline, Fields& fields);
+void check_paths(const Pipeline& pipeline, Fields& fields);
+/// Secret references outside of reader options, and NUL characters, anywhere in the tree.
+void check_scalars(const YamlNode& root, Fields& fields);
+
+/// A URL such as s3://bucket/key: "s3"; else "".
+std::string_view url_scheme(std::string_view path);
+/// Refuses URLs and what no file can be called.
+bool is_local_path(const Spanned<std::string>& path, std::string_view what, Fields& fields);
+
+}  // namespace tidegate

@@ -1,0 +1,153 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "contract/codes.h"
+#include "contract/parse_parts.h"
+
+namespace tidegate {
+namespace {
+
+constexpr uint64_t kMemoryBytesMin = uint64_t{32} << 20;
+constexpr uint64_t kMemoryBytesMax = uint64_t{1} << 50;
+constexpr uint64_t kBucketsMax = 65'536;
+constexpr uint64_t kRetriesMax = 100;
+
+constexpr std::string_view kQuarantineAtSource =
+    "set bad rows aside where they are read: put `retry: {data: {quarantine: 1%}}` at a csv or "
+    "json source";
+constexpr std::string_view kRetryLater = "this version retries `transient` and `lost`; other "
+                                         "classes fail at once with their reason";
+
+const std::vector<NotYetKey> kRetryNotYet = {
+    {"data", codes::kRetryNotYet, kQuarantineAtSource},
+    {"memory", codes::kRetryNotYet,
+     "a task over its bound fails and says by how much; raise `memory` or `buckets`"},
+    {"disk", codes::kRetryNotYet, kRetryLater},
+    {"timeout", codes::kRetryNotYet, kRetryLater},
+    {"dependency", codes::kRetryNotYet, kRetryLater},
+    {"uncertain", codes::kRetryNotYet, kRetryLater},
+    {"budget", codes::kRetryNotYet, kRetryLater},
+};
+
+const std::vector<NotYetKey> kStageNotYet = {
+    {"sort_by", codes::kSortByNotYet,
+     "leave rows unordered and sort where they are read, or use `partition_by: all`"},
+    {"watermark", codes::kWatermarkNotYet, "watermarks come with streams"},
+};
+
+PartitionBy parse_partition_by(const YamlNode& node, Fields& fields) {
+  PartitionBy out;
+  out.span = node.span;
+  if (node.broken) return out;
+  if (node.kind == YamlKind::kScalar && !node.is_null()) {
+    if (node.text == "all") {
+      out.all = true;
+    } else {
+      fields.error(codes::kWrongType, node.span, "`partition_by` must be `all` or a list of columns",
+                   "this is a text", fmt::format("write `partition_by: [{}]`", node.text));
+    }
+    return out;
+  }
+  if (node.kind != YamlKind::kMapping) {
+    out.columns = fields.texts(node, "partition_by");
+    return out;
+  }
+  if (node.pairs.empty()) {
+    fields.error(codes::kEmptyValue, node.span, "`partition_by` names no input", "",
+                 "write `partition_by: {INPUT: [COLUMN, ...]}`, or `all`");
+  }
+  for (const YamlPair& pair : node.pairs) {
+    KeysOf keys;
+    keys.input = {pair.key, pair.key_span};
+    keys.columns = fields.texts(*pair.value, pair.key);
+    if (!keys.columns.empty()) out.per_input.push_back(std::move(keys));
+  }
+  return out;
+}
+
+}  // namespace
+
+Retry parse_retry(const YamlNode& node, Fields& fields) {
+  Retry out;
+  if (!fields.is_mapping(node, "retry", "retry: {transient: 5, lost: 3}")) return out;
+  if (const YamlNode* defect = node.find("defect")) {
+    fields.error(codes::kRetryNotYet, defect->span, "a `defect` is never retried",
+                 "the same input gives the same error", "remove it");
+  }
+  fields.check_keys(node, "`retry`", {"transient", "lost", "defect"}, kRetryNotYet);
+  if (const YamlNode* most = node.find("transient")) {
+    if (const auto value = fields.integer(*most, "transient", 0, kRetriesMax)) {
+      out.transient_max = static_cast<uint32_t>(value->value);
+    }
+  }
+  if (const YamlNode* most = node.find("lost")) {
+    if (const auto value = fields.integer(*most, "lost", 0, kRetriesMax)) {
+      out.lost_max = static_cast<uint32_t>(value->value);
+    }
+  }
+  return out;
+}
+
+std::optional<Spanned<uint64_t>> parse_memory(const YamlNode& node, Fields& fields) {
+  return fields.size(node, "memory", kMemoryBytesMin, kMemoryBytesMax);
+}
+
+Stage parse_stage(const YamlPair& entry, Fields& fields) {
+  Stage out;
+  out.name = {entry.key, entry.key_span};
+  out.span = {entry.key_span.begin, std::max(entry.key_span.end, entry.value->span.end)};
+  out.sql.span = entry.key_span;
+  fields.valid_name(entry.key, entry.key_span, "a stage");
+  const YamlNode& node = *entry.value;
+  if (!fields.is_mapping(node, entry.key, entry.key + ": {sql: SELECT ...}")) return out;
+  fields.check_keys(node, "a stage",
+                    {"sql", "partition_by", "broadcast", "memory", "buckets", "retry", "timeout",
+                     "on_empty", "skew"},
+                    kStageNotYet);
+  if (const YamlNode* sql = node.find("sql")) {
+    out.sql = fields.sql(*sql, "sql");
+  } else {
+    fields.error(codes::kMissingKey, entry.key_span,
+                 fmt::format("the stage `{}` has no `sql`", entry.key), "",
+                 "add `sql: SELECT ... FROM ...`");
+  }
+  if (const YamlNode* keys = node.find("partition_by")) {
+    out.partition_by = parse_partition_by(*keys, fields);
+  }
+  if (const YamlNode* inputs = node.find("broadcast")) {
+    out.broadcast = fields.texts(*inputs, "broadcast");
+  }
+  if (const YamlNode* memory = node.find("memory")) out.memory_bytes = parse_memory(*memory, fields);
+  if (const YamlNode* buckets = node.find("buckets")) {
+    if (const auto value = fields.integer(*buckets, "buckets", 1, kBucketsMax)) {
+      out.buckets = Spanned<uint32_t>{static_cast<uint32_t>(value->value), value->span};
+      if (!out.partition_by) {
+        fields.error(codes::kConflictingKeys, value->span, "`buckets` without `partition_by`",
+                     "a map stage has partitions, no buckets",
+                     "add `partition_by: [COLUMN, ...]`, or remove `buckets`");
+      } else if (out.partition_by->all && value->value != 1) {
+        fields.error(codes::kConflictingKeys, value->span,
+                     "`partition_by: all` has exactly one bucket", "", "remove `buckets`");
+      }
+    }
+  }
+  if (const YamlNode* retry = node.find("retry")) out.retry = parse_retry(*retry, fields);
+  if (const YamlNode* timeout = node.find("timeout")) {
+    out.timeout_us = fields.duration(*timeout, "timeout");
+  }
+  if (const YamlNode* empty = node.find("on_empty")) {
+    out.on_empty = fields.on_empty(*empty).value_or(OnEmpty::kAllow);
+  }
+  if (const YamlNode* skew = node.find("skew")) {
+    const auto index = fields.word(*skew, "skew", {"fail", "split"});
+    if (index == 1) {
+      fields.error(codes::kSkewNotYet, skew->span, "`skew: split` is not supported by this version",
+                   "not yet", "write `skew: fail` (what happens anyway), and raise `buckets` or "
+                   "`memory` if one bucket is too large");
+    }
+  }
+  return out;
+}
+
+}  // namespace tidegate
