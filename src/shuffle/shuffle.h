@@ -20,16 +20,16 @@ struct HashKey {
 
 struct MapOutputOptions {
   sql::Schema schema;
-  std::vector<HashKey> keys;         ///< empty: all rows go to bucket 0
-  uint32_t buckets = 1;              ///< 1..65,536
-  std::string attempt;               ///< token; stands in the file and is asked for by readers
+  std::vector<HashKey> keys;  ///< empty: all rows go to bucket 0
+  uint32_t buckets = 1;       ///< 1..65,536
+  std::string attempt;        ///< token; stands in the file and is asked for by readers
   uint64_t memory_bytes = uint64_t{64} << 20;  ///< bound of all buffers of this writer
 };
 
 struct MapOutputSummary {
   uint64_t rows = 0;
-  uint64_t bytes = 0;                ///< of the file
-  std::string content_digest;        ///< hex64: of the rows in order, not of the attempt
+  uint64_t bytes = 0;          ///< of the file
+  std::string content_digest;  ///< hex64: of the rows in order, not of the attempt
   std::vector<uint64_t> bucket_rows;
   std::vector<uint64_t> bucket_bytes;
 };

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/failure.h"
+#include "batch/type.h"
+
+struct _duckdb_data_chunk;
+struct _duckdb_vector;
+
+namespace tidegate::batch {
+
+/// DuckDB's string_t: up to 12 bytes inline, else a pointer.
+struct StringRef {
+  uint32_t size = 0;
+  char prefix[4] = {};
+  const char* pointer = nullptr;
+
+  static constexpr uint32_t kInlineMax = 12;
+  bool is_inline() const { return size <= kInlineMax; }
+  const char* data() const { return is_inline() ? prefix : pointer; }
+  std::string_view view() const { return {data(), size}; }
+};
+static_assert(sizeof(StringRef) == 16);
+
+/// One column of a chunk: values and validity, borrowed from the chunk or held by the view.
+struct ColumnView {
+  const void* data = nullptr;          ///< rows x width, or rows x StringRef for kBytes
+  const uint64_t* validity = nullptr;  ///< bit set: valid; null: all valid
+
+  bool is_valid(size_t row) const {
+    return validity == nullptr || ((validity[row / 64] >> (row % 64)) & 1) != 0;
+  }
+};
+
+/// The columns of one DuckDB chunk in a plain form: text of NULLs is empty, nested values are
+/// encoded to bytes. Reused from chunk to chunk; a view is valid until the next `load`.
+class ChunkView {
+ public:
+  explicit ChunkView(std::vector<ColumnType> types);
+  ~ChunkView();
+  /// Views `chunk`, which must have these types and outlive the use of the views.
+  Status load(_duckdb_data_chunk* chunk);
+  size_t rows() const { return rows_; }
+  const ColumnView& column(size_t index) const { return columns_[index]; }
+  const std::vector<ColumnType>& types() const { return types_; }
+  /// Bytes that the view itself holds.
+  size_t held_bytes() const;
+
+ private:
+  struct Scratch;
+  Status load_nested(size_t index, _duckdb_vector* vector);
+  void load_bytes(size_t index, const void* data);
+
+  std::vector<ColumnType> types_;
+  std::vector<ColumnView> columns_;
+  std::vector<std::unique_ptr<Scratch>> scratch_;  ///< one a column, made when needed
+  size_t rows_ = 0;
+};
+
+/// The types of a chunk's columns.
+Result<std::vector<ColumnType>> chunk_types(_duckdb_data_chunk* chunk);
+
+}  // namespace tidegate::batch

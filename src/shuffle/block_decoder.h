@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/failure.h"
+#include "batch/chunk_view.h"
+#include "batch/type.h"
+#include "shuffle/block_encoder.h"
+
+struct _duckdb_vector;
+
+namespace tidegate::shuffle {
+
+/// One column of a block, checked so far that its rows can be read without looking at the ends
+/// again. Borrows the block's bytes. Rows are read from the first to the last.
+class ColumnCursor {
+ public:
+  /// Checks the column's bytes; anything that is no column of this type and row count is a lost
+  /// failure "shuffle.block".
+  static Result<ColumnCursor> open(const batch::ColumnType& type, std::span<const std::byte> bytes,
+                                   uint32_t rows);
+  /// Writes the next `count` rows to rows [at, at + count) of a flat DuckDB vector.
+  Status read(uint32_t count, _duckdb_vector* vector, size_t at);
+  /// Must be called before rows go to another vector.
+  void vector_changed() { ++epoch_; }
+
+ private:
+  struct Frame {
+    const std::byte* deltas = nullptr;
+    batch::uint128 base = 0;
+    uint8_t width = 0;
+  };
+  Status open_texts(std::span<const std::byte> rest);
+  Status open_dictionary(std::span<const std::byte> rest);
+  void read_fixed(uint32_t count, void* out, size_t at) const;
+  Status read_texts(uint32_t count, _duckdb_vector* vector, size_t at);
+  Status read_dictionary(uint32_t count, _duckdb_vector* vector, size_t at);
+  Status put_text(_duckdb_vector* vector, size_t row, const char* data, uint32_t size);
+  bool is_null(uint32_t row) const;
+
+  const batch::ColumnType* type_ = nullptr;
+  ColumnHead head_{};
+  uint32_t rows_ = 0;
+  uint32_t next_ = 0;                 ///< the next row to read
+  const std::byte* nulls_ = nullptr;  ///< bitmap, or null
+  const std::byte* values_ = nullptr;
+  Frame frames_[3];
+  const char* texts_ = nullptr;  ///< of the next row
+  struct Entry {
+    batch::StringRef ref;  ///< as DuckDB holds it in the current vector
+    const char* data = nullptr;
+    uint32_t size = 0;
+    uint32_t epoch = 0;
+  };
+  std::vector<Entry> entries_;
+  uint32_t epoch_ = 1;
+};
+
+/// Splits a block into its columns. Sizes that do not add up are a lost failure "shuffle.block".
+Result<std::vector<std::span<const std::byte>>> split_block(std::span<const std::byte> block,
+                                                            size_t columns);
+
+}  // namespace tidegate::shuffle

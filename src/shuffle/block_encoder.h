@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "batch/type.h"
+
+namespace tidegate::shuffle {
+
+// A column of a block: ColumnHead; a validity bitmap of (rows + 7) / 8 bytes if validity is
+// kBitmap (bit set: NULL; absent bits are 0); then by encoding. All without padding.
+//
+//   kFrame     base (8 bytes, 16 for 128-bit storage), rows x `delta_width` bytes: value = base +
+//              delta, wrapping at the storage's width
+//   kPlain     rows x value
+//   kSame      one value for all rows
+//   kDecimals  base (8 bytes), rows x `delta_width`: double = (base + delta) / 10^`exponent`
+//   kIntervals three times {u8 delta_width, base, deltas}: months, days, microseconds
+//   kTexts     u32 base, u32 total bytes, rows x `delta_width` lengths, bytes
+//   kDictionary u32 entries, u32 total bytes, entries x u32 lengths, bytes, rows x `delta_width`
+//              codes (0 bytes if there is one entry)
+//
+// Under a NULL lies whatever packs best; it is a function of the valid values.
+
+enum class Encoding : uint8_t {
+  kNothing = 0,  ///< all rows are NULL
+  kFrame = 1,
+  kPlain = 2,
+  kSame = 3,
+  kDecimals = 4,
+  kIntervals = 5,
+  kTexts = 6,
+  kDictionary = 7,
+};
+
+enum class Validity : uint8_t { kAll = 0, kBitmap = 1, kNone = 2 };
+
+struct ColumnHead {
+  Encoding encoding;
+  Validity validity;
+  batch::Storage storage;
+  uint8_t delta_width;
+  uint8_t exponent;
+  uint8_t zero[3];
+};
+static_assert(sizeof(ColumnHead) == 8);
+
+inline constexpr int kDecimalExponentMax = 9;
+/// Integers that a double carries exactly with room to add the rounding constant.
+inline constexpr int64_t kDecimalMagnitudeMax = int64_t{1} << 51;
+extern const double kPowersOfTen[kDecimalExponentMax + 1];
+
+/// One column's values as the writer buffers them.
+struct RawColumn {
+  batch::Storage storage = batch::Storage::kNull;
+  void* values = nullptr;       ///< rows x width; rows x u32 lengths for kBytes
+  const char* texts = nullptr;  ///< kBytes: all rows' bytes, one after the other
+  uint64_t* nulls = nullptr;    ///< bit set: NULL; null: no NULLs. Bits from `rows` on are 0
+};
+
+/// Encodes columns into one growing buffer. Reused from block to block.
+class BlockEncoder {
+ public:
+  /// Appends the encoded column. Overwrites what lies under NULLs.
+  void encode(const RawColumn& column, uint32_t rows);
+
+  std::vector<std::byte>& bytes() { return bytes_; }
+  size_t held_bytes() const;
+  /// Gives memory back if much is held.
+  void trim(size_t keep_bytes);
+
+ private:
+  struct Slot {
+    uint32_t entry;
+    uint32_t stamp;
+  };
+  std::byte* grow(size_t size);
+  template <typename T>
+  void frame(T* values, const uint64_t* nulls, uint32_t rows, ColumnHead head);
+  template <typename T, typename Bits>
+  void floats(T* values, const uint64_t* nulls, uint32_t rows, ColumnHead head);
+  bool decimals(const double* values, uint32_t rows, ColumnHead& head);
+  void intervals(void* values, const uint64_t* nulls, uint32_t rows, ColumnHead head);
+  void texts(const RawColumn& column, uint32_t rows, ColumnHead head);
+  bool dictionary(const uint32_t* sizes, const char* bytes, size_t total, uint32_t rows,
+                  ColumnHead& head);
+  void put_validity(const uint64_t* nulls, uint32_t rows);
+
+  std::vector<std::byte> bytes_;
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> entry_sizes_;
+  std::vector<const char*> entry_texts_;
+  std::vector<uint16_t> codes_;
+  std::vector<int64_t> integers_;
+  uint32_t stamp_ = 0;
+};
+
+}  // namespace tidegate::shuffle

@@ -1,0 +1,238 @@
+#include <fcntl.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "batch/chunk_view.h"
+#include "batch/row_hash.h"
+#include "batch/type.h"
+#include "shuffle/bucket_store.h"
+#include "shuffle/format.h"
+#include "shuffle/shuffle.h"
+#include "shuffle/spill_buffer.h"
+
+namespace tidegate {
+namespace {
+
+using namespace shuffle;
+
+void put_text(std::string_view text, std::string& out) {
+  const uint32_t size = static_cast<uint32_t>(text.size());
+  out.append(reinterpret_cast<const char*>(&size), sizeof size);
+  out += text;
+}
+
+std::string encode_schema(const sql::Schema& schema) {
+  std::string out;
+  for (const sql::Column& column : schema) {
+    put_text(column.name, out);
+    put_text(column.type, out);
+  }
+  return out;
+}
+
+Status check_options(const MapOutputOptions& options) {
+  auto defect = [](std::string message) {
+    return fail(FailureClass::kDefect, "shuffle.options", std::move(message));
+  };
+  if (options.schema.empty() || options.schema.size() > kColumnsMax) {
+    return defect(fmt::format("a map output has 1 to {} columns, not {}", kColumnsMax,
+                              options.schema.size()));
+  }
+  if (options.buckets < 1 || options.buckets > kBucketsMax) {
+    return defect(
+        fmt::format("a map output has 1 to {} buckets, not {}", kBucketsMax, options.buckets));
+  }
+  if (options.attempt.size() > kAttemptBytesMax) {
+    return defect(fmt::format("an attempt's token has at most {} bytes", kAttemptBytesMax));
+  }
+  for (const HashKey& key : options.keys) {
+    if (key.column >= options.schema.size()) {
+      return defect(fmt::format("hash key column {} does not exist", key.column));
+    }
+    // What can be refused by text alone is refused before the first row.
+    const auto source = batch::parse_scalar_type(options.schema[key.column].type);
+    if (source) TG_TRY(batch::KeyHasher::create(*source, key.type));
+  }
+  for (const sql::Column& column : options.schema) {
+    if (column.type == "VARIANT") {
+      return fail(FailureClass::kDefect, "batch.type",
+                  "this type cannot be shuffled (cast it to JSON or VARCHAR): VARIANT, column " +
+                      quote_identifier(column.name));
+    }
+  }
+  return {};
+}
+
+bool is_same_type(const batch::ColumnType& type, const std::string& text) {
+  if (type.text == text) return true;
+  const auto parsed = batch::parse_scalar_type(text);
+  return parsed && parsed->meaning == type.meaning && parsed->storage == type.storage &&
+         parsed->decimal_scale == type.decimal_scale && parsed->enum_texts == type.enum_texts;
+}
+
+class Writer final : public MapOutputWriter {
+ public:
+  Writer(Effects& effects, Fd fd, MapOutputOptions options)
+      : options_(std::move(options)), file_(effects, std::move(fd)) {}
+
+  Status start() {
+    const std::string schema = encode_schema(options_.schema);
+    if (schema.size() > kSchemaBytesMax) {
+      return fail(FailureClass::kDefect, "shuffle.options", "a schema takes more than 64 MiB");
+    }
+    std::string decides = schema;
+    for (const HashKey& key : options_.keys) {
+      decides.append(reinterpret_cast<const char*>(&key.column), sizeof key.column);
+      put_text(key.type, decides);
+    }
+    FileHead head{};
+    std::copy_n(kHeadMagic, sizeof kHeadMagic, head.magic);
+    head.version = kFormatVersion;
+    head.hash_version = batch::kRowHashVersion;
+    head.buckets = options_.buckets;
+    head.columns = static_cast<uint32_t>(options_.schema.size());
+    head.schema_bytes = static_cast<uint32_t>(schema.size());
+    head.attempt_bytes = static_cast<uint32_t>(options_.attempt.size());
+    std::copy(options_.attempt.begin(), options_.attempt.end(), head.attempt);
+    content_check_ = xxh3_64(decides, (uint64_t{options_.buckets} << 32) | batch::kRowHashVersion);
+    head.content_check = content_check_;
+    head.check = check_of(head);
+    TG_TRY(file_.append(&head, sizeof head));
+    return file_.append(schema.data(), schema.size());
+  }
+
+  Status append(_duckdb_data_chunk* chunk) override {
+    TG_TRY(usable());
+    return remember(add(chunk));
+  }
+
+  Result<MapOutputSummary> finish() override {
+    TG_TRY(usable());
+    auto summary = close();
+    file_.close();
+    failed_ = summary ? Failure{FailureClass::kDefect, "shuffle.closed", "the map output is closed"}
+                      : summary.error();
+    return summary;
+  }
+
+ private:
+  Status usable() const {
+    if (failed_) return std::unexpected(*failed_);
+    return {};
+  }
+  Status remember(Status status) {
+    if (!status) failed_ = status.error();
+    return status;
+  }
+
+  Status prepare(_duckdb_data_chunk* chunk) {
+    TG_ASSIGN(auto types, batch::chunk_types(chunk));
+    if (types.size() != options_.schema.size()) {
+      return fail(FailureClass::kDefect, "shuffle.schema",
+                  fmt::format("a chunk has {} columns, the schema {}", types.size(),
+                              options_.schema.size()));
+    }
+    for (size_t i = 0; i < types.size(); ++i) {
+      if (is_same_type(types[i], options_.schema[i].type)) continue;
+      return fail(FailureClass::kDefect, "shuffle.schema",
+                  fmt::format("column {} is {}, the schema says {}",
+                              quote_identifier(options_.schema[i].name), types[i].text,
+                              options_.schema[i].type));
+    }
+    for (const HashKey& key : options_.keys) {
+      TG_ASSIGN(auto hasher, batch::KeyHasher::create(types[key.column], key.type));
+      hashers_.push_back(std::move(hasher));
+    }
+    TG_ASSIGN(store_, BucketStore::create(types, options_.buckets, options_.memory_bytes, file_));
+    view_.emplace(std::move(types));
+    return {};
+  }
+
+  Status add(_duckdb_data_chunk* chunk) {
+    if (!store_) TG_TRY(prepare(chunk));
+    TG_TRY(view_->load(chunk));
+    const size_t rows = view_->rows();
+    if (rows == 0) return {};
+    row_buckets_.assign(rows, 0);
+    if (!hashers_.empty() && options_.buckets > 1) {
+      hashes_.resize(rows);
+      for (size_t i = 0; i < hashers_.size(); ++i) {
+        TG_TRY(
+            hashers_[i].fold(view_->column(options_.keys[i].column), rows, i == 0, hashes_.data()));
+      }
+      for (size_t row = 0; row < rows; ++row) {
+        row_buckets_[row] = batch::bucket_of(hashes_[row], options_.buckets);
+      }
+    }
+    return store_->add(*view_, row_buckets_.data());
+  }
+
+  Result<MapOutputSummary> close() {
+    std::vector<BucketEntry> entries(store_ ? 0 : options_.buckets);
+    if (store_) {
+      TG_TRY(store_->finish());
+      entries = store_->entries();
+    }
+    MapOutputSummary summary;
+    FileTail tail{};
+    tail.footer_offset = file_.offset();
+    Xxh3Stream footer;
+    Xxh3Stream content;
+    content.update(&content_check_, sizeof content_check_);
+    for (uint32_t i = 0; i < options_.buckets; ++i) {
+      BucketEntry& entry = entries[i];
+      entry.bucket = i;
+      entry.check = check_of(entry, content_check_);
+      const uint64_t facts[2] = {entry.rows, entry.content};
+      content.update(facts, sizeof facts);
+      footer.update(&entry, sizeof entry);
+      TG_TRY(file_.append(&entry, sizeof entry));
+      summary.rows += entry.rows;
+      summary.bucket_rows.push_back(entry.rows);
+      summary.bucket_bytes.push_back(entry.bytes);
+    }
+    tail.footer_check = footer.digest();
+    tail.rows = summary.rows;
+    tail.content_digest = content.digest();
+    tail.content_check = content_check_;
+    tail.buckets = options_.buckets;
+    tail.version = kFormatVersion;
+    tail.check = check_of(tail);
+    std::copy_n(kTailMagic, sizeof kTailMagic, tail.magic);
+    TG_TRY(file_.append(&tail, sizeof tail));
+    TG_TRY(file_.flush());
+    summary.bytes = file_.offset();
+    summary.content_digest = hex64(tail.content_digest);
+    return summary;
+  }
+
+  MapOutputOptions options_;
+  FileAppender file_;
+  uint64_t content_check_ = 0;
+  std::unique_ptr<BucketStore> store_;
+  std::optional<batch::ChunkView> view_;
+  std::vector<batch::KeyHasher> hashers_;
+  std::vector<uint64_t> hashes_;
+  std::vector<uint32_t> row_buckets_;
+  std::optional<Failure> failed_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<MapOutputWriter>> MapOutputWriter::create(Effects& effects,
+                                                                 const std::string& path,
+                                                                 MapOutputOptions options) {
+  TG_TRY(check_options(options));
+  TG_ASSIGN(const int raw, effects.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+  auto writer = std::make_unique<Writer>(effects, Fd(effects, raw), std::move(options));
+  TG_TRY(writer->start());
+  return writer;
+}
+
+}  // namespace tidegate
