@@ -13,8 +13,10 @@ install(CODE "
   if(NOT EXISTS \"\${library}\")
     message(FATAL_ERROR \"libduckdb.so is missing: run scripts/deps first\")
   endif()
-  file(INSTALL \"\${library}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/tidegate\"
-       TYPE SHARED_LIBRARY RENAME libduckdb.so)
+  set(place \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/tidegate\")
+  message(STATUS \"Installing: \${place}/libduckdb.so\")
+  file(MAKE_DIRECTORY \"\${place}\")
+  file(COPY_FILE \"\${library}\" \"\${place}/libduckdb.so\" ONLY_IF_DIFFERENT)
 ")
 
 install(FILES ${CMAKE_SOURCE_DIR}/man/tidegate.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
