@@ -29,6 +29,33 @@ struct ResultHead {
   std::string data;       ///< the task_finished event's data
 };
 
+/// Which events to list. Absent parts do not restrict.
+struct EventQuery {
+  static constexpr size_t kMostMax = 100'000;
+  uint64_t after = 0;                       ///< only sequences above this
+  uint64_t before = 0;                      ///< only sequences below this; 0: no limit
+  std::string run;                          ///< only of this run
+  std::vector<std::string> types;           ///< only of these types
+  std::string output;                       ///< only those that changed this output
+  bool newest_first = false;                ///< the newest `most` (for "the last N"), else the oldest
+  size_t most = 1000;                       ///< at most kMostMax
+};
+
+/// Which runs to list, newest first.
+struct RunQuery {
+  std::string pipeline;                     ///< only of this pipeline
+  uint64_t before = 0;                      ///< only runs started below this sequence; 0: no limit
+  size_t most = 100;
+};
+
+/// The standing generation of an output, and what stands between it and being believed.
+struct OutputHead {
+  std::string output;
+  std::string record;     ///< GenerationRecord as JSON
+  std::string unproven;   ///< why the journal's word is not enough (restored, imported); "" if it is
+  std::string broken;     ///< what the last audit found wrong with the files; "" if nothing
+};
+
 /// A run as the journal knows it.
 struct RunHead {
   std::string run;
@@ -38,6 +65,7 @@ struct RunHead {
   int64_t finished_us = 0;
   std::string started_data;
   std::string finished_data;
+  uint64_t started_sequence = 0;  ///< of run_started: what RunQuery::before pages by
 };
 
 /// Commits and what they cost, for the summary of a run.
@@ -51,26 +79,37 @@ struct JournalCost {
 
 /// The durable journal: append-only, hash-chained events in SQLite (STATE/journal.db), and heads
 /// (tables derived from the events, which rebuild_heads makes again). One writer (the holder of
-/// STATE/lock), any number of readers. Not thread-safe.
+/// STATE/lock), any number of readers. Not thread-safe. A writer's queries see what it appended:
+/// `result`, `results` and `fact` without a commit, all others by committing first.
 class Journal {
  public:
   enum class Mode : uint8_t { kRead, kWrite };
   /// kWrite makes the file if there is none, and migrates an older version. A newer version is
   /// refused (code journal.newer). A torn or corrupt journal opens with `damage()` set if anything
-  /// can be read from it, else fails (journal.corrupt) naming what to do.
+  /// can be read from it, else fails (journal.corrupt) naming what to do. kWrite then keeps the
+  /// damaged file aside (journal.db.damaged-N), goes on with the events that are proven and says
+  /// so by the event "journal_recovered": every output is unproven until it was audited.
+  /// kRead without a file gives an empty journal with `damage()` set. Only the newest
+  /// kTailEvents are verified here; what a query reads for a verdict is verified as it is read.
+  static constexpr size_t kTailEvents = 1024;
   static Result<std::unique_ptr<Journal>> open(Effects& effects, const std::string& state_dir,
                                                Mode mode);
   virtual ~Journal() = default;
 
-  /// Buffers an event and applies it to the heads; it is durable after the next commit.
+  /// Buffers an event; it reaches the file and the heads with the next commit. A type that
+  /// journal/events.h does not list, or data without a field listed there as required, is refused
+  /// (journal.bad_event).
   virtual Status append(std::string_view type, std::string_view run, std::string_view data) = 0;
-  /// Makes everything appended durable (one transaction, FULL). Nothing to do is free.
+  /// Makes everything appended durable (one transaction, FULL). Nothing to do is free. After a
+  /// failure nothing is lost: the events stay buffered, and a further commit finds out whether the
+  /// failed one had reached the disk after all.
   virtual Status commit() = 0;
   /// Microseconds since the oldest event that is not committed yet; 0 if none.
   virtual int64_t pending_us() const = 0;
   virtual JournalCost cost() const = 0;
 
-  /// What was found damaged at open: empty if nothing. Trust treats every head as unproven then.
+  /// What was found damaged at open or by a later query: empty if nothing. Trust treats every head
+  /// as unproven then.
   virtual const std::string& damage() const = 0;
   /// Verifies the whole hash chain; a failure (journal.corrupt) names the first bad sequence.
   virtual Status verify_chain() = 0;
@@ -83,8 +122,15 @@ class Journal {
   virtual Status each_event(uint64_t after, std::string_view run,
                             const std::function<bool(const Event&)>& visit) = 0;
 
+  /// Events by filter, in order of sequence (or newest first).
+  virtual Result<std::vector<Event>> events(const EventQuery& query) = 0;
+
   virtual Result<std::optional<ResultHead>> result(std::string_view identity) = 0;
+  /// Many at once, in one read transaction; the answers stand in the order asked.
+  virtual Result<std::vector<std::optional<ResultHead>>> results(
+      const std::vector<std::string>& identities) = 0;
   virtual Result<std::vector<RunHead>> runs(size_t most) = 0;
+  virtual Result<std::vector<RunHead>> runs(const RunQuery& query) = 0;
   virtual Result<std::optional<RunHead>> run(std::string_view run) = 0;
   /// The newest run of that pipeline that is neither succeeded nor refused, if it is the newest of
   /// all its runs: what a resumed run adopts run_time() from.
@@ -95,6 +141,16 @@ class Journal {
   virtual Result<std::vector<std::string>> output_names() = 0;
   virtual Result<std::optional<std::string>> output_record(std::string_view output) = 0;
   virtual Result<std::vector<std::string>> generation_records(std::string_view output) = 0;
+  /// The standing generation; its record is verified against the hash chain as it is read. Nothing
+  /// if the output is not known.
+  virtual Result<std::optional<OutputHead>> output_head(std::string_view output) = 0;
+  virtual Result<std::optional<std::string>> generation_record(std::string_view output,
+                                                               std::string_view generation) = 0;
+  /// Identities that must not be published again (rolled back or rejected), oldest first.
+  virtual Result<std::vector<std::string>> rejected_identities(std::string_view output) = 0;
+  /// The outputs as they stood at that time, from the events up to it: a read-only journal in
+  /// memory that knows outputs only (no runs, results, events).
+  virtual Result<std::unique_ptr<Journal>> as_of(int64_t at_us) = 0;
 
   /// Small durable facts of the planner, e.g. sticky bucket counts: set by event "fact_set".
   virtual Result<std::optional<std::string>> fact(std::string_view key) = 0;

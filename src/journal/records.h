@@ -39,7 +39,7 @@ struct CheckOutcome {
   uint64_t total = 0;
   double tolerance = 0;
   std::string message;    ///< "3 of 100 rows break not_null(carrier)"
-  std::vector<std::string> samples = {};  ///< at most 10 rows as JSON objects
+  std::vector<std::string> samples = {};  ///< at most 10 rows as JSON objects (texts)
 };
 
 /// One file of a generation.
@@ -80,6 +80,7 @@ struct GenerationRecord {
 };
 
 std::string to_json(const GenerationRecord& record);
+/// A record without its name, place, number or files is refused (journal.bad_record).
 Result<GenerationRecord> generation_record_from_json(const std::string& json);
 std::string to_json(const CheckOutcome& outcome);
 std::string to_json(const SourceArrival& arrival);

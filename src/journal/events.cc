@@ -1,0 +1,115 @@
+#include "journal/events.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace tidegate {
+namespace {
+
+using Names = std::string_view;
+
+constexpr Names kRunStarted[] = {"pipeline",     "file",  "run_time_us", "workers",
+                                 "memory_bytes", "plan?", "resumed_from?"};
+constexpr Names kRunInterrupted[] = {"reason?"};
+constexpr Names kRunFinished[] = {"state", "tasks?", "rows?", "bytes?", "seconds?", "peak_rss?"};
+constexpr Names kWorkerStarted[] = {"worker", "pid"};
+constexpr Names kWorkerEnded[] = {"worker", "reason"};
+constexpr Names kSourceRead[] = {
+    "source",    "known_by",          "complete_to_us?",   "expected",
+    "arrived",   "rows_read",         "rows_quarantined",  "missing",
+    "identity",  "upstream_output?",  "upstream_generation?", "every_us?",
+    "arrives_from_us?", "arrives_to_us?"};
+constexpr Names kRowsQuarantined[] = {"source", "file", "rows", "share?", "samples?"};
+constexpr Names kTaskStarted[] = {"identity", "attempt", "stage", "partition", "worker?"};
+constexpr Names kTaskFinished[] = {"identity", "attempt", "stage?", "partition?", "rows_in?",
+                                   "rows_out?", "bytes?",  "us?",    "peak_rss?",  "digest?",
+                                   "files?"};
+constexpr Names kStageReused[] = {"stage", "tasks"};
+constexpr Names kTaskFailed[] = {"identity", "attempt", "stage?", "partition?",
+                                 "class",    "code",    "message"};
+constexpr Names kTaskRetried[] = {"identity", "delay_us", "number"};
+constexpr Names kFactSet[] = {"key", "value"};
+constexpr Names kCheckFinished[] = {"output",    "name",    "kind",       "status",  "failing?",
+                                    "total?",    "tolerance?", "message?", "samples?"};
+constexpr Names kOutputRefused[] = {"output", "generation?", "reasons"};
+constexpr Names kOutputAudited[] = {"output", "generation", "identity", "number?", "rows?",
+                                    "bytes?", "checks?"};
+constexpr Names kOutputPublished[] = {
+    "output",        "pipeline?",  "pipeline_file?", "publish_root", "number",
+    "generation",    "state",      "run?",           "fence?",       "identity?",
+    "contract_hash?", "published_us?", "hashed_us?", "rows?",        "bytes?",
+    "schema?",       "files",      "checks?",        "sources?",     "max_age_us?",
+    "through_us?",   "completeness?", "manifest_xxh3?"};
+constexpr Names kOutputUnchanged[] = {"output",      "generation", "contract_hash", "checks",
+                                      "sources",     "max_age_us?", "through_us?",  "completeness?",
+                                      "hashed_us?",  "files?"};
+constexpr Names kOutputRolledBack[] = {"output", "from", "to"};
+constexpr Names kGenerationRejected[] = {"output", "generation", "identity"};
+constexpr Names kOutputReaudited[] = {"output",  "generation", "hashed_us", "files",
+                                      "broken?", "record?"};
+constexpr Names kResultsDropped[] = {"identities"};
+constexpr Names kGenerationsDropped[] = {"output", "generations"};
+constexpr Names kJournalRecovered[] = {"lost", "kept_events", "damaged_file?"};
+constexpr Names kStateImported[] = {"from"};
+
+constexpr EventType kTypes[] = {
+    {"run_started", kRunStarted},
+    {"run_interrupted", kRunInterrupted},
+    {"run_finished", kRunFinished},
+    {"worker_started", kWorkerStarted},
+    {"worker_ended", kWorkerEnded},
+    {"source_read", kSourceRead},
+    {"rows_quarantined", kRowsQuarantined},
+    {"task_started", kTaskStarted},
+    {"task_finished", kTaskFinished},
+    {"stage_reused", kStageReused},
+    {"task_adopted", kTaskFinished},
+    {"task_failed", kTaskFailed},
+    {"task_retried", kTaskRetried},
+    {"fact_set", kFactSet},
+    {"check_finished", kCheckFinished},
+    {"output_refused", kOutputRefused},
+    {"output_audited", kOutputAudited},
+    {"output_published", kOutputPublished},
+    {"output_unchanged", kOutputUnchanged},
+    {"output_rolled_back", kOutputRolledBack},
+    {"generation_rejected", kGenerationRejected},
+    {"output_reaudited", kOutputReaudited},
+    {"results_dropped", kResultsDropped},
+    {"generations_dropped", kGenerationsDropped},
+    {"journal_recovered", kJournalRecovered},
+    {"state_imported", kStateImported},
+};
+
+const EventType* find_type(std::string_view name) {
+  for (const EventType& type : kTypes)
+    if (type.name == name) return &type;
+  return nullptr;
+}
+
+}  // namespace
+
+std::span<const EventType> event_types() { return kTypes; }
+
+Status check_event(std::string_view type, std::string_view data) {
+  const EventType* known = find_type(type);
+  if (!known)
+    return fail(FailureClass::kDefect, "journal.bad_event",
+                fmt::format("no such type of event: {}", type));
+  const nlohmann::json json = nlohmann::json::parse(data, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object())
+    return fail(FailureClass::kDefect, "journal.bad_event",
+                fmt::format("the data of a {} event is no JSON object", type));
+  for (std::string_view field : known->fields) {
+    if (field.ends_with('?')) continue;
+    if (!json.contains(field))
+      return fail(FailureClass::kDefect, "journal.bad_event",
+                  fmt::format("a {} event lacks its field: {}", type, field));
+  }
+  return {};
+}
+
+}  // namespace tidegate
