@@ -1,0 +1,181 @@
+#include "source/rejects.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <map>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "source/scan.h"
+
+namespace tidegate {
+namespace {
+
+/// Far more lines than a partition holds: a bound on what is read, not an expectation.
+constexpr uint64_t kLineBytesMax = 16 * 1024 * 1024;
+
+uint64_t to_u64(const std::string& text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+/// At most kRejectTextMax bytes, cut between characters, without what is no UTF-8.
+std::string clipped(std::string text) {
+  if (text.size() > kRejectTextMax) {
+    size_t end = kRejectTextMax;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    text.resize(end);
+    text += "...";
+  }
+  if (!is_valid_utf8(text))
+    for (char& c : text)
+      if (static_cast<unsigned char>(c) >= 0x80) c = '?';
+  return text;
+}
+
+std::map<std::string, std::string> names_by_path(const SourceSnapshot& snapshot,
+                                                 const Partition& partition) {
+  std::map<std::string, std::string> names;
+  for (const FileSlice& slice : partition.slices)
+    names[snapshot.files[slice.file].path] = snapshot.files[slice.file].name;
+  return names;
+}
+
+Result<Rejects> csv_rejects(sql::Connection& connection, const SourceSnapshot& snapshot,
+                            const Partition& partition) {
+  const auto names = names_by_path(snapshot, partition);
+  std::vector<std::string> paths;
+  for (const auto& [path, name] : names) paths.push_back(quote_literal(path));
+  Rejects rejects;
+  if (paths.empty()) return rejects;
+  // One row may break in several columns, and a file may have been scanned more than once. Rows
+  // are told apart by where they begin; the line number alone is not exact across scan ranges.
+  const std::string rows = fmt::format(
+      "FROM (SELECT s.file_path AS file, min(e.line) AS line, e.line_byte_position AS at, "
+      "first(coalesce(e.column_name, '') ORDER BY e.column_idx) AS col, "
+      "first(coalesce(e.error_message, '') ORDER BY e.column_idx) AS reason, "
+      "first(coalesce(e.csv_line, '') ORDER BY e.column_idx) AS raw "
+      "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
+      "WHERE s.file_path IN ({}) GROUP BY s.file_path, e.line_byte_position)",
+      join(paths, ", "));
+  const auto count = connection.query("SELECT count(*) " + rows);
+  // The tables are made by the first scan that asks for rejects.
+  if (!count && count.error().code == "sql.catalog") return rejects;
+  if (!count) return std::unexpected(count.error());
+  rejects.rows = to_u64(count->scalar());
+  TG_ASSIGN(const sql::Table table,
+            connection.query(fmt::format("SELECT file, line, col, reason, raw {} "
+                                         "ORDER BY file, at LIMIT {}", rows, kRejectsNamedMax)));
+  for (const auto& row : table.rows) {
+    const auto name = names.find(row[0].text);
+    rejects.first.push_back({name == names.end() ? row[0].text : name->second,
+                             to_u64(row[1].text), row[2].text, clipped(row[3].text),
+                             clipped(row[4].text)});
+  }
+  return rejects;
+}
+
+/// Reads the file as one text a line, which no JSON can hinder: JSON has no control characters.
+std::string lines_sql(const std::string& path) {
+  return fmt::format(
+      "SELECT line, row_number() OVER () AS number FROM read_csv({}, auto_detect = false, "
+      "header = false, columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '', "
+      "strict_mode = false, ignore_errors = true, max_line_size = {}, hive_partitioning = false)",
+      path_list({path}), kLineBytesMax);
+}
+
+Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& snapshot,
+                             const Partition& partition) {
+  Rejects rejects;
+  for (const FileSlice& slice : partition.slices) {
+    const InputFile& file = snapshot.files[slice.file];
+    const std::string bad = "NOT (" + json_row_is_good(snapshot.schema, "json") + ")";
+    TG_ASSIGN(const sql::Table count,
+              connection.query(fmt::format(
+                  "SELECT count(*) FROM read_json_objects({}, format = 'newline_delimited', "
+                  "ignore_errors = true, hive_partitioning = false) WHERE {}",
+                  path_list({file.path}), bad)));
+    const uint64_t rows = to_u64(count.scalar());
+    rejects.rows += rows;
+    if (rows == 0 || rejects.first.size() >= kRejectsNamedMax) continue;
+    std::vector<std::string> cases;
+    for (const sql::Column& column : snapshot.schema)
+      cases.push_back(fmt::format("WHEN NOT ({}) THEN {}", json_row_is_good({column}, "line"),
+                                  quote_literal(column.name)));
+    TG_ASSIGN(const sql::Table table,
+              connection.query(fmt::format(
+                  "SELECT number, CASE WHEN NOT json_valid(line) OR json_type(line) <> 'OBJECT' "
+                  "THEN '' {} ELSE '' END, line FROM ({}) WHERE trim(coalesce(line, '')) <> '' AND "
+                  "NOT ({}) ORDER BY number LIMIT {}",
+                  join(cases, " "), lines_sql(file.path), json_row_is_good(snapshot.schema, "line"),
+                  kRejectsNamedMax - rejects.first.size())));
+    for (const auto& row : table.rows) {
+      std::string reason = "not a JSON object";
+      for (const sql::Column& column : snapshot.schema)
+        if (column.name == row[1].text && !row[1].text.empty())
+          reason = fmt::format("cannot be read as {}", column.type);
+      rejects.first.push_back({file.name, to_u64(row[0].text), row[1].text, std::move(reason),
+                               clipped(row[2].text)});
+    }
+  }
+  return rejects;
+}
+
+}  // namespace
+
+Result<Rejects> read_rejects(Effects&, sql::Connection& connection,
+                             const SourceSnapshot& snapshot, const Partition& partition) {
+  switch (snapshot.recipe.format) {
+    case FileFormat::kCsv: return csv_rejects(connection, snapshot, partition);
+    case FileFormat::kJson: return json_rejects(connection, snapshot, partition);
+    case FileFormat::kParquet: break;
+  }
+  return Rejects{};
+}
+
+Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
+                             const SourceSnapshot& snapshot, const Partition& partition,
+                             const Failure& from_duckdb) {
+  if (from_duckdb.cls != FailureClass::kData) return from_duckdb;
+  if (snapshot.recipe.format == FileFormat::kParquet) {
+    for (const auto& [path, name] : names_by_path(snapshot, partition)) {
+      if (from_duckdb.message.find(path) == std::string::npos) continue;
+      Failure failure{FailureClass::kData, "source.bad_file",
+                      fmt::format("an input file cannot be read: \"{}\"", name)};
+      failure.cause = std::make_shared<Failure>(from_duckdb);
+      return failure;
+    }
+    return from_duckdb;
+  }
+  const bool csv = snapshot.recipe.format == FileFormat::kCsv;
+  if (csv && from_duckdb.message.find("CSV Error") == std::string::npos) return from_duckdb;
+  if (!csv && from_duckdb.message.find("JSON") == std::string::npos) return from_duckdb;
+  // The same scan once more, noting bad rows instead of stopping at the first.
+  SourceSnapshot noting = snapshot;
+  noting.recipe.set_aside_bad_rows = true;
+  if (csv) {
+    const auto scan = scan_sql(effects, noting, partition);
+    if (!scan) return from_duckdb;
+    std::vector<std::string> used;
+    for (const sql::Column& column : snapshot.schema)
+      used.push_back(fmt::format("count({})", quote_identifier(column.name)));
+    if (!connection.execute(fmt::format("SELECT {} FROM ({})", join(used, ", "), *scan)))
+      return from_duckdb;
+  }
+  const auto rejects = read_rejects(effects, connection, noting, partition);
+  if (!rejects || rejects->first.empty()) return from_duckdb;
+  const RejectedRow& row = rejects->first.front();
+  std::string message = fmt::format("bad row in \"{}\" line {}", row.file, row.line);
+  if (!row.column.empty()) message += fmt::format(" column {}", quote_identifier(row.column));
+  message += fmt::format(": {}; the row is: {}", row.reason.substr(0, row.reason.find('\n')),
+                         quote_json(row.raw));
+  if (rejects->rows > 1)
+    message += fmt::format("; {} rows of this partition are bad", format_count(rejects->rows));
+  Failure failure{FailureClass::kData, "source.bad_row", std::move(message)};
+  failure.cause = std::make_shared<Failure>(from_duckdb);
+  return failure;
+}
+
+}  // namespace tidegate
