@@ -22,25 +22,42 @@ die() {
   exit 1
 }
 
+# watch LOG: shows a compiler's count beside the step's name while this script lives.
+watch() {
+  local count width=12
+  while sleep 0.5 && kill -0 $$ 2>/dev/null; do
+    count=$(tail -c 400 "$1" 2>/dev/null | grep -ao '^\[[0-9]*/[0-9]*\]' | tail -n 1) || continue
+    printf '%-*s\e[%dD' $width "$count" $width >&2
+  done
+}
+
 # step NAME ADVICE COMMAND...: runs a command with its output in a log; says how long it took.
 step() {
-  local name=$1 advice=$2 start=$SECONDS log rc
+  local name=$1 advice=$2 start=$SECONDS log rc watcher=''
   shift 2
   mkdir -p "$logs"
   log=$logs/${name// /-}.log
   printf '  %-28s ' "$name" >&2
+  if [ -t 2 ]; then
+    watch "$log" &
+    watcher=$!
+  fi
   # Not "|| rc=$?": that would switch off set -e inside the command.
   set +e
   (set -e; "$@") >"$log" 2>&1 </dev/null
   rc=$?
+  if [ -n "$watcher" ]; then
+    kill "$watcher" 2>/dev/null
+    wait "$watcher" 2>/dev/null
+  fi
   set -e
   if [ "$rc" -ne 0 ]; then
-    printf '%sfailed%s after %d s\n\n' "$red" "$plain" $((SECONDS - start)) >&2
+    printf '%sfailed%s after %d s%s\n\n' "$red" "$plain" $((SECONDS - start)) "${watcher:+      }" >&2
     tail -n 25 "$log" | sed 's/^/    /' >&2
     printf '\n' >&2
     die "step '$name' failed (exit $rc)" "log:  $log" "help: $advice"
   fi
-  printf '%sdone%s  %s%d s%s\n' "$green" "$plain" "$dim" $((SECONDS - start)) "$plain" >&2
+  printf '%sdone%s  %s%d s%s%s\n' "$green" "$plain" "$dim" $((SECONDS - start)) "$plain" "${watcher:+      }" >&2
 }
 
 # as many compilers as there are cores and 2 GiB of memory for each.
