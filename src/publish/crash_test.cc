@@ -1,0 +1,157 @@
+// Ends the machine at every call that changes the disk, once for each way of losing what was not
+// fsynced, and asks after each: is what readers see whole, and does the journal agree with it?
+
+#include "publish/crash_disk.h"
+#include "publish/publish_fixture.h"
+
+namespace tidegate {
+namespace {
+
+struct Scenario {
+  const char* name;
+  int generations_before;
+  bool together;
+  bool rolls_back;  ///< the interrupted command is a rollback, not a publication
+  CrashDisk::Loss loss;
+};
+
+class CrashTest : public PublishTest, public testing::WithParamInterface<Scenario> {
+ protected:
+  std::vector<OutputPlace> places() const {
+    if (GetParam().together) return {place("a"), place("b")};
+    return {place()};
+  }
+
+  /// One publication of every output from begin to the end of clean-up, as the driver does it.
+  Status publish_all(Effects& effects, const std::string& identity) {
+    TG_ASSIGN(auto publication, Publication::begin(effects, *journal_,
+                                                   options(1, GetParam().together, places())));
+    for (const OutputPlace& one : places()) {
+      TG_ASSIGN(const auto staged,
+                publication->stage(request(effects, identity + one.output, one.output)));
+      TG_TRY(publication->audited(one.output, passed()));
+    }
+    TG_TRY(publication->commit());
+    TG_TRY(journal_->commit());
+    for (const OutputPlace& one : places()) {
+      TG_ASSIGN(const auto dropped, drop_old_generations(effects, *journal_, one, 1, {}, "r"));
+    }
+    return journal_->commit();
+  }
+
+  Status interrupted_command(Effects& effects) {
+    if (!GetParam().rolls_back) return publish_all(effects, "new");
+    TG_ASSIGN(const auto report,
+              rollback_output(effects, *journal_, places().front(), kStateId, 1, "rb", ""));
+    return {};
+  }
+
+  std::string identity_before(const OutputPlace& where) const {
+    const int n = GetParam().generations_before;
+    return n == 0 ? "" : "old" + std::to_string(n) + where.output;
+  }
+  std::string identity_after(const OutputPlace& where) const {
+    if (!GetParam().rolls_back) return "new" + where.output;
+    return where.output == places().front().output
+               ? "old" + std::to_string(GetParam().generations_before - 1) + where.output
+               : identity_before(where);
+  }
+};
+
+TEST_P(CrashTest, AtEveryChangeOfTheDisk) {
+  constexpr uint64_t kChangesMax = 1000;
+  bool finished = false;
+  for (uint64_t n = 1; !finished; ++n) {
+    SCOPED_TRACE("crash at change " + std::to_string(n));
+    ASSERT_LT(n, kChangesMax);
+    const std::string base = base_ + "/" + std::to_string(n);
+    make_world(base);
+    CrashDisk disk(dir_, base + "/graveyard");
+    disk.settle();
+    open_journal(disk);
+    for (int i = 1; i <= GetParam().generations_before; ++i) {
+      const Status done = publish_all(disk, "old" + std::to_string(i));
+      ASSERT_TRUE(done) << done.error().describe();
+    }
+    disk.settle();
+
+    disk.changes = 0;
+    disk.crash_at = n;
+    const Status outcome = interrupted_command(disk);
+    finished = !disk.dead;
+    ASSERT_EQ(outcome.has_value(), finished) << (outcome ? "" : outcome.error().describe());
+    journal_.reset();
+    disk.crash(GetParam().loss, n);
+
+    // What a plain reader sees before anybody has recovered anything.
+    std::vector<std::string> seen;
+    for (const OutputPlace& one : places()) {
+      expect_whole(one);
+      seen.push_back(standing_identity(one));
+      if (finished) {
+        EXPECT_EQ(seen.back(), identity_after(one)) << "what was confirmed must last";
+      }
+      EXPECT_TRUE(seen.back() == identity_before(one) || seen.back() == identity_after(one))
+          << seen.back();
+    }
+
+    CrashDisk healed(dir_, base + "/graveyard");
+    open_journal(healed);
+    if (HasFatalFailure()) return;
+    for (size_t i = 0; i < places().size(); ++i) {
+      const OutputPlace one = places()[i];
+      const auto report = recover_output(healed, *journal_, one, kStateId, 2, "recovery");
+      ASSERT_TRUE(report) << report.error().describe();
+      EXPECT_FALSE(report->unproven);
+      EXPECT_EQ(standing_identity(one), seen[i]) << "recovery goes by what was committed";
+    }
+    for (const OutputPlace& one : places()) expect_settled(one);
+    if (GetParam().together && !GetParam().rolls_back) {
+      EXPECT_EQ(seen[0].substr(0, 3), seen[1].substr(0, 3)) << "all or none";
+    }
+
+    // Recovered twice is recovered once.
+    disk.changes = healed.changes = 0;
+    for (const OutputPlace& one : places())
+      ASSERT_TRUE(recover_output(healed, *journal_, one, kStateId, 2, "recovery"));
+    EXPECT_EQ(healed.changes, 0u);
+
+    // And the next run goes on from there.
+    auto publication = Publication::begin(
+        healed, *journal_, options(3, GetParam().together, places()));
+    ASSERT_TRUE(publication) << publication.error().describe();
+    for (const OutputPlace& one : places()) {
+      ASSERT_TRUE((*publication)->stage(request(healed, "next" + one.output, one.output)));
+      ASSERT_TRUE((*publication)->audited(one.output, passed()));
+    }
+    const Status next = (*publication)->commit();
+    ASSERT_TRUE(next) << next.error().describe();
+    for (const OutputPlace& one : places()) {
+      EXPECT_EQ(standing_identity(one), "next" + one.output);
+      expect_settled(one);
+    }
+    journal_.reset();
+    ASSERT_TRUE(remove_tree(real_effects(), base));
+    if (HasFailure()) return;
+  }
+}
+
+using Loss = CrashDisk::Loss;
+INSTANTIATE_TEST_SUITE_P(
+    All, CrashTest,
+    testing::Values(Scenario{"SecondProcessDies", 1, false, false, Loss::kNothing},
+                    Scenario{"SecondPowerCut", 1, false, false, Loss::kAllUnsynced},
+                    Scenario{"SecondPowerCutLosesSome", 1, false, false, Loss::kSomeUnsynced},
+                    Scenario{"FirstProcessDies", 0, false, false, Loss::kNothing},
+                    Scenario{"FirstPowerCut", 0, false, false, Loss::kAllUnsynced},
+                    Scenario{"ThirdDropsTheFirst", 2, false, false, Loss::kSomeUnsynced},
+                    Scenario{"RollbackProcessDies", 2, false, true, Loss::kNothing},
+                    Scenario{"RollbackPowerCut", 2, false, true, Loss::kAllUnsynced},
+                    Scenario{"TogetherProcessDies", 1, true, false, Loss::kNothing},
+                    Scenario{"TogetherPowerCut", 1, true, false, Loss::kAllUnsynced},
+                    Scenario{"TogetherPowerCutLosesSome", 2, true, false, Loss::kSomeUnsynced},
+                    Scenario{"TogetherRollback", 2, true, true, Loss::kSomeUnsynced}),
+    [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace tidegate
