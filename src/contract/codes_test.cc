@@ -25,7 +25,7 @@ TEST(Codes, TableIsOrderedCompleteAndUnique) {
   std::set<std::string> names;
   for (size_t i = 0; i < rows.size(); ++i) {
     EXPECT_TRUE(std::regex_match(rows[i].code, std::regex("T0[0-8][0-9]{2}"))) << rows[i].code;
-    EXPECT_TRUE(std::regex_match(rows[i].name, std::regex("[a-z]+(-[a-z]+)*"))) << rows[i].code;
+    EXPECT_TRUE(std::regex_match(rows[i].name, std::regex("[a-z]+(-[a-z0-9]+)*"))) << rows[i].code;
     EXPECT_TRUE(names.insert(rows[i].name).second) << rows[i].name;
     EXPECT_FALSE(std::string(rows[i].summary).empty()) << rows[i].code;
     EXPECT_GT(std::string(rows[i].meaning).size(), 10u) << rows[i].code;

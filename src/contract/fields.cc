@@ -154,8 +154,9 @@ void Fields::check_keys(const YamlNode& mapping, std::string_view what,
     }
     const std::string meant = did_you_mean(pair.key, candidates);
     error(codes::kUnknownKey, pair.key_span, fmt::format("unknown key `{}` in {}", pair.key, what),
-          meant.empty() ? "not a key of this mapping" : fmt::format("did you mean `{}`?", meant),
-          fmt::format("the keys here are {}", list_words(known)));
+          "not a key of this mapping",
+          meant.empty() ? fmt::format("the keys here are {}", list_words(known))
+                        : fmt::format("did you mean `{}`?", meant));
   }
 }
 
@@ -182,6 +183,12 @@ bool Fields::valid_name(std::string_view name, Span span, std::string_view what)
     return false;
   }
   if (is_valid_name(name)) return true;
+  if (name.empty()) {
+    error(codes::kInvalidName, span, fmt::format("the name of {} is empty", what));
+    return false;
+  }
+  const bool ascii = std::all_of(name.begin(), name.end(),
+                                 [](char c) { return static_cast<uint8_t>(c) < 0x80; });
   std::string better;
   for (const char c : name.substr(0, 63)) {
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -189,7 +196,7 @@ bool Fields::valid_name(std::string_view name, Span span, std::string_view what)
     if (better.empty() && digit) better += '_';
     better += letter || digit ? c : '_';
   }
-  const bool useful = better.find_first_not_of('_') != std::string::npos && is_valid_name(better);
+  const bool useful = ascii && better.find_first_not_of('_') != std::string::npos && is_valid_name(better);
   error(codes::kInvalidName, span, fmt::format("`{}` is not a valid name for {}", name, what),
         name.size() > 63 ? "longer than 63 characters" : "",
         useful ? fmt::format("write `{}`", better) : std::string("choose another name"),
@@ -350,7 +357,7 @@ std::optional<Spanned<double>> Fields::share(const YamlNode& node, std::string_v
     std::string help = "write a percentage, e.g. `99.9%`";
     if (is_numeric) help = fmt::format("write `{}%`", digits);
     if (is_numeric && number > 0 && number < 1) {
-      help += fmt::format(", or `{:g}%` if a fraction is meant", number * 100);
+      help = fmt::format("write `{:g}%`, or `{}%` if so little is meant", number * 100, digits);
     }
     error(codes::kBadPercent, node.span,
           is_numeric ? fmt::format("`{}` needs a `%`", what)
@@ -379,7 +386,11 @@ std::optional<Spanned<uint64_t>> Fields::integer(const YamlNode& node, std::stri
       if (c != ',' && c != '_' && c != ' ') plain += c;
     }
     error(codes::kBadInteger, node.span,
-          fmt::format("`{}` must be a whole number", what), fmt::format("this is {}", kind_of(node)),
+          fmt::format("`{}` must be a whole number", what),
+          !is_number(node.text)           ? fmt::format("this is {}", kind_of(node))
+          : node.text.starts_with('-')    ? "this is negative"
+          : node.text.find('.') != std::string::npos ? "this has a fraction"
+                                          : "write it out in digits",
           is_digits(plain) ? fmt::format("write `{}`", plain) : std::string());
     return std::nullopt;
   }
@@ -421,8 +432,9 @@ std::optional<size_t> Fields::word(const YamlNode& node, std::string_view what,
   const std::string meant =
       did_you_mean(node.text, std::vector<std::string>(words.begin(), words.end()));
   error(codes::kUnknownWord, node.span, fmt::format("`{}` cannot be `{}`", what, node.text),
-        meant.empty() ? "" : fmt::format("did you mean `{}`?", meant),
-        fmt::format("write one of {}", list_words(words)));
+        "", meant.empty() ? fmt::format("write one of {}", list_words(words))
+                          : fmt::format("did you mean `{}`? It may be {}", meant,
+                                        list_words(words)));
   return std::nullopt;
 }
 

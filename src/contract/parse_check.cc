@@ -208,10 +208,12 @@ std::optional<Check> parse_check(const YamlNode& node, Fields& fields) {
     candidates.insert(candidates.end(), {"name", "severity", "tolerance", "evolution"});
     const std::string meant = did_you_mean(pair.key, candidates);
     fields.error(codes::kUnknownCheck, pair.key_span, fmt::format("unknown check `{}`", pair.key),
-                 meant.empty() ? "" : fmt::format("did you mean `{}`?", meant),
-                 "the checks are unique, not_null, rows, accepted, range, regex, references, expect "
-                 "and schema;\nbeside one may stand name, severity, tolerance and (schema) "
-                 "evolution");
+                 "",
+                 meant.empty()
+                     ? std::string("the checks are unique, not_null, rows, accepted, range, regex, "
+                                   "references, expect and schema;\nbeside one may stand name, "
+                                   "severity, tolerance and (schema) evolution")
+                     : fmt::format("did you mean `{}`?", meant));
     if (kind == nullptr) return std::nullopt;
   }
   if (kind == nullptr) {

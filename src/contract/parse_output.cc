@@ -71,7 +71,10 @@ Freshness parse_freshness(const YamlNode& node, Fields& fields) {
 }
 
 void parse_target(const YamlNode& node, Output& output, Fields& fields) {
-  if (!fields.is_mapping(node, "publish", "- parquet: published/" + output.name.value)) return;
+  if (!fields.is_mapping(node, "publish",
+                         fmt::format("publish: {{parquet: published/{}}}", output.name.value))) {
+    return;
+  }
   fields.check_keys(node, "a publish target", {"parquet", "compression"}, kTargetNotYet);
   const YamlNode* path = node.find("parquet");
   if (path == nullptr) {
@@ -85,7 +88,9 @@ void parse_target(const YamlNode& node, Output& output, Fields& fields) {
     return;
   }
   if (auto value = fields.text(*path, "parquet")) {
-    if (is_local_path(*value, "parquet", fields)) output.parquet_path = std::move(*value);
+    if (is_local_path(*value, "parquet", fields, "publish to a directory of this machine")) {
+      output.parquet_path = std::move(*value);
+    }
   }
   if (const YamlNode* compression = node.find("compression")) {
     const auto index = fields.word(*compression, "compression", {"zstd", "snappy", "none"});

@@ -28,6 +28,7 @@ void check_scalars(const YamlNode& root, Fields& fields);
 /// A URL such as s3://bucket/key: "s3"; else "".
 std::string_view url_scheme(std::string_view path);
 /// Refuses URLs and what no file can be called.
-bool is_local_path(const Spanned<std::string>& path, std::string_view what, Fields& fields);
+bool is_local_path(const Spanned<std::string>& path, std::string_view what, Fields& fields,
+                   std::string_view instead = "copy the files to this machine, or mount the store");
 
 }  // namespace tidegate

@@ -138,8 +138,10 @@ std::optional<Placeholders> read_template(const Spanned<std::string>& path, Fiel
                    close == std::string::npos
                        ? std::string("a `{` of the path is not closed")
                        : fmt::format("unknown placeholder `{{{}}}` in the path", name),
-                   meant.empty() ? "" : fmt::format("did you mean `{{{}}}`?", meant),
-                   "the placeholders are {date}, {year}, {month}, {day} and {hour}");
+                   "",
+                   meant.empty()
+                       ? std::string("the placeholders are {date}, {year}, {month}, {day} and {hour}")
+                       : fmt::format("did you mean `{{{}}}`?", meant));
       return std::nullopt;
     }
   }
@@ -230,6 +232,23 @@ constexpr std::array kOptions = {
 constexpr std::string_view kHiding[] = {"ignore_errors", "store_rejects", "rejects_table",
                                         "rejects_limit", "rejects_scan", "null_padding"};
 
+/// The option of another reader's name, or one that is spelled alike; "" if there is none.
+std::string option_meant(const std::string& name, const std::vector<std::string>& names) {
+  constexpr std::pair<std::string_view, std::string_view> kElsewhere[] = {
+      {"delimiter", "delim"},       {"sep", "delim"},
+      {"separator", "delim"},       {"null", "nullstr"},
+      {"na_values", "nullstr"},     {"quotechar", "quote"},
+      {"escapechar", "escape"},     {"date_format", "dateformat"},
+      {"skiprows", "skip"},         {"timestamp_format", "timestampformat"},
+      {"types", "columns"},         {"schema", "columns"}};
+  for (const auto& [theirs, ours] : kElsewhere) {
+    if (theirs == name && std::find(names.begin(), names.end(), ours) != names.end()) {
+      return std::string(ours);
+    }
+  }
+  return did_you_mean(name, names);
+}
+
 /// Refuses a credential in clear and broken references; true if the option may be kept.
 bool check_option_secret(const YamlPair& option, Fields& fields) {
   if (option.value->kind != YamlKind::kScalar) return true;
@@ -275,11 +294,12 @@ void parse_options(const YamlNode& node, Source& source, bool has_columns, Field
       continue;
     }
     if (std::find(names.begin(), names.end(), pair.key) == names.end()) {
-      const std::string meant = did_you_mean(pair.key, names);
+      const std::string meant = option_meant(pair.key, names);
       fields.error(codes::kUnknownOption, pair.key_span,
                    fmt::format("unknown option `{}` for {} files", pair.key, format),
-                   meant.empty() ? "" : fmt::format("did you mean `{}`?", meant),
-                   fmt::format("the options for {} are {}", format, join(names, ", ")));
+                   "",
+                   meant.empty() ? fmt::format("the options for {} are {}", format, join(names, ", "))
+                                 : fmt::format("did you mean `{}`?", meant));
       continue;
     }
     if (pair.key == "union_by_name") {
@@ -348,14 +368,15 @@ std::string_view url_scheme(std::string_view path) {
   return valid ? scheme : std::string_view();
 }
 
-bool is_local_path(const Spanned<std::string>& path, std::string_view what, Fields& fields) {
+bool is_local_path(const Spanned<std::string>& path, std::string_view what, Fields& fields,
+                   std::string_view instead) {
   const std::string_view scheme = url_scheme(path.value);
   if (!scheme.empty()) {
     const bool file = to_lower_ascii(scheme) == "file";
     fields.error(codes::kRemoteNotYet, path.span,
                  fmt::format("{}:// is not supported by this version", scheme), "a URL",
                  file ? fmt::format("write the path: `{}`", path.value.substr(scheme.size() + 3))
-                      : std::string("copy the files to this machine, or mount the store"));
+                      : std::string(instead));
     return false;
   }
   const bool control = std::any_of(path.value.begin(), path.value.end(),

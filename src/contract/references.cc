@@ -30,17 +30,16 @@ class Names {
   std::vector<std::string> all_;
 };
 
-std::string meant_label(std::string_view name, const std::vector<std::string>& candidates) {
-  const std::string meant = did_you_mean(name, candidates);
-  return meant.empty() ? "" : fmt::format("did you mean `{}`?", meant);
-}
-
-std::string declared_help(std::string_view kind, std::vector<std::string> names) {
+/// The name that was meant, or those that there are.
+std::string names_help(std::string_view wrong, std::string_view kind,
+                       std::vector<std::string> names) {
+  const std::string meant = did_you_mean(wrong, names);
+  if (!meant.empty()) return fmt::format("did you mean `{}`?", meant);
   constexpr size_t kShownMax = 12;
-  if (names.empty()) return fmt::format("there are no {}", kind);
+  if (names.empty()) return fmt::format("the file has no {}", kind);
   const size_t more = names.size() > kShownMax ? names.size() - kShownMax : 0;
   names.resize(names.size() - more);
-  std::string out = fmt::format("the {} are {}", kind, join(names, ", "));
+  std::string out = fmt::format("{} in this file: {}", kind, join(names, ", "));
   if (more > 0) out += fmt::format(" and {} more", more);
   return out;
 }
@@ -61,7 +60,7 @@ void check_stage(Stage& stage, const Names& inputs, Fields& fields) {
     if (declared == nullptr) {
       fields.error(codes::kUnknownBroadcast, input.span,
                    fmt::format("there is no source or stage `{}` to broadcast", input.value),
-                   meant_label(input.value, others), declared_help("sources and stages", others));
+                   "", names_help(input.value, "sources and stages", others));
       continue;
     }
     input.value = declared->value;
@@ -78,8 +77,7 @@ void check_stage(Stage& stage, const Names& inputs, Fields& fields) {
     } else if (declared == nullptr) {
       fields.error(codes::kUnknownPartitionInput, keys.input.span,
                    fmt::format("there is no source or stage `{}` to partition", keys.input.value),
-                   meant_label(keys.input.value, others),
-                   declared_help("sources and stages", others));
+                   "", names_help(keys.input.value, "sources and stages", others));
     } else {
       keys.input.value = declared->value;
     }
@@ -123,7 +121,7 @@ void check_output(Output& output, const Names& sources, const Names& stages, con
                    fmt::format("add a stage with `sql: SELECT * FROM {}` and name it here", name));
     } else {
       fields.error(codes::kUnknownStage, output.from.span, fmt::format("there is no stage `{}`", name),
-                   meant_label(name, stages.all()), declared_help("stages", stages.all()));
+                   "", names_help(name, "stages", stages.all()));
     }
   }
   for (Check& check : output.checks) {
@@ -139,9 +137,9 @@ void check_output(Output& output, const Names& sources, const Names& stages, con
       const bool stage = stages.find(to) != nullptr;
       fields.error(codes::kUnknownReference, check.references_to.span,
                    fmt::format("there is no source or output `{}` to refer to", to),
-                   stage ? "this is a stage" : meant_label(to, names),
-                   stage ? fmt::format("publish the stage as an output, and name that")
-                         : declared_help("sources and outputs", names));
+                   stage ? "this is a stage" : "",
+                   stage ? std::string("publish the stage as an output, and name that")
+                         : names_help(to, "sources and outputs", names));
     }
   }
 }
@@ -173,20 +171,21 @@ bool is_below(std::string_view path, std::string_view parent) {
          (parent.ends_with('/') || path[parent.size()] == '/');
 }
 
-void check_output_path(const Pipeline& pipeline, const Output& output, const std::string& path,
+/// False if the path was refused.
+bool check_output_path(const Pipeline& pipeline, const Output& output, const std::string& path,
                        Fields& fields) {
   const Spanned<std::string>& written = output.parquet_path;
   if (written.value.find_first_of("*?[") != std::string::npos) {
     fields.error(codes::kBadOutputPath, written.span, "an output path cannot be a pattern",
                  "has one of * ? [", "write the one directory that holds the generations");
-    return;
+    return false;
   }
   if (path == "/" || path == pipeline.directory || is_below(pipeline.directory, path)) {
     fields.error(codes::kBadOutputPath, written.span,
                  "the output would be published over the pipeline's own directory",
                  "holds the pipeline file",
                  fmt::format("give it a directory of its own: `published/{}`", output.name.value));
-    return;
+    return false;
   }
   for (const Source& source : pipeline.sources) {
     for (const auto& file : source.files) {
@@ -198,9 +197,10 @@ void check_output_path(const Pipeline& pipeline, const Output& output, const std
                    fmt::format("publish elsewhere, e.g. `published/{}`;\nto read a published output "
                                "say `output: NAME` in the source",
                                output.name.value));
-      return;
+      return false;
     }
   }
+  return true;
 }
 
 void walk_scalars(const YamlNode& node, size_t depth, bool in_options, Fields& fields) {
@@ -264,7 +264,7 @@ void check_paths(const Pipeline& pipeline, Fields& fields) {
     if (output.parquet_path.value.empty()) continue;
     const Span span = output.parquet_path.span;
     const std::string path = path_absolute(output.parquet_path.value, pipeline.directory);
-    check_output_path(pipeline, output, path, fields);
+    if (!check_output_path(pipeline, output, path, fields)) continue;
     for (const auto& [other_path, other] : seen) {
       if (path == other_path) {
         fields.error(codes::kSamePath, span, "two outputs are published to one directory",

@@ -28,7 +28,7 @@ struct Problem {
 constexpr std::array kProblems = {
     Problem{"mapping values are not allowed in this context", "a `:` stands where no key can be",
             "this `:` would make a mapping inside a value",
-            "put the value in quotes if the colon belongs to it; else check the indentation"},
+            "if the colon belongs to the value, put the value in quotes or begin a block with `|`"},
     Problem{"did not find expected ',' or ']'", "a list in `[...]` is not closed",
             "expected `,` or `]` here", "close the list with `]`"},
     Problem{"did not find expected ',' or '}'", "a mapping in `{...}` is not closed",
@@ -179,6 +179,19 @@ class TreeBuilder {
       }
       return;
     }
+    const bool other_line = parser.context_mark.line != parser.problem_mark.line;
+    if (problem.find("expected ',' or") != problem.npos && other_line) {
+      const bool list = problem.find(']') != problem.npos;
+      error(codes::kYamlSyntax, character(context_at),
+            list ? "a list in `[...]` is not closed" : "a mapping in `{...}` is not closed",
+            "it begins here", fmt::format("close it with `{}`", list ? ']' : '}'),
+            {fmt::format("a `,` or `{}` was expected at line {}", list ? ']' : '}',
+                         source_.position(at).line)});
+      return;
+    }
+    if (problem == "mapping values are not allowed in this context" && report_lost_colon(at)) {
+      return;
+    }
     std::vector<std::string> notes;
     if (!context.empty() && parser.context_mark.line != parser.problem_mark.line) {
       const auto position = source_.position(context_at);
@@ -195,6 +208,23 @@ class TreeBuilder {
     }
     error(codes::kYamlSyntax, character(at), fmt::format("this is not YAML: {}", problem), "", {},
           std::move(notes));
+  }
+
+  /// A lone word on the line before, indented less than this one, is a key that lost its `:`. The
+  /// reader takes it for the begin of a value and stumbles over the next line.
+  bool report_lost_colon(uint32_t at) {
+    const uint32_t line = source_.position(at).line;
+    if (line < 2) return false;
+    const std::string_view before = source_.line(line - 1);
+    const std::string_view here = source_.line(line);
+    const size_t indent = before.find_first_not_of(' ');
+    if (indent == before.npos || here.find_first_not_of(' ') <= indent) return false;
+    const std::string_view word = before.substr(indent);
+    if (word.find_first_of(" \t:#\"'{}[]|>-") != word.npos) return false;
+    const auto begin = static_cast<uint32_t>(word.data() - text_.data());
+    error(codes::kYamlSyntax, {begin, begin + static_cast<uint32_t>(word.size())},
+          "a key without its `:`", "", fmt::format("write `{}:`", word));
+    return true;
   }
 
   bool take(const yaml_event_t& event) {
