@@ -113,7 +113,7 @@ Result<KeyHasher> KeyHasher::create(const ColumnType& source, std::string_view t
                     "): " + source.text + " as " + std::string(target_text));
   };
   if (source.is_nested()) {
-    if (target_text != source.text) return refuse("nested types only as themselves");
+    if (plain_type_text(target_text) != plain_type_text(source.text)) return refuse("nested types only as themselves");
     hasher.method_ = Method::kNested;
     return hasher;
   }
@@ -213,7 +213,6 @@ Result<KeyHasher> KeyHasher::create(const ColumnType& source, std::string_view t
     case Meaning::kBlob:
     case Meaning::kBit:
     case Meaning::kBignum:
-    case Meaning::kGeometry:
       if (source.meaning != target.meaning) return refuse("not exact");
       hasher.method_ = Method::kBytes;
       return hasher;

@@ -1,5 +1,6 @@
 #include "batch/type.h"
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
@@ -73,7 +74,6 @@ constexpr Named kNamed[] = {
     {"BLOB", DUCKDB_TYPE_BLOB, Meaning::kBlob, Storage::kBytes},
     {"BIT", DUCKDB_TYPE_BIT, Meaning::kBit, Storage::kBytes},
     {"BIGNUM", DUCKDB_TYPE_BIGNUM, Meaning::kBignum, Storage::kBytes},
-    {"GEOMETRY", DUCKDB_TYPE_GEOMETRY, Meaning::kGeometry, Storage::kBytes},
     {"\"NULL\"", DUCKDB_TYPE_SQLNULL, Meaning::kNull, Storage::kNull},
 };
 
@@ -166,6 +166,8 @@ Result<ColumnType> take_apart(duckdb_logical_type type, int depth) {
       }
       return out;
     }
+    case DUCKDB_TYPE_GEOMETRY:
+      return refuse("GEOMETRY", "cast it to BLOB or VARCHAR");
     case DUCKDB_TYPE_VARIANT:
       return refuse("VARIANT", "DuckDB's C interface cannot carry it; cast it to JSON or VARCHAR");
     default:
@@ -272,6 +274,30 @@ Result<ColumnType> parse_scalar_type(std::string_view text) {
     return out;
   }
   return refuse(text, "nested or unknown");
+}
+
+std::string plain_type_text(std::string_view text) {
+  std::string out;
+  size_t at = 0;
+  while (at < text.size()) {
+    const char quote = text[at];
+    if (quote != '"' && quote != '\'') {
+      out += text[at++];
+      continue;
+    }
+    // A quote inside doubles itself, so it starts the next piece of the same name.
+    const size_t end = std::min(text.find(quote, at + 1), text.size() - 1);
+    const std::string_view inner = text.substr(at + 1, end > at ? end - at - 1 : 0);
+    bool plain = quote == '"' && !inner.empty() && (at == 0 || text[at - 1] != '"') &&
+                 (end + 1 >= text.size() || text[end + 1] != '"');
+    for (const char c : inner) {
+      plain = plain && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+                        (c >= '0' && c <= '9'));
+    }
+    out += plain ? inner : text.substr(at, end - at + 1);
+    at = end + 1;
+  }
+  return out;
 }
 
 }  // namespace tidegate::batch

@@ -54,7 +54,6 @@ enum class Meaning : uint8_t {
   kBlob,
   kBit,
   kBignum,
-  kGeometry,
   kEnum,
   kList,
   kArray,
@@ -84,14 +83,18 @@ struct ColumnType {
 /// Types below this depth are refused, in nested values and in type texts.
 inline constexpr int kTypeDepthMax = 64;
 
-/// Takes a logical type apart. Types that the C API cannot carry (VARIANT and what is not known
-/// here) are a defect failure "batch.type".
+/// Takes a logical type apart. Types that the C API cannot carry (VARIANT, GEOMETRY and what is
+/// not known here) are a defect failure "batch.type".
 Result<ColumnType> column_type(_duckdb_logical_type* type);
 
 /// Parses the text of a type that can be a hash key without children: everything but nested
 /// types. Aliases that DuckDB keeps (JSON) count as what they are stored as. A nested or unknown
 /// type is a defect failure "batch.type".
 Result<ColumnType> parse_scalar_type(std::string_view text);
+
+/// The text with quotes taken from names that need none, so that two ways to write a type compare
+/// equal.
+std::string plain_type_text(std::string_view text);
 
 /// Bytes of one value of `storage`; 0 for kBytes and kNull.
 uint8_t storage_width(Storage storage);

@@ -82,7 +82,7 @@ Status BucketStore::plan(std::vector<batch::ColumnType> types) {
                                            sizeof(Held) + text_count_ * sizeof(Arena)) +
                          FileAppender::kBufferBytes +
                          uint64_t{kChunkRows} * (4 + 8 + 4 + text_count_ * 4);
-  if (fixed > budget_.limit() / 2) {
+  if (fixed > budget_.limit() / 4 * 3) {
     return no_memory(memory, fmt::format("{} buckets need {} before the first row", bucket_count(),
                                          format_size(fixed)));
   }

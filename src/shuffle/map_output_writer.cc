@@ -60,17 +60,17 @@ Status check_options(const MapOutputOptions& options) {
     if (source) TG_TRY(batch::KeyHasher::create(*source, key.type));
   }
   for (const sql::Column& column : options.schema) {
-    if (column.type == "VARIANT") {
+    if (column.type == "VARIANT" || column.type.starts_with("GEOMETRY")) {
       return fail(FailureClass::kDefect, "batch.type",
-                  "this type cannot be shuffled (cast it to JSON or VARCHAR): VARIANT, column " +
-                      quote_identifier(column.name));
+                  fmt::format("this type cannot be shuffled (cast it to VARCHAR): {}, column {}",
+                              column.type, quote_identifier(column.name)));
     }
   }
   return {};
 }
 
 bool is_same_type(const batch::ColumnType& type, const std::string& text) {
-  if (type.text == text) return true;
+  if (batch::plain_type_text(type.text) == batch::plain_type_text(text)) return true;
   const auto parsed = batch::parse_scalar_type(text);
   return parsed && parsed->meaning == type.meaning && parsed->storage == type.storage &&
          parsed->decimal_scale == type.decimal_scale && parsed->enum_texts == type.enum_texts;
@@ -174,12 +174,13 @@ class Writer final : public MapOutputWriter {
   }
 
   Result<MapOutputSummary> close() {
+    MapOutputSummary summary;
     std::vector<BucketEntry> entries(store_ ? 0 : options_.buckets);
     if (store_) {
       TG_TRY(store_->finish());
       entries = store_->entries();
+      summary.memory_peak_bytes = store_->peak_bytes();
     }
-    MapOutputSummary summary;
     FileTail tail{};
     tail.footer_offset = file_.offset();
     Xxh3Stream footer;

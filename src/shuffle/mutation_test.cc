@@ -1,0 +1,229 @@
+#include <map>
+#include <random>
+
+#include "shuffle/bucket_scan.h"
+#include "shuffle/format.h"
+#include "shuffle/map_output_fixture.h"
+
+#include "duckdb.h"
+
+namespace tidegate {
+namespace {
+
+/// One small file in memory, read as any file; writes are not for it.
+class MemoryFile final : public Effects {
+ public:
+  std::string bytes;
+
+  Result<int> open(const std::string&, int, uint32_t) override { return 1000; }
+  void close(int) override {}
+  Result<size_t> pread(int, std::span<std::byte> out, uint64_t offset) override {
+    if (offset >= bytes.size()) return 0;
+    const size_t size = std::min<size_t>(out.size(), bytes.size() - offset);
+    std::memcpy(out.data(), bytes.data() + offset, size);
+    return size;
+  }
+  Result<FileStat> fstat(int) override {
+    FileStat stat;
+    stat.size = bytes.size();
+    stat.is_regular = true;
+    return stat;
+  }
+  int64_t now_us() override { return 0; }
+  int64_t monotonic_us() override { return 0; }
+  uint64_t random_u64() override { return 4; }
+  void sleep_us(int64_t) override {}
+  Status pwrite(int, std::span<const std::byte>, uint64_t) override { return refused(); }
+  Status fsync(int) override { return refused(); }
+  Status truncate(int, uint64_t) override { return refused(); }
+  Result<bool> try_lock(int) override { return true; }
+  Result<FileStat> stat(const std::string&) override { return fstat(0); }
+  Result<FileStat> lstat(const std::string&) override { return fstat(0); }
+  Status rename(const std::string&, const std::string&) override { return refused(); }
+  Status link(const std::string&, const std::string&) override { return refused(); }
+  Status symlink(const std::string&, const std::string&) override { return refused(); }
+  Result<std::string> readlink(const std::string&) override { return std::string(); }
+  Status unlink(const std::string&) override { return refused(); }
+  Status rmdir(const std::string&) override { return refused(); }
+  Status mkdir(const std::string&, uint32_t) override { return refused(); }
+  Status chmod(const std::string&, uint32_t) override { return refused(); }
+  Result<std::vector<std::string>> list(const std::string&) override {
+    return std::vector<std::string>();
+  }
+
+ private:
+  static Status refused() { return fail(FailureClass::kDefect, "test", "read only"); }
+};
+
+constexpr const char* kSelect =
+    "SELECT i::BIGINT AS k, (i % 5)::TINYINT AS t, i * 0.25 AS d, sqrt(i) AS r, CASE WHEN i % 4 = 0 "
+    "THEN NULL ELSE 'text ' || i END AS s, ['a', 'b'][(i % 2 + 1)::INTEGER] AS e, "
+    "to_days((i % 3)::INTEGER) AS v, [i, NULL] AS l, {'a': i::HUGEINT, 'b': 'x' || i} AS st, CASE WHEN i "
+    "% 2 = 0 THEN 'red' ELSE 'blue' END::ENUM('red', 'blue') AS en FROM range(40) r(i)";
+
+class Mutations : public MapOutputFixture {
+ protected:
+  void SetUp() override {
+    MapOutputFixture::SetUp();
+    auto written =
+        write(kSelect, file("m"), {.keys = {{0, "BIGINT"}}, .buckets = 3, .attempt = "a1"});
+    ASSERT_TRUE(written) << written.error().describe();
+    memory_.bytes = bytes(file("m"));
+    original_ = memory_.bytes;
+    table_.effects = &memory_;
+    auto info = read_map_output_info(memory_, "m");
+    ASSERT_TRUE(info) << info.error().describe();
+    table_.schema = info->schema;
+    table_.files = {{"m", "a1"}};
+    table_.bucket_end = 3;
+    table_.memory_bytes = 1 << 20;
+    for (const sql::Column& column : table_.schema) {
+      auto type = connection_->make_type(column.type);
+      ASSERT_TRUE(type);
+      logical_.push_back(*type);
+      auto parts = batch::column_type(*type);
+      ASSERT_TRUE(parts);
+      table_.types.push_back(*parts);
+    }
+  }
+  void TearDown() override {
+    for (duckdb_logical_type& type : logical_) duckdb_destroy_logical_type(&type);
+    MapOutputFixture::TearDown();
+  }
+
+  /// Reads all rows; the sum of the first column, or the failure.
+  Result<int64_t> read_all() {
+    std::vector<uint32_t> columns;
+    for (uint32_t i = 0; i < table_.schema.size(); ++i) columns.push_back(i);
+    shuffle::BucketScan scan(table_, columns);
+    duckdb_data_chunk chunk = duckdb_create_data_chunk(logical_.data(), logical_.size());
+    int64_t sum = 0;
+    Status status;
+    while (true) {
+      duckdb_data_chunk_reset(chunk);
+      status = scan.fill(chunk);
+      const idx_t rows = status ? duckdb_data_chunk_get_size(chunk) : 0;
+      if (rows == 0) break;
+      const auto* keys = static_cast<const int64_t*>(
+          duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, 0)));
+      for (idx_t i = 0; i < rows; ++i) sum += keys[i];
+    }
+    duckdb_destroy_data_chunk(&chunk);
+    if (!status) return std::unexpected(status.error());
+    return sum;
+  }
+  void expect_lost(const Result<int64_t>& read, const std::string& what) {
+    ASSERT_FALSE(read) << what;
+    EXPECT_EQ(read.error().cls, FailureClass::kLost) << what << ": " << read.error().describe();
+  }
+
+  MemoryFile memory_;
+  std::string original_;
+  shuffle::BucketTable table_;
+  std::vector<duckdb_logical_type> logical_;
+};
+
+constexpr int64_t kSum = 40 * 39 / 2;
+
+TEST_F(Mutations, TheUnchangedFileReads) {
+  auto read = read_all();
+  ASSERT_TRUE(read) << read.error().describe();
+  EXPECT_EQ(*read, kSum);
+}
+
+TEST_F(Mutations, EveryFlippedByteIsFound) {
+  // The footer's checksum is no part of a scan, which verifies the entries that it uses.
+  const size_t footer_check = original_.size() - sizeof(shuffle::FileTail) + 8;
+  for (size_t at = 0; at < original_.size(); ++at) {
+    for (const char flip : {'\x01', '\x80'}) {
+      memory_.bytes = original_;
+      memory_.bytes[at] = static_cast<char>(memory_.bytes[at] ^ flip);
+      const auto read = read_all();
+      ASSERT_FALSE(read) << "byte " << at << " of " << original_.size() << " " << footer_check;
+      EXPECT_EQ(read.error().cls, FailureClass::kLost) << read.error().describe();
+    }
+  }
+}
+
+TEST_F(Mutations, EveryTruncationIsFound) {
+  for (size_t size = 0; size < original_.size(); ++size) {
+    memory_.bytes = original_.substr(0, size);
+    expect_lost(read_all(), "cut at " + std::to_string(size));
+  }
+  memory_.bytes = original_ + "x";
+  expect_lost(read_all(), "one byte more");
+}
+
+TEST_F(Mutations, ZeroedRangesAreFound) {
+  for (size_t at = 0; at < original_.size(); at += 64) {
+    memory_.bytes = original_;
+    const size_t size = std::min<size_t>(256, original_.size() - at);
+    memory_.bytes.replace(at, size, size, '\0');
+    if (memory_.bytes != original_) expect_lost(read_all(), "zeros at " + std::to_string(at));
+  }
+}
+
+// Blocks whose checksum is right by chance or malice: only the decoder's own checks stand between
+// them and memory. They may give any rows, but never a bad access.
+TEST_F(Mutations, DecoderSurvivesAnyBytes) {
+  auto file = shuffle::MapOutputFile::open(memory_, "m");
+  ASSERT_TRUE(file);
+  auto entries = file->all_entries();
+  ASSERT_TRUE(entries);
+  std::mt19937_64 random(7);
+  duckdb_data_chunk chunk = duckdb_create_data_chunk(logical_.data(), logical_.size());
+  size_t accepted = 0;
+  size_t refused = 0;
+  for (const shuffle::BucketEntry& entry : *entries) {
+    auto ranges = shuffle::bucket_ranges(*file, entry, 1 << 20);
+    ASSERT_TRUE(ranges);
+    shuffle::RangeTail tail;
+    auto blocks = shuffle::range_blocks(*file, ranges->at(0), tail);
+    ASSERT_TRUE(blocks);
+    const uint32_t rows = blocks->at(0).rows;
+    std::vector<std::byte> block(blocks->at(0).bytes);
+    ASSERT_TRUE(file->read(block, ranges->at(0).offset));
+    auto columns = shuffle::split_block(block, table_.schema.size());
+    ASSERT_TRUE(columns);
+    for (size_t c = 0; c < columns->size(); ++c) {
+      for (int round = 0; round < 2'000; ++round) {
+        // Its own allocation, exactly as long: one byte too far is seen by the sanitizer.
+        std::vector<std::byte> mutant(columns->at(c).begin(), columns->at(c).end());
+        const int edits = 1 + static_cast<int>(random() % 3);
+        for (int i = 0; i < edits && !mutant.empty(); ++i) {
+          mutant[random() % std::min<size_t>(mutant.size(), random() % 2 == 0 ? 24 : 1 << 20)] =
+              static_cast<std::byte>(random() % 4 == 0 ? 0xff : random());
+        }
+        if (random() % 5 == 0) mutant.resize(random() % (mutant.size() + 1));
+        std::vector<std::byte> exact(mutant);
+        exact.shrink_to_fit();
+        const uint32_t claimed = random() % 8 == 0 ? 1 + random() % 2'000 : rows;
+        duckdb_data_chunk_reset(chunk);
+        auto cursor = shuffle::ColumnCursor::open(table_.types[c], exact, claimed);
+        if (cursor &&
+            cursor->read(std::min<uint32_t>(claimed, 2'048), duckdb_data_chunk_get_vector(chunk, c),
+                         0)) {
+          ++accepted;
+        } else {
+          ++refused;
+        }
+      }
+    }
+    for (int round = 0; round < 2'000; ++round) {
+      std::vector<std::byte> noise(random() % 200);
+      for (std::byte& byte : noise) byte = static_cast<std::byte>(random() % 9);
+      (void)shuffle::split_block(noise, table_.schema.size());
+      for (const auto& type : table_.types) {
+        duckdb_data_chunk_reset(chunk);
+        auto cursor = shuffle::ColumnCursor::open(type, noise, 1 + random() % 100);
+        accepted += cursor ? 1 : 0;
+      }
+    }
+  }
+  duckdb_destroy_data_chunk(&chunk);
+  EXPECT_GT(accepted, 0u);
+  EXPECT_GT(refused, 0u);
+}
+
+}  // namespace
+}  // namespace tidegate
