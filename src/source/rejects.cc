@@ -12,8 +12,8 @@
 namespace tidegate {
 namespace {
 
-/// Far more lines than a partition holds: a bound on what is read, not an expectation.
-constexpr uint64_t kLineBytesMax = 16 * 1024 * 1024;
+/// Lines beyond are not shown. DuckDB's CSV reader allocates 16 times as much for its buffer.
+constexpr uint64_t kLineBytesMax = 1024 * 1024;
 
 uint64_t to_u64(const std::string& text) {
   uint64_t value = 0;
@@ -44,7 +44,7 @@ std::map<std::string, std::string> names_by_path(const SourceSnapshot& snapshot,
 }
 
 Result<Rejects> csv_rejects(sql::Connection& connection, const SourceSnapshot& snapshot,
-                            const Partition& partition) {
+                            const Partition& partition, uint64_t after_scan) {
   const auto names = names_by_path(snapshot, partition);
   std::vector<std::string> paths;
   for (const auto& [path, name] : names) paths.push_back(quote_literal(path));
@@ -53,13 +53,13 @@ Result<Rejects> csv_rejects(sql::Connection& connection, const SourceSnapshot& s
   // One row may break in several columns, and a file may have been scanned more than once. Rows
   // are told apart by where they begin; the line number alone is not exact across scan ranges.
   const std::string rows = fmt::format(
-      "FROM (SELECT s.file_path AS file, min(e.line) AS line, e.line_byte_position AS at, "
+      "FROM (SELECT s.file_path AS file, min(e.line) AS line, e.line_byte_position AS row_at, "
       "first(coalesce(e.column_name, '') ORDER BY e.column_idx) AS col, "
       "first(coalesce(e.error_message, '') ORDER BY e.column_idx) AS reason, "
       "first(coalesce(e.csv_line, '') ORDER BY e.column_idx) AS raw "
       "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
-      "WHERE s.file_path IN ({}) GROUP BY s.file_path, e.line_byte_position)",
-      join(paths, ", "));
+      "WHERE s.file_path IN ({}) AND scan_id > {} GROUP BY s.file_path, e.line_byte_position)",
+      join(paths, ", "), after_scan);
   const auto count = connection.query("SELECT count(*) " + rows);
   // The tables are made by the first scan that asks for rejects.
   if (!count && count.error().code == "sql.catalog") return rejects;
@@ -67,7 +67,7 @@ Result<Rejects> csv_rejects(sql::Connection& connection, const SourceSnapshot& s
   rejects.rows = to_u64(count->scalar());
   TG_ASSIGN(const sql::Table table,
             connection.query(fmt::format("SELECT file, line, col, reason, raw {} "
-                                         "ORDER BY file, at LIMIT {}", rows, kRejectsNamedMax)));
+                                         "ORDER BY file, row_at LIMIT {}", rows, kRejectsNamedMax)));
   for (const auto& row : table.rows) {
     const auto name = names.find(row[0].text);
     rejects.first.push_back({name == names.end() ? row[0].text : name->second,
@@ -128,7 +128,7 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
 Result<Rejects> read_rejects(Effects&, sql::Connection& connection,
                              const SourceSnapshot& snapshot, const Partition& partition) {
   switch (snapshot.recipe.format) {
-    case FileFormat::kCsv: return csv_rejects(connection, snapshot, partition);
+    case FileFormat::kCsv: return csv_rejects(connection, snapshot, partition, 0);
     case FileFormat::kJson: return json_rejects(connection, snapshot, partition);
     case FileFormat::kParquet: break;
   }
@@ -155,7 +155,10 @@ Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
   // The same scan once more, noting bad rows instead of stopping at the first.
   SourceSnapshot noting = snapshot;
   noting.recipe.set_aside_bad_rows = true;
+  uint64_t scans_before = 0;
   if (csv) {
+    if (const auto last = connection.query("SELECT max(scan_id) FROM reject_scans"))
+      scans_before = to_u64(last->scalar());
     const auto scan = scan_sql(effects, noting, partition);
     if (!scan) return from_duckdb;
     std::vector<std::string> used;
@@ -164,7 +167,8 @@ Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
     if (!connection.execute(fmt::format("SELECT {} FROM ({})", join(used, ", "), *scan)))
       return from_duckdb;
   }
-  const auto rejects = read_rejects(effects, connection, noting, partition);
+  const auto rejects = csv ? csv_rejects(connection, noting, partition, scans_before)
+                           : json_rejects(connection, noting, partition);
   if (!rejects || rejects->first.empty()) return from_duckdb;
   const RejectedRow& row = rejects->first.front();
   std::string message = fmt::format("bad row in \"{}\" line {}", row.file, row.line);

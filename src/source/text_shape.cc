@@ -64,7 +64,7 @@ class CsvProbe {
     return {};
   }
 
-  /// The header's names, as many as there are; the declared columns where there is no header.
+  /// The header's names, as many as there are. Bad rows below it are the scan's to find.
   Result<FileShape> header(const InputFile& file) {
     sql::Schema cells;
     for (size_t i = 0; i < declared_.size() + kExtraHeaderCells; ++i)
@@ -82,7 +82,7 @@ class CsvProbe {
     TG_ASSIGN(const sql::Table table,
               context_.connection->query(fmt::format(
                   "SELECT * FROM read_csv({}, auto_detect = false, header = false, "
-                  "null_padding = true, strict_mode = false, {}{}) LIMIT 1",
+                  "null_padding = true, strict_mode = false, ignore_errors = true, {}{}) LIMIT 1",
                   path_list({file.path}), columns_argument(cells), arguments)));
     sql::Schema columns;
     if (!table.rows.empty())
