@@ -216,6 +216,11 @@ std::vector<Spanned<std::string>> Fields::texts(const YamlNode& node, std::strin
     error(codes::kEmptyValue, node.span, fmt::format("`{}` is an empty list", what),
           "expected at least one item");
   }
+  if (node.items.size() > kEntriesMax) {
+    error(codes::kOutOfRange, node.items[kEntriesMax]->span,
+          fmt::format("`{}` has more than {} items", what, format_count(kEntriesMax)));
+    return out;
+  }
   std::set<std::string> seen;
   for (const auto& item : node.items) {
     auto one = text(*item, what);

@@ -34,6 +34,8 @@ class Fields {
   void warning(const char* code, Span span, std::string message, std::string label = {},
                std::string help = {}, std::vector<std::string> notes = {});
   const SourceText& source() const { return source_; }
+  /// True when further findings would not be shown: suggestions need not be searched for.
+  bool is_full() const { return diagnostics_.dropped_count() > 0; }
 
   /// True for a mapping; else an error whose help shows `example`.
   bool is_mapping(const YamlNode& node, std::string_view what, std::string_view example);
@@ -85,6 +87,8 @@ class Fields {
 
 /// "a list", "a mapping", "a text", "a number", "nothing".
 std::string_view kind_of(const YamlNode& node);
+/// Entries of a section and items of a list that are read at most.
+inline constexpr size_t kEntriesMax = 1000;
 /// Above this a SQL text is refused.
 inline constexpr size_t kSqlBytesMax = size_t{256} << 10;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "contract/codes.h"
 #include "contract/contract.h"
 #include "contract/parse_parts.h"
@@ -53,7 +54,12 @@ void section(const YamlNode& root, std::string_view name, const char* missing_co
     fields.error(missing_code, node->span, fmt::format("`{}` is empty", name), "",
                  fmt::format("add `{}`", example));
   }
-  for (const YamlPair& entry : node->pairs) each(entry);
+  for (size_t i = 0; i < node->pairs.size() && i < kEntriesMax; ++i) each(node->pairs[i]);
+  if (node->pairs.size() > kEntriesMax) {
+    fields.error(codes::kOutOfRange, node->pairs[kEntriesMax].key_span,
+                 fmt::format("more than {} entries in `{}`", format_count(kEntriesMax), name),
+                 "this and what follows is not read", "split the pipeline");
+  }
 }
 
 void parse_defaults(const YamlNode& node, Pipeline& pipeline, Fields& fields) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "contract/codes.h"
 #include "contract/parse_parts.h"
 
@@ -66,6 +67,12 @@ void parse_accepted(const YamlNode& node, Check& check, Fields& fields) {
   if (values == nullptr || !fields.is_list(*values, "values", "values: [new, done]")) return;
   if (values->items.empty()) {
     fields.error(codes::kEmptyCheck, values->span, "`values` accepts nothing", "an empty list");
+  }
+  if (values->items.size() > kEntriesMax) {
+    fields.error(codes::kOutOfRange, values->items[kEntriesMax]->span,
+                 fmt::format("`values` has more than {} items", format_count(kEntriesMax)), "",
+                 "put the values into a source, and use `references`");
+    return;
   }
   for (const auto& item : values->items) {
     if (item->kind == YamlKind::kScalar && item->is_null() && !item->broken) {

@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/units.h"
 #include "contract/codes.h"
@@ -118,14 +119,12 @@ void parse_publish(const YamlNode& node, Output& output, Fields& fields) {
 }
 
 void check_check_names(const Output& output, Fields& fields) {
-  for (size_t i = 0; i < output.checks.size(); ++i) {
-    for (size_t j = 0; j < i; ++j) {
-      if (output.checks[i].name.value != output.checks[j].name.value) continue;
-      fields.error(codes::kDuplicateCheck, output.checks[i].name.span,
-                   fmt::format("two checks are called `{}`", output.checks[i].name.value),
-                   "given again here", "remove one of them, or tell them apart by `name:`");
-      break;
-    }
+  std::set<std::string_view> seen;
+  for (const Check& check : output.checks) {
+    if (seen.insert(check.name.value).second) continue;
+    fields.error(codes::kDuplicateCheck, check.name.span,
+                 fmt::format("two checks are called `{}`", check.name.value), "given again here",
+                 "remove one of them, or tell them apart by `name:`");
   }
 }
 

@@ -32,7 +32,8 @@ class Names {
 
 /// The name that was meant, or those that there are.
 std::string names_help(std::string_view wrong, std::string_view kind,
-                       std::vector<std::string> names) {
+                       std::vector<std::string> names, const Fields& fields) {
+  if (fields.is_full()) return {};
   const std::string meant = did_you_mean(wrong, names);
   if (!meant.empty()) return fmt::format("did you mean `{}`?", meant);
   constexpr size_t kShownMax = 12;
@@ -46,10 +47,11 @@ std::string names_help(std::string_view wrong, std::string_view kind,
 
 void check_stage(Stage& stage, const Names& inputs, Fields& fields) {
   const auto own = to_lower_ascii(stage.name.value);
-  std::vector<std::string> others;
-  for (const std::string& name : inputs.all()) {
-    if (to_lower_ascii(name) != own) others.push_back(name);
-  }
+  const auto help = [&](const std::string& wrong) {
+    std::vector<std::string> others = inputs.all();
+    std::erase_if(others, [&](const std::string& name) { return to_lower_ascii(name) == own; });
+    return names_help(wrong, "sources and stages", std::move(others), fields);
+  };
   for (auto& input : stage.broadcast) {
     if (to_lower_ascii(input.value) == own) {
       fields.error(codes::kSelfReference, input.span,
@@ -60,7 +62,7 @@ void check_stage(Stage& stage, const Names& inputs, Fields& fields) {
     if (declared == nullptr) {
       fields.error(codes::kUnknownBroadcast, input.span,
                    fmt::format("there is no source or stage `{}` to broadcast", input.value),
-                   "", names_help(input.value, "sources and stages", others));
+                   "", help(input.value));
       continue;
     }
     input.value = declared->value;
@@ -77,7 +79,7 @@ void check_stage(Stage& stage, const Names& inputs, Fields& fields) {
     } else if (declared == nullptr) {
       fields.error(codes::kUnknownPartitionInput, keys.input.span,
                    fmt::format("there is no source or stage `{}` to partition", keys.input.value),
-                   "", names_help(keys.input.value, "sources and stages", others));
+                   "", help(keys.input.value));
     } else {
       keys.input.value = declared->value;
     }
@@ -121,7 +123,7 @@ void check_output(Output& output, const Names& sources, const Names& stages, con
                    fmt::format("add a stage with `sql: SELECT * FROM {}` and name it here", name));
     } else {
       fields.error(codes::kUnknownStage, output.from.span, fmt::format("there is no stage `{}`", name),
-                   "", names_help(name, "stages", stages.all()));
+                   "", names_help(name, "stages", stages.all(), fields));
     }
   }
   for (Check& check : output.checks) {
@@ -139,7 +141,7 @@ void check_output(Output& output, const Names& sources, const Names& stages, con
                    fmt::format("there is no source or output `{}` to refer to", to),
                    stage ? "this is a stage" : "",
                    stage ? std::string("publish the stage as an output, and name that")
-                         : names_help(to, "sources and outputs", names));
+                         : names_help(to, "sources and outputs", names, fields));
     }
   }
 }
@@ -154,10 +156,15 @@ std::vector<std::string> components(std::string_view path) {
   return out;
 }
 
-/// True if the pattern could match `directory` or something below it.
-bool reaches_into(std::string_view pattern, std::string_view directory) {
-  const auto wanted = components(pattern);
-  const auto place = components(directory);
+/// A pattern of a source, split once: every output is held against every pattern.
+struct InputPattern {
+  const Source* source;
+  const std::string* written;
+  std::vector<std::string> components;
+};
+
+/// True if the pattern could match the directory or something below it.
+bool reaches_into(const std::vector<std::string>& wanted, const std::vector<std::string>& place) {
   for (size_t i = 0; i < place.size(); ++i) {
     if (i >= wanted.size()) return false;
     if (wanted[i] == "**") return true;
@@ -173,7 +180,7 @@ bool is_below(std::string_view path, std::string_view parent) {
 
 /// False if the path was refused.
 bool check_output_path(const Pipeline& pipeline, const Output& output, const std::string& path,
-                       Fields& fields) {
+                       const std::vector<InputPattern>& inputs, Fields& fields) {
   const Spanned<std::string>& written = output.parquet_path;
   if (written.value.find_first_of("*?[") != std::string::npos) {
     fields.error(codes::kBadOutputPath, written.span, "an output path cannot be a pattern",
@@ -187,18 +194,17 @@ bool check_output_path(const Pipeline& pipeline, const Output& output, const std
                  fmt::format("give it a directory of its own: `published/{}`", output.name.value));
     return false;
   }
-  for (const Source& source : pipeline.sources) {
-    for (const auto& file : source.files) {
-      if (!reaches_into(path_absolute(file.value, pipeline.directory), path)) continue;
-      fields.error(codes::kPathInsideInput, written.span,
-                   fmt::format("the output's directory is read by the source `{}`",
-                               source.name.value),
-                   fmt::format("`{}` reaches into it", file.value),
-                   fmt::format("publish elsewhere, e.g. `published/{}`;\nto read a published output "
-                               "say `output: NAME` in the source",
-                               output.name.value));
-      return false;
-    }
+  const std::vector<std::string> place = components(path);
+  for (const InputPattern& input : inputs) {
+    if (!reaches_into(input.components, place)) continue;
+    fields.error(codes::kPathInsideInput, written.span,
+                 fmt::format("the output's directory is read by the source `{}`",
+                             input.source->name.value),
+                 fmt::format("`{}` reaches into it", *input.written),
+                 fmt::format("publish elsewhere, e.g. `published/{}`;\nto read a published output "
+                             "say `output: NAME` in the source",
+                             output.name.value));
+    return false;
   }
   return true;
 }
@@ -259,12 +265,19 @@ void check_references(Pipeline& pipeline, Fields& fields) {
 }
 
 void check_paths(const Pipeline& pipeline, Fields& fields) {
+  std::vector<InputPattern> inputs;
+  for (const Source& source : pipeline.sources) {
+    for (const auto& file : source.files) {
+      inputs.push_back({&source, &file.value,
+                        components(path_absolute(file.value, pipeline.directory))});
+    }
+  }
   std::vector<std::pair<std::string, const Output*>> seen;
   for (const Output& output : pipeline.outputs) {
     if (output.parquet_path.value.empty()) continue;
     const Span span = output.parquet_path.span;
     const std::string path = path_absolute(output.parquet_path.value, pipeline.directory);
-    if (!check_output_path(pipeline, output, path, fields)) continue;
+    if (!check_output_path(pipeline, output, path, inputs, fields)) continue;
     for (const auto& [other_path, other] : seen) {
       if (path == other_path) {
         fields.error(codes::kSamePath, span, "two outputs are published to one directory",

@@ -181,6 +181,7 @@ std::optional<Mapped> map_flow(std::string_view text, uint32_t begin, uint32_t e
       if (trailing_breaks.empty()) {
         out.add(" ", text_end, 0);
       } else {
+        trailing_breaks.offsets.front() = text_end;
         out.add(trailing_breaks);
       }
     } else {
@@ -214,7 +215,11 @@ Mapped map_block(Reader reader, uint32_t end, bool folded, char chomping, uint32
   while (column == indent && !reader.done()) {
     const bool trailing_blank = reader.blank();
     if (folded && leading_break.value.starts_with('\n') && !leading_blank && !trailing_blank) {
-      if (trailing_breaks.empty()) out.add(" ", leading_break.offsets.front(), 0);
+      if (trailing_breaks.empty()) {
+        out.add(" ", leading_break.offsets.front(), 0);
+      } else {
+        trailing_breaks.offsets.front() = leading_break.offsets.front();
+      }
     } else {
       out.add(leading_break);
     }
