@@ -1,0 +1,162 @@
+#include <algorithm>
+
+#include "base/text.h"
+#include "prove/derivation.h"
+#include "prove/types.h"
+
+namespace tidegate::prove {
+
+std::string type_text(const Json& type) {
+  std::string id = type.value("id", "");
+  auto info = type.find("type_info");
+  if (info == type.end() || info->is_null()) return id;
+  if (id == "DECIMAL") {
+    return "DECIMAL(" + std::to_string(info->value("width", 0)) + "," +
+           std::to_string(info->value("scale", 0)) + ")";
+  }
+  // Aliases (JSON), collations, enums and nested types: their own text, equal only to itself.
+  return id + info->dump();
+}
+
+std::string type_of(const Json& expression) {
+  if (auto it = expression.find("return_type"); it != expression.end()) return type_text(*it);
+  if (class_of(expression) == "BOUND_CONSTANT") return type_text(expression.at("value").at("type"));
+  return "BOOLEAN";
+}
+
+const std::string& class_of(const Json& expression) {
+  static const std::string none;
+  if (!expression.is_object()) return none;
+  auto it = expression.find("expression_class");
+  return it != expression.end() && it->is_string() ? it->get_ref<const std::string&>() : none;
+}
+
+bool is_ref(const Json& expression) { return class_of(expression) == "BOUND_REF"; }
+
+uint32_t ref_index(const Json& expression) {
+  return static_cast<uint32_t>(std::min<uint64_t>(expression.at("index").get<uint64_t>(),
+                                                  kVirtualColumn - 1));
+}
+
+void collect_refs(const Json& expression, ColumnSet& refs) {
+  if (!expression.is_structured()) return;
+  if (is_ref(expression)) {
+    refs.insert(ref_index(expression));
+    return;
+  }
+  for (const Json& child : expression) collect_refs(child, refs);
+}
+
+bool as_side(const Json& expression, Side& out) {
+  const Json* at = &expression;
+  std::vector<std::string> casts;
+  while (class_of(*at) == "BOUND_CAST") {
+    if (at->value("try_cast", false)) return false;
+    casts.push_back(type_of(*at));
+    at = &at->at("child");
+  }
+  if (!is_ref(*at)) return false;
+  std::reverse(casts.begin(), casts.end());
+  out = {ref_index(*at), type_of(*at), std::move(casts)};
+  return true;
+}
+
+bool as_edge(const Json& conjunct, Edge& out) {
+  if (class_of(conjunct) != "BOUND_COMPARISON") return false;
+  std::string type = conjunct.value("type", "");
+  if (type != "COMPARE_EQUAL" && type != "COMPARE_NOT_DISTINCT_FROM") return false;
+  return as_side(conjunct.at("left"), out.left) && as_side(conjunct.at("right"), out.right);
+}
+
+void each_conjunct(const Json& expression, const std::function<void(const Json&)>& take) {
+  if (class_of(expression) == "BOUND_CONJUNCTION" &&
+      expression.value("type", "") == "CONJUNCTION_AND") {
+    for (const Json& child : expression.at("children")) each_conjunct(child, take);
+  } else {
+    take(expression);
+  }
+}
+
+bool keeps_key(const Side& side, const std::string& hash_type) {
+  const std::string* from = &side.type;
+  for (const std::string& to : side.casts) {
+    if (!cast_keeps_hash(*from, to, hash_type)) return false;
+    from = &to;
+  }
+  return true;
+}
+
+namespace {
+
+bool is_coalesce_member(const std::vector<const Json*>& children, const Relation& relation,
+                        size_t j, uint32_t offset) {
+  if (children.size() == 1) return is_key_member(*children[0], relation, j, offset);
+  if (!relation.full) return false;
+  const Relation& left = *relation.full->left;
+  auto width = static_cast<uint32_t>(left.columns.size());
+  if (!is_key_member(*children.back(), *relation.full->right, j, offset + width)) return false;
+  return is_coalesce_member({children.begin(), children.end() - 1}, left, j, offset);
+}
+
+}  // namespace
+
+bool is_key_member(const Json& expression, const Relation& relation, size_t j, uint32_t offset) {
+  if (j >= relation.keys.size()) return false;
+  const KeyClass& key = relation.keys[j];
+  if (is_ref(expression)) {
+    uint32_t index = ref_index(expression);
+    return index >= offset && key.members.contains(index - offset);
+  }
+  if (class_of(expression) == "BOUND_CAST") {
+    const Json& child = expression.at("child");
+    return !expression.value("try_cast", false) && is_key_member(child, relation, j, offset) &&
+           cast_keeps_hash(type_of(child), type_of(expression), key.hash_type);
+  }
+  if (class_of(expression) == "BOUND_OPERATOR" &&
+      expression.value("type", "") == "OPERATOR_COALESCE") {
+    std::vector<const Json*> children;
+    for (const Json& child : expression.at("children")) children.push_back(&child);
+    return is_coalesce_member(children, relation, j, offset);
+  }
+  return false;
+}
+
+void grow_keys(std::vector<KeyClass>& keys, const Edges& edges) {
+  for (KeyClass& key : keys) {
+    // Every round adds a column or ends.
+    for (bool grown = true; grown;) {
+      grown = false;
+      for (const Edge& edge : edges) {
+        if (!keeps_key(edge.left, key.hash_type) || !keeps_key(edge.right, key.hash_type)) continue;
+        bool left = key.members.contains(edge.left.column);
+        bool right = key.members.contains(edge.right.column);
+        if (left == right) continue;
+        key.members.insert(left ? edge.right.column : edge.left.column);
+        grown = true;
+      }
+    }
+  }
+}
+
+void names_of(const Json& expression, std::set<std::string>& names) {
+  if (expression.is_object()) {
+    for (const char* key : {"alias", "name"}) {
+      auto it = expression.find(key);
+      if (it == expression.end() || !it->is_string()) continue;
+      std::string name = to_lower_ascii(it->get<std::string>());
+      if (size_t dot = name.rfind('.'); dot != std::string::npos) name = name.substr(dot + 1);
+      if (!name.empty()) names.insert(name);
+    }
+  }
+  if (expression.is_structured()) {
+    for (const Json& child : expression) names_of(child, names);
+  }
+}
+
+ColumnSet shifted(const ColumnSet& set, uint32_t by) {
+  ColumnSet out;
+  for (uint32_t column : set) out.insert(column + by);
+  return out;
+}
+
+}  // namespace tidegate::prove

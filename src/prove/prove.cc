@@ -1,0 +1,467 @@
+#include "prove/prove.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/text.h"
+#include "contract/codes.h"
+#include "prove/derive.h"
+#include "prove/graph.h"
+#include "prove/tokens.h"
+#include "prove/tree.h"
+#include "prove/types.h"
+
+namespace tidegate {
+
+using namespace prove;
+
+std::string_view to_string(InputMode mode) {
+  switch (mode) {
+    case InputMode::kPartition: return "partition";
+    case InputMode::kShuffle: return "shuffle";
+    case InputMode::kAligned: return "aligned";
+    case InputMode::kBroadcast: return "broadcast";
+    case InputMode::kAll: return "all";
+  }
+  return "?";
+}
+
+const CheckedStage* CheckedPipeline::stage(std::string_view name) const {
+  for (const CheckedStage& stage : stages) {
+    if (stage.name == name) return &stage;
+  }
+  return nullptr;
+}
+
+namespace {
+
+constexpr const char* kRunTimeMacro =
+    "CREATE OR REPLACE MACRO run_time() AS TIMESTAMPTZ '2001-01-01 00:00:00+00'";
+
+/// What later stages know of a table: a source, or a stage that was proven.
+struct Known {
+  std::string name;
+  bool is_source = false;
+  sql::Schema schema;
+  const CheckedStage* stage = nullptr;
+};
+
+std::string create_table(const std::string& name, const sql::Schema& schema) {
+  std::vector<std::string> columns;
+  for (const sql::Column& column : schema) {
+    columns.push_back(quote_identifier(column.name) + " " + column.type);
+  }
+  return fmt::format("CREATE OR REPLACE TABLE {} ({})", quote_identifier(name), join(columns, ", "));
+}
+
+std::vector<std::string> names_in(const sql::Schema& schema) {
+  std::vector<std::string> out;
+  for (const sql::Column& column : schema) out.push_back(column.name);
+  return out;
+}
+
+/// The schema's column of that name, ASCII case ignored; null if there is none.
+const sql::Column* find_column(const sql::Schema& schema, std::string_view name) {
+  std::string lower = to_lower_ascii(name);
+  for (const sql::Column& column : schema) {
+    if (to_lower_ascii(column.name) == lower) return &column;
+  }
+  return nullptr;
+}
+
+/// Proves one pipeline, stage by stage.
+class Prover {
+ public:
+  Prover(const Pipeline& pipeline, sql::Connection& scratch, Diagnostics& diagnostics)
+      : pipeline_(pipeline), scratch_(scratch), diagnostics_(diagnostics) {}
+
+  CheckedPipeline run(const std::map<std::string, sql::Schema>& source_schemas) {
+    CheckedPipeline out;
+    out.stages.reserve(pipeline_.stages.size());  // Known points into it
+    if (auto made = scratch_.execute(kRunTimeMacro); !made) return broken(made.error(), out);
+    for (const Source& source : pipeline_.sources) {
+      auto it = source_schemas.find(source.name.value);
+      if (it == source_schemas.end() || it->second.empty()) continue;
+      if (auto made = scratch_.execute(create_table(source.name.value, it->second)); !made) {
+        diagnostics_.add({codes::kUnsupportedType, Severity::kError, source.name.span,
+                          fmt::format("the columns of `{}` cannot be bound: {}", source.name.value,
+                                      made.error().message),
+                          ""});
+        continue;
+      }
+      known_[to_lower_ascii(source.name.value)] = {source.name.value, true, it->second, nullptr};
+    }
+    std::vector<GraphStage> stages(pipeline_.stages.size());
+    for (size_t i = 0; i < stages.size(); ++i) {
+      stages[i].stage = &pipeline_.stages[i];
+      std::vector<Problem> problems;
+      stages[i].tree = read_tree(scratch_, stages[i].stage->sql.text, {}, problems);
+      stages[i].broken = !problems.empty();
+      for (const Problem& problem : problems) add(problem, stages[i]);
+    }
+    for (size_t i : resolve_graph(pipeline_, stages, diagnostics_)) {
+      GraphStage& stage = stages[i];
+      bool ready = std::all_of(stage.inputs.begin(), stage.inputs.end(),
+                               [&](const std::string& input) { return known_.contains(input); });
+      if (stage.broken || !ready) continue;
+      CheckedStage checked;
+      if (!prove(stage, checked)) continue;
+      if (auto made = scratch_.execute(create_table(checked.name, checked.schema)); !made) {
+        add({codes::kUnsupportedType,
+             fmt::format("the result of `{}` cannot be stored: {}", checked.name,
+                         made.error().message)},
+            stage);
+        continue;
+      }
+      out.stages.push_back(std::move(checked));
+      const CheckedStage& done = out.stages.back();
+      known_[to_lower_ascii(done.name)] = {done.name, false, done.schema, &done};
+    }
+    return out;
+  }
+
+ private:
+  CheckedPipeline broken(const Failure& failure, const CheckedPipeline& out) {
+    diagnostics_.add({codes::kSqlBinding, Severity::kError, pipeline_.name.span,
+                      fmt::format("DuckDB cannot bind SQL: {}", failure.message), ""});
+    return out;
+  }
+
+  void add(const Problem& problem, const GraphStage& stage) {
+    diagnostics_.add(to_diagnostic(problem, stage.stage->sql, stage.tree));
+  }
+
+  bool prove(const GraphStage& graph, CheckedStage& out) {
+    const Stage& stage = *graph.stage;
+    out.name = stage.name.value;
+    out.sql = canonical_sql(stage.sql.text);
+    out.uses_run_time = graph.tree.uses_run_time;
+    DeriveRequest request;
+    request.map_stage = !stage.partition_by;
+    if (!inputs(graph, out, request)) return false;
+    auto plan = scratch_.query(
+        fmt::format("SELECT json_serialize_plan({})", quote_literal(stage.sql.text)));
+    if (!plan) {
+      Problem problem{codes::kNotProven, "the bound query cannot be looked at"};
+      problem.notes.push_back(plan.error().message);
+      add(problem, graph);
+      return false;
+    }
+    auto derived = derive(plan->scalar(), stage.sql.text, request);
+    if (!derived) {
+      for (const Problem& problem : derived.error()) add(problem, graph);
+      return false;
+    }
+    bool fine = top(graph, request, *derived) && schema(graph, out);
+    if (!fine) return false;
+    finish(graph, *derived, out);
+    return true;
+  }
+
+  /// Fills the inputs with modes and keys, and the request with their properties.
+  bool inputs(const GraphStage& graph, CheckedStage& out, DeriveRequest& request) {
+    const Stage& stage = *graph.stage;
+    std::set<std::string> broadcast;
+    for (const auto& name : stage.broadcast) broadcast.insert(to_lower_ascii(name.value));
+    bool all = stage.partition_by && stage.partition_by->all;
+    size_t split = 0;
+    for (const std::string& name : graph.inputs) {
+      const Known& known = known_.at(name);
+      StageInput input{known.name, known.is_source};
+      for (const TableUse& use : graph.tree.tables) {
+        if (use.name != name) continue;
+        input.first_use = stage.sql.map(use.range.begin, use.range.end);
+        break;
+      }
+      bool everywhere = broadcast.contains(name);
+      input.mode = all ? InputMode::kAll
+                   : everywhere ? InputMode::kBroadcast
+                                : (request.map_stage ? InputMode::kPartition : InputMode::kShuffle);
+      split += !all && !everywhere ? 1 : 0;
+      out.inputs.push_back(std::move(input));
+    }
+    // No split input: one task, as with `all`.
+    request.whole = all || split == 0;
+    out.one_task = request.whole;
+    if (!all && stage.partition_by && split == 0) {
+      add({codes::kNeedlessPartitionBy, "no input of this stage is split, so nothing is partitioned",
+           "", {}, "leave partition_by out, or write `partition_by: all`"},
+          graph);
+      return false;
+    }
+    if (!all && !request.map_stage && !keys(graph, out, request)) return false;
+    for (StageInput& input : out.inputs) {
+      const Known& known = known_.at(to_lower_ascii(input.name));
+      InputProperty property;
+      property.replicated = input.mode == InputMode::kBroadcast || request.whole;
+      property.unique = unique_of(known);
+      if (input.mode == InputMode::kPartition && split == 1 && known.stage &&
+          known.stage->part_known) {
+        property.keys = known.stage->part_columns;
+        property.hash_types = known.stage->part_types;
+        request.key_names = property.keys;
+        input.key_columns = property.keys;
+        input.hash_types = property.hash_types;
+      } else if (input.mode == InputMode::kShuffle || input.mode == InputMode::kAligned) {
+        property.keys = input.key_columns;
+        property.hash_types = input.hash_types;
+      }
+      request.inputs[to_lower_ascii(input.name)] = std::move(property);
+    }
+    return true;
+  }
+
+  /// Resolves partition_by against each exchanged input and settles the hash types.
+  bool keys(const GraphStage& graph, CheckedStage& out, DeriveRequest& request) {
+    const PartitionBy& by = *graph.stage->partition_by;
+    bool fine = true;
+    std::vector<std::string> types;          // so far common, by position
+    std::vector<std::string> from;           // the input that gave them
+    std::vector<Span> spans;
+    for (StageInput& input : out.inputs) {
+      if (input.mode != InputMode::kShuffle) continue;
+      const Known& known = known_.at(to_lower_ascii(input.name));
+      const std::vector<Spanned<std::string>>* columns = &by.columns;
+      for (const KeysOf& keys : by.per_input) {
+        if (to_lower_ascii(keys.input.value) == to_lower_ascii(input.name)) columns = &keys.columns;
+      }
+      if (columns->empty()) {
+        diagnostics_.add({codes::kInputWithoutKeys, Severity::kError, by.span,
+                          fmt::format("partition_by names no keys for `{}`", input.name),
+                          "every input that is not broadcast needs them", {},
+                          fmt::format("add `{}: [...]`, or mark `{}` broadcast", input.name,
+                                      input.name)});
+        fine = false;
+        continue;
+      }
+      if (!types.empty() && columns->size() != types.size()) {
+        diagnostics_.add({codes::kKeyCountsDiffer, Severity::kError, by.span,
+                          fmt::format("`{}` has {} keys and `{}` has {}", from[0], types.size(),
+                                      input.name, columns->size()),
+                          ""});
+        fine = false;
+        continue;
+      }
+      bool first = types.empty();
+      for (size_t j = 0; j < columns->size(); ++j) {
+        fine = key(input, known, (*columns)[j], j, first, types, from) && fine;
+        if (!fine && types.size() <= j) types.resize(j + 1), from.resize(j + 1, input.name);
+      }
+      if (request.key_names.empty()) {
+        for (const auto& column : *columns) request.key_names.push_back(column.value);
+      }
+    }
+    if (!fine) return false;
+    for (StageInput& input : out.inputs) {
+      if (input.mode != InputMode::kShuffle) continue;
+      input.hash_types = types;
+      const Known& known = known_.at(to_lower_ascii(input.name));
+      if (known.stage && known.stage->part_known && known.stage->part_columns == input.key_columns &&
+          known.stage->part_types == types) {
+        input.mode = InputMode::kAligned;
+      }
+    }
+    return true;
+  }
+
+  bool key(StageInput& input, const Known& known, const Spanned<std::string>& name, size_t j,
+           bool first, std::vector<std::string>& types, std::vector<std::string>& from) {
+    const sql::Column* column = find_column(known.schema, name.value);
+    if (!column) {
+      std::string near = did_you_mean(name.value, names_in(known.schema));
+      diagnostics_.add(
+          {codes::kUnknownKeyColumn, Severity::kError, name.span,
+           fmt::format("`{}` has no column `{}`", known.name, name.value), "not among its columns",
+           {fmt::format("its columns: {}", join(names_in(known.schema), ", "))},
+           near.empty() ? fmt::format("name keys per input: partition_by: {{{}: [...]}}, or mark "
+                                      "`{}` broadcast", known.name, known.name)
+                        : fmt::format("did you mean `{}`?", near)});
+      return false;
+    }
+    input.key_columns.push_back(column->name);
+    std::optional<std::string> type = hash_type_of(column->type);
+    if (!type) {
+      diagnostics_.add({codes::kKeyTypeUnhashable, Severity::kError, name.span,
+                        fmt::format("`{}` is {}, which cannot be a partition key", name.value,
+                                    column->type),
+                        "", {}, "partition by a plain value of it, made in an earlier stage"});
+      return false;
+    }
+    if (first) {
+      types.push_back(*type);
+      from.push_back(input.name);
+      return true;
+    }
+    std::optional<std::string> common = common_hash_type(types[j], column->type);
+    if (!common) {
+      bool text = types[j] == "VARCHAR";
+      std::string target = text ? "VARCHAR" : types[j];
+      diagnostics_.add(
+          {codes::kKeyTypesDiffer, Severity::kError, name.span,
+           fmt::format("`{}` is {} in `{}` and {} in `{}`", name.value, types[j], from[j],
+                       column->type, known.name),
+           "equal values could land in different buckets", {},
+           fmt::format("cast one side in an earlier stage: CAST({} AS {})",
+                       quote_if_needed(column->name), target)});
+      return false;
+    }
+    types[j] = *common;
+    return true;
+  }
+
+  static std::string quote_if_needed(const std::string& name) {
+    return is_valid_name(name) ? name : quote_identifier(name);
+  }
+
+  std::vector<std::vector<std::string>> unique_of(const Known& known) const {
+    return known.stage ? known.stage->unique : std::vector<std::vector<std::string>>{};
+  }
+
+  bool top(const GraphStage& graph, const DeriveRequest& request, const DeriveResult& derived) {
+    if (request.whole) return true;
+    if (derived.top.replicated) {
+      Problem problem{codes::kTopIsBroadcast, "every task of this stage would give the same rows",
+                      "nothing in the result comes from a split input"};
+      problem.help = "write `partition_by: all`";
+      add(problem, graph);
+      return false;
+    }
+    if (graph.tree.ordered_at_top) {
+      Problem problem{codes::kOrderByAtTop, "ORDER BY over a split stage",
+                      "each bucket would be ordered by itself"};
+      problem.help = "leave it out (tables have no order), or write `partition_by: all`";
+      problem.range = graph.tree.top_order;
+      add(problem, graph);
+      return false;
+    }
+    return true;
+  }
+
+  bool schema(const GraphStage& graph, CheckedStage& out) {
+    auto described = scratch_.describe(graph.stage->sql.text);
+    if (!described) {
+      add({codes::kSqlBinding, described.error().message}, graph);
+      return false;
+    }
+    out.schema = std::move(*described);
+    bool fine = true;
+    std::map<std::string, std::string> seen;
+    for (const sql::Column& column : out.schema) {
+      Problem problem;
+      problem.anchor = AnchorKind::kColumn;
+      auto [it, fresh] = seen.emplace(to_lower_ascii(column.name), column.name);
+      if (!fresh) {
+        problem.code = it->second == column.name ? codes::kDuplicateColumn : codes::kColumnCaseClash;
+        problem.message = fmt::format("the result has two columns called `{}`", column.name);
+        problem.help = "name them apart with AS, or list the columns instead of `*`";
+      } else if (column.type == "\"NULL\"" || column.type == "NULL") {
+        problem.code = codes::kUnsupportedType;
+        problem.message = fmt::format("column `{}` has no type", column.name);
+        problem.help = "write CAST(NULL AS a type)";
+      } else {
+        continue;
+      }
+      add(problem, graph);
+      fine = false;
+    }
+    return fine;
+  }
+
+  void finish(const GraphStage& graph, DeriveResult& derived, CheckedStage& out) {
+    const Relation& top = derived.top;
+    out.float_sums = derived.float_sums;
+    out.unordered_reasons = derived.unordered_reasons;
+    out.unordered = !out.unordered_reasons.empty();
+    auto name = [&](uint32_t column) { return out.schema.at(column).name; };
+    bool known = !out.one_task && top.has_keys() &&
+                 std::all_of(top.keys.begin(), top.keys.end(),
+                             [](const KeyClass& key) { return !key.members.empty(); });
+    if (known) {
+      out.part_known = true;
+      for (const KeyClass& key : top.keys) {
+        out.part_columns.push_back(name(*key.members.begin()));
+        out.part_types.push_back(key.hash_type);
+      }
+    }
+    constexpr size_t kUniqueMax = 8;
+    for (const ColumnSet& set : top.unique) {
+      if (set.empty() || out.unique.size() == kUniqueMax) continue;
+      out.unique.emplace_back();
+      for (uint32_t column : set) out.unique.back().push_back(name(column));
+    }
+    for (const Output& output : pipeline_.outputs) {
+      if (to_lower_ascii(output.from.value) != to_lower_ascii(out.name)) continue;
+      for (const Check& check : output.checks) {
+        if (check.kind != CheckKind::kUnique || !check.is_error || check.tolerance) continue;
+        out.unique.emplace_back();
+        for (const auto& column : check.columns) out.unique.back().push_back(column.value);
+      }
+    }
+    for (StageInput& input : out.inputs) {
+      const Known& table = known_.at(to_lower_ascii(input.name));
+      const auto& used = derived.columns_used[to_lower_ascii(input.name)];
+      for (const sql::Column& column : table.schema) {
+        bool is_key = std::find(input.key_columns.begin(), input.key_columns.end(), column.name) !=
+                      input.key_columns.end();
+        if (used.contains(column.name) || is_key) input.columns_used.push_back(column.name);
+      }
+      if (input.columns_used.empty()) input.columns_used.push_back(table.schema.front().name);
+    }
+    if (out.unordered) {
+      diagnostics_.add({codes::kUnordered, Severity::kNote, graph.stage->name.span,
+                        fmt::format("stage `{}` depends on the order of tied rows", out.name),
+                        "its result is known by its content only", out.unordered_reasons,
+                        "a total order lets its readers be reused by recipe"});
+    }
+  }
+
+  const Pipeline& pipeline_;
+  sql::Connection& scratch_;
+  Diagnostics& diagnostics_;
+  std::map<std::string, Known> known_;
+};
+
+}  // namespace
+
+CheckedPipeline prove_pipeline(const Pipeline& pipeline,
+                               const std::map<std::string, sql::Schema>& source_schemas,
+                               sql::Connection& scratch, Diagnostics& diagnostics) {
+  return Prover(pipeline, scratch, diagnostics).run(source_schemas);
+}
+
+Status check_select(sql::Connection& scratch, const std::string& sql,
+                    const std::vector<std::string>& tables, SelectProblem* problem) {
+  std::vector<Problem> problems;
+  SyntaxTree tree = read_tree(scratch, sql, {.clock_and_chance = true}, problems);
+  DeriveRequest request;
+  request.whole = true;
+  request.clock_and_chance = true;
+  for (const std::string& table : tables) request.inputs[to_lower_ascii(table)] = {};
+  for (const TableUse& use : tree.tables) {
+    if (request.inputs.contains(use.name)) continue;
+    Problem unknown{codes::kUnknownInput, fmt::format("no table is called `{}`", use.written)};
+    std::string near = did_you_mean(use.written, tables);
+    if (!near.empty()) unknown.help = fmt::format("did you mean `{}`?", near);
+    unknown.range = use.range;
+    problems.push_back(std::move(unknown));
+  }
+  if (problems.empty()) {
+    TG_ASSIGN(sql::Table plan,
+              scratch.query(fmt::format("SELECT json_serialize_plan({})", quote_literal(sql))));
+    auto derived = derive(plan.scalar(), sql, request);
+    if (!derived) problems = derived.error();
+  }
+  if (problems.empty()) return {};
+  auto first = std::min_element(problems.begin(), problems.end(), [&](const auto& a, const auto& b) {
+    return locate(tree, sql, a).begin < locate(tree, sql, b).begin;
+  });
+  Range range = locate(tree, sql, *first);
+  if (problem) {
+    *problem = {first->code, first->message, first->label, first->help, range.begin, range.end};
+  }
+  return fail(FailureClass::kDefect, "sql.refused", first->message);
+}
+
+}  // namespace tidegate

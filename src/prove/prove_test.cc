@@ -1,0 +1,246 @@
+#include "prove/prove.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <sstream>
+
+#include "base/text.h"
+#include "contract/codes.h"
+#include "prove/split_fixture.h"
+#include "prove/tokens.h"
+#include "prove/types.h"
+
+namespace tidegate::prove {
+namespace {
+
+const std::string kCases = std::string(TIDEGATE_SOURCE_DIR) + "/tests/split/";
+
+std::string title(const SplitCase& one) {
+  return fmt::format("{}:{} {}\n{}", one.file, one.line, one.name, one.sql);
+}
+
+void expect_result(const CheckedStage& stage, const SplitCase& one) {
+  std::stringstream words(one.result);
+  for (std::string word; words >> word;) {
+    if (word == "local") {
+      EXPECT_FALSE(stage.part_known || stage.one_task) << title(one);
+    } else if (word == "one") {
+      EXPECT_TRUE(stage.one_task) << title(one);
+    } else if (word == "unordered" || word == "ordered") {
+      EXPECT_EQ(stage.unordered, word == "unordered") << title(one);
+    } else if (word == "float") {
+      EXPECT_TRUE(stage.float_sums) << title(one);
+    } else if (word == "run_time") {
+      EXPECT_TRUE(stage.uses_run_time) << title(one);
+    } else {
+      EXPECT_EQ(word, "part:" + join(stage.part_columns, ",")) << title(one);
+    }
+  }
+}
+
+TEST(SplitRules, EveryCaseIsJudgedAsItSays) {
+  Fixture fixture;
+  for (const SplitCase& one : read_cases(kCases + "rules.case")) {
+    Pipeline pipeline = make_pipeline(one);
+    Verdict verdict = fixture.prove(pipeline);
+    if (one.expect == "accept") {
+      EXPECT_EQ(verdict.codes(), "") << title(one) << "\n" << verdict.text(pipeline);
+      ASSERT_EQ(verdict.stage() != nullptr, verdict.codes().empty()) << title(one);
+      if (verdict.stage()) expect_result(*verdict.stage(), one);
+      continue;
+    }
+    EXPECT_EQ(verdict.codes(), one.expect) << title(one) << "\n" << verdict.text(pipeline);
+    EXPECT_EQ(verdict.stage(), nullptr) << title(one);
+    if (one.span.empty()) continue;
+    for (const Diagnostic& found : verdict.diagnostics.sorted()) {
+      if (found.severity != Severity::kError) continue;
+      EXPECT_EQ(pipeline.text->text().substr(found.span.begin, found.span.end - found.span.begin),
+                one.span)
+          << title(one);
+    }
+  }
+}
+
+TEST(SplitRules, AcceptedStagesGiveTheSameRowsInBuckets) {
+  Fixture fixture;
+  for (const SplitCase& one : read_cases(kCases + "rules.case")) {
+    if (one.expect != "accept") continue;
+    Pipeline pipeline = make_pipeline(one);
+    Verdict verdict = fixture.prove(pipeline);
+    if (!verdict.stage() || verdict.stage()->unordered) continue;
+    for (int buckets : {1, 2, 7, 64}) {
+      EXPECT_EQ(fixture.compare(*verdict.stage(), one.sql, buckets), "")
+          << title(one) << "\nbuckets: " << buckets;
+    }
+  }
+}
+
+TEST(SplitRules, RefusedStagesWouldGiveOtherRows) {
+  Fixture fixture;
+  size_t seen = 0;
+  for (const SplitCase& one : read_cases(kCases + "rules.case")) {
+    if (one.differs != "yes") continue;
+    ++seen;
+    EXPECT_NE(fixture.compare_refused(one, 7), "") << title(one);
+  }
+  EXPECT_GE(seen, 40u);
+}
+
+TEST(Sandbox, EveryWayOutIsRefused) {
+  std::ifstream in(kCases + "ways_out.txt");
+  ASSERT_TRUE(in);
+  Fixture fixture;
+  size_t count = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    ++count;
+    SplitCase one;
+    one.sql = line;
+    one.partition_by = "all";
+    Pipeline pipeline = make_pipeline(one);
+    Verdict verdict = fixture.prove(pipeline);
+    EXPECT_NE(verdict.codes(), "") << line;
+    EXPECT_EQ(verdict.stage(), nullptr) << line;
+    SelectProblem problem;
+    Status status = check_select(fixture.rows(), line, {"a", "b"}, &problem);
+    bool clock = line.starts_with("SELECT now") || line.starts_with("SELECT random");
+    EXPECT_EQ(status.has_value(), clock) << line;
+    if (!clock) EXPECT_NE(problem.code, "") << line;
+  }
+  EXPECT_GE(count, 45u);
+}
+
+TEST(Sandbox, SelectOverNamedTablesPasses) {
+  Fixture fixture;
+  EXPECT_TRUE(check_select(fixture.rows(), "SELECT k, now() FROM a JOIN b USING (k) LIMIT 3",
+                           {"a", "b"}));
+  SelectProblem problem;
+  EXPECT_FALSE(check_select(fixture.rows(), "SELECT * FROM bb", {"a", "b"}, &problem));
+  EXPECT_EQ(problem.code, codes::kUnknownInput);
+  EXPECT_EQ(problem.help, "did you mean `b`?");
+  EXPECT_EQ(problem.begin, 14u);
+  EXPECT_FALSE(check_select(fixture.rows(), "SELECT * FROM dim", {"a", "b"}));
+}
+
+Pipeline chain(std::vector<std::pair<std::string, std::string>> stages) {
+  Pipeline pipeline = make_pipeline({"", 0, "", "", "", "", "", "", "", "", "SELECT k FROM a"});
+  Stage model = pipeline.stages.back();
+  pipeline.stages.clear();
+  for (auto& [name, sql] : stages) {
+    Stage stage = model;
+    stage.name.value = name;
+    stage.sql.text = sql;
+    stage.sql.offsets.clear();
+    for (uint32_t i = 0; i <= sql.size(); ++i) stage.sql.offsets.push_back(i);
+    stage.partition_by.emplace();
+    stage.partition_by->columns.push_back({"k", {}});
+    pipeline.stages.push_back(std::move(stage));
+  }
+  pipeline.outputs[0].from.value = stages.back().first;
+  return pipeline;
+}
+
+TEST(Graph, StagesComeInTopologicalOrderAndAligned) {
+  Fixture fixture;
+  Pipeline pipeline = chain({{"last", "SELECT k, sum(n) AS n FROM mid GROUP BY k"},
+                             {"mid", "SELECT k, count(*) AS n FROM a GROUP BY k"}});
+  Verdict verdict = fixture.prove(pipeline);
+  ASSERT_EQ(verdict.codes(), "") << verdict.text(pipeline);
+  ASSERT_EQ(verdict.checked.stages.size(), 2u);
+  EXPECT_EQ(verdict.checked.stages[0].name, "mid");
+  EXPECT_EQ(verdict.checked.stages[0].inputs[0].mode, InputMode::kShuffle);
+  EXPECT_EQ(verdict.checked.stages[0].inputs[0].columns_used, std::vector<std::string>{"k"});
+  EXPECT_EQ(verdict.checked.stages[1].inputs[0].mode, InputMode::kAligned);
+  EXPECT_EQ(verdict.checked.stages[1].schema[1].type, "HUGEINT");
+}
+
+TEST(Graph, CyclesAndSelfReferencesAreNamed) {
+  Fixture fixture;
+  Verdict circle = fixture.prove(chain({{"p", "SELECT k FROM q"}, {"q", "SELECT k FROM p"}}));
+  EXPECT_EQ(circle.codes(), codes::kCycle);
+  Verdict self = fixture.prove(chain({{"p", "SELECT k FROM p"}}));
+  EXPECT_EQ(self.codes(), codes::kSelfReference);
+}
+
+TEST(Graph, UnusedStageIsAWarning) {
+  Fixture fixture;
+  Verdict verdict =
+      fixture.prove(chain({{"idle", "SELECT k FROM a"}, {"last", "SELECT k, i FROM a"}}));
+  EXPECT_EQ(verdict.codes(), "");
+  bool found = false;
+  for (const Diagnostic& one : verdict.diagnostics.sorted()) {
+    found = found || (one.code == codes::kUnusedStage && one.severity == Severity::kWarning);
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(Graph, CteThatShadowsATableIsNoInput) {
+  Fixture fixture;
+  SplitCase one;
+  one.partition_by = "k";
+  one.sql = "WITH c AS (SELECT k FROM a) SELECT k, count(*) AS n FROM c GROUP BY k";
+  Verdict verdict = fixture.prove(make_pipeline(one));
+  ASSERT_NE(verdict.stage(), nullptr);
+  ASSERT_EQ(verdict.stage()->inputs.size(), 1u);
+  EXPECT_EQ(verdict.stage()->inputs[0].name, "a");
+}
+
+TEST(Unique, DeclaredKeyMakesAnOrderTotal) {
+  Fixture fixture;
+  Pipeline pipeline =
+      chain({{"keyed", "SELECT k, x, v FROM a"},
+             {"last", "SELECT k, x, row_number() OVER (PARTITION BY k ORDER BY x) AS r FROM keyed"}});
+  EXPECT_TRUE(fixture.prove(pipeline).checked.stage("last")->unordered);
+  Output output = pipeline.outputs[0];
+  output.name.value = output.from.value = "keyed";
+  Check check;
+  check.kind = CheckKind::kUnique;
+  check.columns = {{"k", {}}, {"x", {}}};
+  output.checks.push_back(check);
+  pipeline.outputs.push_back(output);
+  EXPECT_FALSE(fixture.prove(pipeline).checked.stage("last")->unordered);
+}
+
+TEST(Tokens, CanonicalSqlDropsCommentsAndKeepsStrings) {
+  EXPECT_EQ(canonical_sql("SELECT  a -- note\n , 'x  -- y' /* b /* c */ */ FROM\tt ;"),
+            "SELECT a , 'x  -- y' FROM t");
+  EXPECT_EQ(canonical_sql("SELECT 'a'\n 'b', $$ x  y $$, E'\\'  z'"),
+            "SELECT 'a'\n'b', $$ x  y $$, E'\\'  z'");
+  EXPECT_EQ(canonical_sql("SELECT \"a  \"\"b\"  FROM t"), "SELECT \"a  \"\"b\" FROM t");
+}
+
+TEST(Types, CommonHashTypesAreLossless) {
+  EXPECT_EQ(common_hash_type("INTEGER", "BIGINT"), "BIGINT");
+  EXPECT_EQ(common_hash_type("UINTEGER", "INTEGER"), "BIGINT");
+  EXPECT_EQ(common_hash_type("DECIMAL(9,2)", "DECIMAL(12,4)"), "DECIMAL(12,4)");
+  EXPECT_EQ(common_hash_type("DECIMAL(38,0)", "DECIMAL(10,5)"), std::nullopt);
+  EXPECT_EQ(common_hash_type("DATE", "TIMESTAMP"), "TIMESTAMP");
+  EXPECT_EQ(common_hash_type("BIGINT", "DOUBLE"), std::nullopt);
+  EXPECT_EQ(common_hash_type("INTEGER", "VARCHAR"), std::nullopt);
+  EXPECT_EQ(common_hash_type("DOUBLE", "DECIMAL(9,2)"), std::nullopt);
+  EXPECT_FALSE(cast_keeps_hash("DOUBLE", "INTEGER", "DOUBLE"));
+  EXPECT_TRUE(cast_keeps_hash("INTEGER", "BIGINT", "INTEGER"));
+}
+
+TEST(Speed, TwentyStagesProveInTime) {
+  Fixture fixture;
+  std::vector<std::pair<std::string, std::string>> stages = {{"s0", "SELECT k, i, v FROM a"}};
+  for (int i = 1; i < 20; ++i) {
+    stages.push_back({fmt::format("s{}", i),
+                      fmt::format("SELECT k, max(i) AS i, sum(v) AS v FROM s{} JOIN b USING (k) "
+                                  "GROUP BY k", i - 1)});
+  }
+  Pipeline pipeline = chain(stages);
+  auto begin = std::chrono::steady_clock::now();
+  Verdict verdict = fixture.prove(pipeline);
+  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                                  begin);
+  EXPECT_EQ(verdict.checked.stages.size(), 20u) << verdict.text(pipeline);
+  fmt::print("20 stages proven in {} ms, opening DuckDB included\n", ms.count());
+}
+
+}  // namespace
+}  // namespace tidegate::prove
