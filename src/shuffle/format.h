@@ -53,10 +53,11 @@ struct FileHead {
   uint32_t schema_bytes;  ///< u32 length + name, u32 length + type for each column
   uint32_t attempt_bytes;
   char attempt[kAttemptBytesMax];
+  uint64_t schema_check;   ///< XXH3 of the schema
   uint64_t content_check;  ///< XXH3 of the schema and of what decides the rows' buckets
   uint64_t check;          ///< XXH3 of all before it
 };
-static_assert(sizeof(FileHead) == 240);
+static_assert(sizeof(FileHead) == 248);
 
 struct BlockEntry {
   uint32_t rows;

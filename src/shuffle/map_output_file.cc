@@ -74,6 +74,7 @@ Result<MapOutputFile> MapOutputFile::open(Effects& effects, const std::string& p
   file.schema_.resize(head.schema_bytes);
   TG_TRY(file.read({reinterpret_cast<std::byte*>(file.schema_.data()), file.schema_.size()},
                    sizeof head));
+  if (xxh3_64(file.schema_) != head.schema_check) return file.torn("its schema's checksum");
   return file;
 }
 

@@ -101,6 +101,7 @@ class Writer final : public MapOutputWriter {
     head.attempt_bytes = static_cast<uint32_t>(options_.attempt.size());
     std::copy(options_.attempt.begin(), options_.attempt.end(), head.attempt);
     content_check_ = xxh3_64(decides, (uint64_t{options_.buckets} << 32) | batch::kRowHashVersion);
+    head.schema_check = xxh3_64(schema);
     head.content_check = content_check_;
     head.check = check_of(head);
     TG_TRY(file_.append(&head, sizeof head));
