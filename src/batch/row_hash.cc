@@ -113,7 +113,8 @@ Result<KeyHasher> KeyHasher::create(const ColumnType& source, std::string_view t
                     "): " + source.text + " as " + std::string(target_text));
   };
   if (source.is_nested()) {
-    if (plain_type_text(target_text) != plain_type_text(source.text)) return refuse("nested types only as themselves");
+    if (plain_type_text(target_text) != plain_type_text(source.text))
+      return refuse("nested types only as themselves");
     hasher.method_ = Method::kNested;
     return hasher;
   }

@@ -27,7 +27,7 @@ class RowHash : public ::testing::Test {
   /// The hash of the first row of a SELECT, its columns hashed as `targets` (or as themselves).
   Result<uint64_t> hash(const std::string& select, std::vector<std::string> targets = {}) {
     TG_ASSIGN(auto stream, connection_->stream(select));
-    TG_ASSIGN(_duckdb_data_chunk* chunk, stream->next());
+    TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
     if (chunk == nullptr) return fail(FailureClass::kDefect, "test", "no rows");
     auto value = hash_chunk(chunk, targets);
     sql::destroy_chunk(chunk);
@@ -122,13 +122,20 @@ TEST_F(RowHash, TheOrderOfKeysCounts) {
 
 TEST_F(RowHash, InexactConversionsAreRefused) {
   const std::pair<const char*, const char*> kRefused[] = {
-      {"1::BIGINT", "DOUBLE"},          {"1::BIGINT", "INTEGER"},
-      {"1::INTEGER", "VARCHAR"},        {"1.0::DOUBLE", "FLOAT"},
-      {"1.0::DOUBLE", "BIGINT"},        {"1.00::DECIMAL(4,2)", "DECIMAL(4,1)"},
-      {"1.0::DECIMAL(4,1)", "DOUBLE"},  {"'2001-01-01'::TIMESTAMP_NS", "TIMESTAMP"},
-      {"'2001-01-01'::TIMESTAMP", "DATE"}, {"'x'", "BLOB"},
-      {"-1::INTEGER", "UBIGINT"},       {"100::INTEGER", "DECIMAL(10,2)"},
-      {"[1]", "BIGINT[]"},              {"'x'", "NO SUCH TYPE"},
+      {"1::BIGINT", "DOUBLE"},
+      {"1::BIGINT", "INTEGER"},
+      {"1::INTEGER", "VARCHAR"},
+      {"1.0::DOUBLE", "FLOAT"},
+      {"1.0::DOUBLE", "BIGINT"},
+      {"1.00::DECIMAL(4,2)", "DECIMAL(4,1)"},
+      {"1.0::DECIMAL(4,1)", "DOUBLE"},
+      {"'2001-01-01'::TIMESTAMP_NS", "TIMESTAMP"},
+      {"'2001-01-01'::TIMESTAMP", "DATE"},
+      {"'x'", "BLOB"},
+      {"-1::INTEGER", "UBIGINT"},
+      {"100::INTEGER", "DECIMAL(10,2)"},
+      {"[1]", "BIGINT[]"},
+      {"'x'", "NO SUCH TYPE"},
       {"'10:00'::TIME", "TIME WITH TIME ZONE"},
   };
   for (const auto& [expression, target] : kRefused) {

@@ -50,14 +50,14 @@ class MapOutputFixture : public ::testing::Test {
 
   /// Streams a SELECT into a map output; the schema comes from the SELECT.
   Result<MapOutputSummary> write(const std::string& sql, const std::string& path,
-                                 MapOutputOptions options) {
+                                 MapOutputOptions options, Effects& effects = real_effects()) {
     TG_ASSIGN(auto stream, connection_->stream(sql));
     options.schema = stream->schema();
-    TG_ASSIGN(auto writer, MapOutputWriter::create(real_effects(), path, std::move(options)));
+    TG_ASSIGN(auto writer, MapOutputWriter::create(effects, path, std::move(options)));
     while (true) {
-      TG_ASSIGN(_duckdb_data_chunk* chunk, stream->next());
+      TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
       if (chunk == nullptr) break;
-      const Status status = writer->append(chunk);
+      Status status = writer->append(chunk);
       sql::destroy_chunk(chunk);
       TG_TRY(status);
     }
@@ -73,8 +73,9 @@ class MapOutputFixture : public ::testing::Test {
 
   /// Rows of `a` that are not in `b` and the other way round, counted with their multiplicity.
   std::string difference(const std::string& a, const std::string& b) {
-    return scalar("SELECT (SELECT count(*) FROM (SELECT * FROM " + a + " EXCEPT ALL SELECT * FROM " +
-                  b + ")) || '+' || (SELECT count(*) FROM (SELECT * FROM " + b +
+    return scalar("SELECT (SELECT count(*) FROM (SELECT * FROM " + a +
+                  " EXCEPT ALL SELECT * FROM " + b +
+                  ")) || '+' || (SELECT count(*) FROM (SELECT * FROM " + b +
                   " EXCEPT ALL SELECT * FROM " + a + "))");
   }
 

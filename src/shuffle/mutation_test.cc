@@ -1,70 +1,28 @@
-#include <map>
 #include <random>
 
 #include "shuffle/bucket_scan.h"
 #include "shuffle/format.h"
 #include "shuffle/map_output_fixture.h"
+#include "shuffle/memory_file.h"
 
 #include "duckdb.h"
 
 namespace tidegate {
 namespace {
 
-/// One small file in memory, read as any file; writes are not for it.
-class MemoryFile final : public Effects {
- public:
-  std::string bytes;
-
-  Result<int> open(const std::string&, int, uint32_t) override { return 1000; }
-  void close(int) override {}
-  Result<size_t> pread(int, std::span<std::byte> out, uint64_t offset) override {
-    if (offset >= bytes.size()) return 0;
-    const size_t size = std::min<size_t>(out.size(), bytes.size() - offset);
-    std::memcpy(out.data(), bytes.data() + offset, size);
-    return size;
-  }
-  Result<FileStat> fstat(int) override {
-    FileStat stat;
-    stat.size = bytes.size();
-    stat.is_regular = true;
-    return stat;
-  }
-  int64_t now_us() override { return 0; }
-  int64_t monotonic_us() override { return 0; }
-  uint64_t random_u64() override { return 4; }
-  void sleep_us(int64_t) override {}
-  Status pwrite(int, std::span<const std::byte>, uint64_t) override { return refused(); }
-  Status fsync(int) override { return refused(); }
-  Status truncate(int, uint64_t) override { return refused(); }
-  Result<bool> try_lock(int) override { return true; }
-  Result<FileStat> stat(const std::string&) override { return fstat(0); }
-  Result<FileStat> lstat(const std::string&) override { return fstat(0); }
-  Status rename(const std::string&, const std::string&) override { return refused(); }
-  Status link(const std::string&, const std::string&) override { return refused(); }
-  Status symlink(const std::string&, const std::string&) override { return refused(); }
-  Result<std::string> readlink(const std::string&) override { return std::string(); }
-  Status unlink(const std::string&) override { return refused(); }
-  Status rmdir(const std::string&) override { return refused(); }
-  Status mkdir(const std::string&, uint32_t) override { return refused(); }
-  Status chmod(const std::string&, uint32_t) override { return refused(); }
-  Result<std::vector<std::string>> list(const std::string&) override {
-    return std::vector<std::string>();
-  }
-
- private:
-  static Status refused() { return fail(FailureClass::kDefect, "test", "read only"); }
-};
-
 constexpr const char* kSelect =
-    "SELECT i::BIGINT AS k, (i % 5)::TINYINT AS t, i * 0.25 AS d, sqrt(i) AS r, CASE WHEN i % 4 = 0 "
+    "SELECT i::BIGINT AS k, (i % 5)::TINYINT AS t, i * 0.25 AS d, sqrt(i) AS r, CASE WHEN i % 4 = "
+    "0 "
     "THEN NULL ELSE 'text ' || i END AS s, ['a', 'b'][(i % 2 + 1)::INTEGER] AS e, "
-    "to_days((i % 3)::INTEGER) AS v, [i, NULL] AS l, {'a': i::HUGEINT, 'b': 'x' || i} AS st, CASE WHEN i "
+    "to_days((i % 3)::INTEGER) AS v, [i, NULL] AS l, {'a': i::HUGEINT, 'b': 'x' || i} AS st, CASE "
+    "WHEN i "
     "% 2 = 0 THEN 'red' ELSE 'blue' END::ENUM('red', 'blue') AS en FROM range(40) r(i)";
 
 class Mutations : public MapOutputFixture {
  protected:
   void SetUp() override {
     MapOutputFixture::SetUp();
+    if (HasFatalFailure()) return;
     auto written =
         write(kSelect, file("m"), {.keys = {{0, "BIGINT"}}, .buckets = 3, .attempt = "a1"});
     ASSERT_TRUE(written) << written.error().describe();
@@ -198,9 +156,8 @@ TEST_F(Mutations, DecoderSurvivesAnyBytes) {
         const uint32_t claimed = random() % 8 == 0 ? 1 + random() % 2'000 : rows;
         duckdb_data_chunk_reset(chunk);
         auto cursor = shuffle::ColumnCursor::open(table_.types[c], exact, claimed);
-        if (cursor &&
-            cursor->read(std::min<uint32_t>(claimed, 2'048), duckdb_data_chunk_get_vector(chunk, c),
-                         0)) {
+        if (cursor && cursor->read(std::min<uint32_t>(claimed, 2'048),
+                                   duckdb_data_chunk_get_vector(chunk, c), 0)) {
           ++accepted;
         } else {
           ++refused;

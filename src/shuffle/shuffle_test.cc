@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "shuffle/format.h"
 #include "shuffle/map_output_fixture.h"
+#include "shuffle/memory_file.h"
 
 namespace tidegate {
 namespace {
@@ -46,7 +47,8 @@ class Shuffle : public MapOutputFixture {
 constexpr const char* kMixed =
     "SELECT (hash(i) % 5000)::BIGINT AS k, i::INTEGER AS n, (i % 1000) / 100.0 AS price, "
     "CASE WHEN i % 11 = 0 THEN NULL ELSE 'name ' || (i % 300) END AS name, "
-    "repeat('z', (i % 40)::INTEGER) AS filler, CASE WHEN i % 3 = 0 THEN NULL ELSE i * 1e-3 END AS x "
+    "repeat('z', (i % 40)::INTEGER) AS filler, CASE WHEN i % 3 = 0 THEN NULL ELSE i * 1e-3 END AS "
+    "x "
     "FROM range(100000) r(i)";
 
 TEST_F(Shuffle, BucketsAreDisjointByKeyAndTogetherWhole) {
@@ -62,7 +64,8 @@ TEST_F(Shuffle, BucketsAreDisjointByKeyAndTogetherWhole) {
     EXPECT_GT(summary.bucket_rows[b], 100'000u / 16 / 2) << "badly spread";
     run("INSERT INTO parts SELECT DISTINCT " + std::to_string(b) + ", k FROM part");
   }
-  EXPECT_EQ(scalar("SELECT count(*) FROM (SELECT k FROM parts GROUP BY k HAVING count(*) > 1)"), "0");
+  EXPECT_EQ(scalar("SELECT count(*) FROM (SELECT k FROM parts GROUP BY k HAVING count(*) > 1)"),
+            "0");
   EXPECT_EQ(scalar("SELECT count(*) FROM parts"), scalar("SELECT count(DISTINCT k) FROM source"));
 }
 
@@ -80,9 +83,10 @@ TEST_F(Shuffle, OrderIsFileThenBucketThenRow) {
   run("SET threads = 2");
   must_attach("t", {{file("m2"), "a1"}, {file("m1"), "a1"}}, 1, 3);
   // Within file and bucket the keys ascend, so an order that is kept descends three times.
-  EXPECT_EQ(scalar("SELECT count(*) FROM (SELECT k, lag(k) OVER (ORDER BY n) AS before FROM (SELECT "
-                   "k, row_number() OVER () AS n FROM t)) WHERE before > k"),
-            "3");
+  EXPECT_EQ(
+      scalar("SELECT count(*) FROM (SELECT k, lag(k) OVER (ORDER BY n) AS before FROM (SELECT "
+             "k, row_number() OVER () AS n FROM t)) WHERE before > k"),
+      "3");
   EXPECT_EQ(scalar("SELECT k >= 10000 FROM t LIMIT 1"), "true");
 }
 
@@ -160,7 +164,8 @@ TEST_F(Shuffle, ManyBucketsStayWithinTheBound) {
 }
 
 TEST_F(Shuffle, SkewUnderPressureKeepsAllRows) {
-  run("CREATE TABLE source AS SELECT CASE WHEN i % 10 < 8 THEN 1 ELSE i END::BIGINT AS k, i::INTEGER "
+  run("CREATE TABLE source AS SELECT CASE WHEN i % 10 < 8 THEN 1 ELSE i END::BIGINT AS k, "
+      "i::INTEGER "
       "AS n, repeat('y', (i % 200)::INTEGER) AS s FROM range(200000) r(i)");
   MapOutputOptions tight = options(512);
   tight.memory_bytes = uint64_t{3} << 20;
@@ -199,12 +204,14 @@ TEST_F(Shuffle, CutsIntoChunksDoNotMatter) {
     some.memory_bytes = memory;
     must_write("SELECT * FROM source ORDER BY n", "m1", some);
     // Filters leave chunks of other sizes: two thirds of the rows of each chunk of a longer table.
-    must_write("SELECT k, n, price, name, filler, x FROM (SELECT *, 0 AS t FROM source UNION ALL "
-               "SELECT *, 1 FROM source WHERE n % 2 = 0) WHERE t = 0",
-               "m2", some);
-    must_write("SELECT * FROM source WHERE n < 31 UNION ALL SELECT * FROM source WHERE n BETWEEN 31 "
-               "AND 4999 UNION ALL SELECT * FROM source WHERE n >= 5000",
-               "m3", some);
+    must_write(
+        "SELECT k, n, price, name, filler, x FROM (SELECT *, 0 AS t FROM source UNION ALL "
+        "SELECT *, 1 FROM source WHERE n % 2 = 0) WHERE t = 0",
+        "m2", some);
+    must_write(
+        "SELECT * FROM source WHERE n < 31 UNION ALL SELECT * FROM source WHERE n BETWEEN 31 "
+        "AND 4999 UNION ALL SELECT * FROM source WHERE n >= 5000",
+        "m3", some);
     EXPECT_EQ(xxh3_64(bytes(file("m1"))), xxh3_64(bytes(file("m2"))));
     EXPECT_EQ(xxh3_64(bytes(file("m1"))), xxh3_64(bytes(file("m3"))));
   }
@@ -268,7 +275,8 @@ TEST_F(Shuffle, OtherFailuresPassThrough) {
   const Status status = connection_->execute("SELECT error('plain')");
   ASSERT_FALSE(status);
   EXPECT_EQ(map_output_failure(status.error()).code, status.error().code);
-  for (const char* text : {"[tidegate/", "[tidegate/lost", "[tidegate/what/x] y", "[tidegate/lost] /"}) {
+  for (const char* text :
+       {"[tidegate/", "[tidegate/lost", "[tidegate/what/x] y", "[tidegate/lost] /"}) {
     const Failure failure{FailureClass::kDefect, "sql.other", text};
     EXPECT_EQ(map_output_failure(failure).code, "sql.other") << text;
   }
@@ -309,11 +317,83 @@ TEST_F(Shuffle, ChunksMustMatchTheSchema) {
   EXPECT_FALSE(read_map_output_info(real_effects(), file("m")));
 }
 
+TEST_F(Shuffle, EachFailedWriteFailsTheWriterAndLeavesNoWholeFile) {
+  MemoryFile disk;
+  MapOutputSummary summary;
+  ASSERT_TRUE(write(kMixed, "m", options(4), disk));
+  const int writes = disk.calls;
+  ASSERT_GT(writes, 5);
+  for (int at = 0; at < writes; ++at) {
+    MemoryFile full;
+    full.fail_at = at;
+    const auto written = write(kMixed, "m", options(4), full);
+    ASSERT_FALSE(written) << at;
+    EXPECT_EQ(written.error().cls, FailureClass::kDisk);
+    full.fail_at = -1;
+    EXPECT_FALSE(read_map_output_info(full, "m")) << at;
+  }
+}
+
+TEST_F(Shuffle, EachFailedReadFailsTheStatement) {
+  MemoryFile disk;
+  ASSERT_TRUE(write(kMixed, "m", options(4), disk));
+  const auto info = read_map_output_info(disk, "m");
+  ASSERT_TRUE(info);
+  ASSERT_TRUE(register_bucket_table(*connection_, disk, "t", info->schema, {{"m", "a1"}}, 0, 4,
+                                    uint64_t{1} << 20));
+  disk.calls = 0;
+  EXPECT_EQ(scalar("SELECT sum(n) FROM t"), "4999950000");
+  const int reads = disk.calls;
+  ASSERT_GT(reads, 10);
+  for (int at = 0; at < reads; ++at) {
+    disk.calls = 0;
+    disk.fail_at = at;
+    const Status status = connection_->execute("SELECT sum(n) FROM t");
+    ASSERT_FALSE(status) << at;
+    EXPECT_EQ(map_output_failure(status.error()).cls, FailureClass::kDisk);
+  }
+}
+
+TEST_F(Shuffle, WorksInALockedDatabase) {
+  must_write(kMixed, "m", options(4));
+  ASSERT_TRUE(database_->lock());
+  must_attach("t", {{file("m"), "a1"}}, 0, 4);
+  EXPECT_EQ(scalar("SELECT count(*) FROM t"), "100000");
+}
+
+TEST_F(Shuffle, NamesMayBeAnything) {
+  const std::string select =
+      "SELECT 1::BIGINT AS \"a \"\" b\", 2 AS \"SELECT\", 3 AS \"naïve\", 4 AS \"rowid\"";
+  must_write(select, "m", options(1));
+  must_attach("a \"table\" of; ours", {{file("m"), "a1"}}, 0, 1);
+  EXPECT_EQ(difference("(" + select + ")", "\"a \"\"table\"\" of; ours\""), "0+0");
+  // Registering again replaces what the name means.
+  must_write("SELECT 7::BIGINT AS k", "m2", options(1));
+  must_attach("a \"table\" of; ours", {{file("m2"), "a1"}}, 0, 1);
+  EXPECT_EQ(scalar("SELECT k FROM \"a \"\"table\"\" of; ours\""), "7");
+}
+
+// Map outputs of the first version must be read, or refused by name, for ever; and hashing and
+// encoding must not change under the same version.
+TEST_F(Shuffle, FirstVersionStaysReadableAndTheSame) {
+  const std::string fixture =
+      std::string(TIDEGATE_SOURCE_DIR) + "/src/shuffle/testdata/map_output_v1.bin";
+  const std::string select =
+      "SELECT i::BIGINT AS k, 's' || (i % 9) AS s, i * 0.25 AS d, CASE WHEN i % 4 = 0 THEN NULL "
+      "ELSE "
+      "i::SMALLINT END AS n, [i] AS l, INTERVAL 1 DAY * i AS v FROM range(50) r(i)";
+  must_write(select, "m", options(4, {{0, "BIGINT"}, {1, "VARCHAR"}}));
+  EXPECT_EQ(xxh3_64(bytes(file("m"))), xxh3_64(bytes(fixture)));
+  must_attach("t", {{fixture, "a1"}}, 0, 4);
+  EXPECT_EQ(difference("(" + select + ")", "t"), "0+0");
+}
+
 TEST_F(Shuffle, NestedVectorsOfAnyShapeAreRead) {
   // Constants, dictionaries and slices below lists and structs: what flattening leaves alone.
   const std::string select =
       "SELECT i AS k, list_filter([1, 2, 3, i], lambda x: x % 2 = 0) AS a, [s.name, s.name] AS b, "
-      "{'x': s.name, 'y': 7} AS c, [{'z': 'constant'}] AS d, list_slice([i, i + 1, i + 2], 2, 3) AS "
+      "{'x': s.name, 'y': 7} AS c, [{'z': 'constant'}] AS d, list_slice([i, i + 1, i + 2], 2, 3) "
+      "AS "
       "e FROM range(6000) r(i) JOIN (SELECT j, 'a name longer than inline ' || j AS name FROM "
       "range(10) q(j)) s ON s.j = i % 10 WHERE i % 7 <> 3 ORDER BY i";
   run("CREATE TABLE source AS " + select);

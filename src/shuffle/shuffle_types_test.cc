@@ -19,8 +19,9 @@ TEST_P(ShuffleTypes, ComeBackAsTheyWere) {
   // Values and NULLs mixed, some repeated, in runs and apart, in more rows than a chunk has.
   run("CREATE TABLE one AS SELECT row_number() OVER () AS n, v::" + name + " AS v FROM (VALUES " +
       type.values + ", (NULL)) t(v)");
-  run("CREATE TABLE source AS SELECT i, v, (i % 7)::TINYINT AS tail FROM (SELECT i, v FROM range(700) r(i), one "
-      "WHERE (i + n) % 3 <> 0 UNION ALL SELECT 1000 + i, v FROM range(3000) s(i), one WHERE i % 50 "
+  run("CREATE TABLE source AS SELECT i, v, (i % 7)::TINYINT AS tail FROM (SELECT i, v FROM "
+      "range(300) r(i), one "
+      "WHERE (i + n) % 3 <> 0 UNION ALL SELECT 1000 + i, v FROM range(2500) s(i), one WHERE i % 50 "
       "= n) ORDER BY i, v::VARCHAR");
   const std::string text = scalar("SELECT typeof(v) FROM source LIMIT 1");
   for (const uint32_t buckets : {1u, 7u}) {
@@ -74,7 +75,8 @@ const TypeCase kTypes[] = {
     {"TIMESTAMP", "('infinity'), ('-infinity'), ('1969-12-31 23:59:59.999999'), ('294247-01-10')"},
     {"TIMESTAMP_NS", "('infinity'), ('1969-12-31 23:59:59.999999999'), ('2001-06-30 12:00:00')"},
     {"TIMESTAMP WITH TIME ZONE", "('infinity'), ('1969-12-31 23:59:59.999999+00'), ('2001-06-30')"},
-    {"INTERVAL", "('1 month'), ('30 days'), ('-1 day'), ('1 microsecond'), ('720 hours'), ('99 years')"},
+    {"INTERVAL",
+     "('1 month'), ('30 days'), ('-1 day'), ('1 microsecond'), ('720 hours'), ('99 years')"},
     {"UUID",
      "('00000000-0000-0000-0000-000000000000'), ('ffffffff-ffff-ffff-ffff-ffffffffffff'), "
      "('80000000-0000-0000-0000-000000000001')"},
