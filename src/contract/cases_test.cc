@@ -70,12 +70,11 @@ TEST_P(BadFile, SaysExactlyThis) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Contract, BadFile, testing::ValuesIn(case_files()),
-                         [](const auto& each) {
-                           std::string name = each.param.stem().string();
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Contract, BadFile, testing::ValuesIn(case_files()), [](const auto& each) {
+  std::string name = each.param.stem().string();
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 }  // namespace
 }  // namespace tidegate

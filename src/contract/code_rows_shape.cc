@@ -5,13 +5,15 @@ namespace {
 
 constexpr CodeInfo kShape[] = {
     {codes::kYamlSyntax, "yaml-syntax", "the file is not YAML",
-     "The text cannot be read as YAML, so nothing else of it could be checked. The position is where\n"
+     "The text cannot be read as YAML, so nothing else of it could be checked. The position is "
+     "where\n"
      "the reader gave up; the mistake is there or shortly before it.",
      "stages:\n  legs\n    sql: SELECT 1", "stages:\n  legs:\n    sql: SELECT 1"},
     {codes::kNotUtf8, "not-utf8", "the file is not UTF-8",
      "A pipeline file is UTF-8, with or without a byte order mark.", "", ""},
     {codes::kControlCharacter, "control-character", "a character that YAML does not allow",
-     "Control characters other than tab and line breaks may not stand in the file, and NUL not even\n"
+     "Control characters other than tab and line breaks may not stand in the file, and NUL not "
+     "even\n"
      "as an escape: it would end names and SQL early.",
      R"(nullstr: "\0")", R"(nullstr: "NA")"},
     {codes::kFileTooLarge, "file-too-large", "the file is larger than 4 MiB",
@@ -21,7 +23,8 @@ constexpr CodeInfo kShape[] = {
     {codes::kTooDeep, "too-deep", "nested deeper than 64 levels",
      "A limit against files that were made to exhaust the reader.", "", ""},
     {codes::kDuplicateKey, "duplicate-key", "a key is given twice in one mapping",
-     "Many YAML readers keep the last value in silence. Here it is an error, because one of the two\n"
+     "Many YAML readers keep the last value in silence. Here it is an error, because one of the "
+     "two\n"
      "is not what somebody meant.",
      "memory: 512MiB\nmemory: 1GiB", "memory: 1GiB"},
     {codes::kAnchor, "anchor", "an anchor or an alias",
@@ -33,7 +36,8 @@ constexpr CodeInfo kShape[] = {
     {codes::kManyDocuments, "many-documents", "a second document in the file",
      "One file holds one pipeline.", "version: 1\n...\n---\nversion: 1", "version: 1"},
     {codes::kEmptyFile, "empty-file", "the file says nothing",
-     "The file is empty or has comments only. `tidegate init` writes a first pipeline file.", "", ""},
+     "The file is empty or has comments only. `tidegate init` writes a first pipeline file.", "",
+     ""},
     {codes::kWrongType, "wrong-type", "a value of another type than the field takes",
      "A list, a mapping or a single value was found where another of them belongs.",
      "partition_by: carrier", "partition_by: [carrier]"},
@@ -49,8 +53,8 @@ constexpr CodeInfo kShape[] = {
      "The first line says which rules the file was written for. This tidegate reads version 1.",
      "version: 2", "version: 1"},
     {codes::kMergeKey, "merge-key", "a merge key `<<`",
-     "As with aliases: what a stage promises must be readable where it stands.",
-     "<<: *common", "memory: 512MiB"},
+     "As with aliases: what a stage promises must be readable where it stands.", "<<: *common",
+     "memory: 512MiB"},
 };
 
 constexpr CodeInfo kNames[] = {
@@ -58,11 +62,13 @@ constexpr CodeInfo kNames[] = {
      "Unknown keys are errors, because a misspelled promise would otherwise be no promise at all.",
      "partition_on: [carrier]", "partition_by: [carrier]"},
     {codes::kInvalidName, "invalid-name", "a name that is not allowed",
-     "Names of pipelines, sources, stages and outputs become SQL tables and directories. They have\n"
+     "Names of pipelines, sources, stages and outputs become SQL tables and directories. They "
+     "have\n"
      "letters a-z, digits and `_`, begin with no digit, and have at most 63 characters.",
      "stages:\n  route-delay: ...", "stages:\n  route_delay: ..."},
     {codes::kDuplicateName, "duplicate-name", "a name that is taken",
-     "Sources and stages are tables of one SQL namespace, and DuckDB does not tell upper from lower\n"
+     "Sources and stages are tables of one SQL namespace, and DuckDB does not tell upper from "
+     "lower\n"
      "case. Outputs may not be called like a source, because checks refer to both by name.",
      "sources:\n  flights: ...\nstages:\n  Flights: ...",
      "sources:\n  flights: ...\nstages:\n  legs: ..."},
@@ -102,11 +108,13 @@ constexpr CodeInfo kNames[] = {
      "Column names that differ only in case are one column.", "unique: [carrier, Carrier]",
      "unique: [carrier]"},
     {codes::kSecretReference, "secret-reference", "a secret where secrets are not allowed",
-     "`${env:NAME}` and `${file:PATH}` are resolved in the reader options of sources only. All else\n"
+     "`${env:NAME}` and `${file:PATH}` are resolved in the reader options of sources only. All "
+     "else\n"
      "of the file goes into the journal, and a secret must never be there.",
      "owner: ${env:USER}", "owner: analytics@example.com"},
     {codes::kSecretInClear, "secret-in-clear", "a credential written in clear",
-     "Whoever can read the pipeline file could read the secret. Write a reference; the value is read\n"
+     "Whoever can read the pipeline file could read the secret. Write a reference; the value is "
+     "read\n"
      "when a task needs it and is never stored. Change the secret that stood in the file.",
      "options: {password: hunter2}", "options: {password: \"${env:PASSWORD}\"}"},
     {codes::kSecretSyntax, "secret-syntax", "a secret reference that names nothing",
@@ -141,7 +149,8 @@ constexpr CodeInfo kGraph[] = {
      "from: flights", "stages:\n  all_flights: {sql: SELECT * FROM flights}"},
     {codes::kNoOutputs, "no-outputs", "a file without outputs",
      "Without an output nothing would be kept, so nothing needs to run.", "",
-     "outputs:\n  route_delay:\n    from: route_delay\n    publish: {parquet: published/route_delay}"},
+     "outputs:\n  route_delay:\n    from: route_delay\n    publish: {parquet: "
+     "published/route_delay}"},
     {codes::kNoStages, "no-stages", "a file without stages", "There is nothing to run.", "",
      "stages:\n  legs:\n    sql: SELECT * FROM flights"},
     {codes::kNoSources, "no-sources", "a file without sources", "There is nothing to read.", "",
@@ -163,22 +172,27 @@ constexpr CodeInfo kGraph[] = {
      "input.",
      "tree: {sql: SELECT * FROM tree}", "tree: {sql: SELECT * FROM nodes}"},
     {codes::kUnusedBroadcast, "unused-broadcast", "a broadcast input that the stage does not read",
-     "Usually the SQL was changed and the list was not.", "broadcast: [airports]\nsql: SELECT * FROM flights",
-     "sql: SELECT * FROM flights"},
-    {codes::kPartitionedBroadcast, "partitioned-broadcast", "an input both broadcast and partitioned",
+     "Usually the SQL was changed and the list was not.",
+     "broadcast: [airports]\nsql: SELECT * FROM flights", "sql: SELECT * FROM flights"},
+    {codes::kPartitionedBroadcast, "partitioned-broadcast",
+     "an input both broadcast and partitioned",
      "A broadcast input is read whole by every task; a partitioned one is split between them.",
      "broadcast: [airports]\npartition_by: {flights: [origin], airports: [iata]}",
      "partition_by: {flights: [origin], airports: [iata]}"},
-    {codes::kKeyCountsDiffer, "key-counts-differ", "inputs partitioned by different numbers of columns",
+    {codes::kKeyCountsDiffer, "key-counts-differ",
+     "inputs partitioned by different numbers of columns",
      "Rows of the inputs meet in one bucket when their key columns are equal one by one.",
      "partition_by: {flights: [origin, day], airports: [iata]}",
      "partition_by: {flights: [origin], airports: [iata]}"},
-    {codes::kInputWithoutKeys, "input-without-keys", "an input that is neither partitioned nor broadcast",
+    {codes::kInputWithoutKeys, "input-without-keys",
+     "an input that is neither partitioned nor broadcast",
      "Each input of a reduce stage is exchanged by keys of its own or read whole by every task.",
      "partition_by: {flights: [origin]}\nsql: SELECT ... FROM flights JOIN airports ...",
-     "partition_by: {flights: [origin]}\nbroadcast: [airports]\nsql: SELECT ... FROM flights JOIN airports ..."},
+     "partition_by: {flights: [origin]}\nbroadcast: [airports]\nsql: SELECT ... FROM flights JOIN "
+     "airports ..."},
     {codes::kStageWithoutInput, "stage-without-input", "a stage that reads no input",
-     "Without an input there is no partition to run it over, and every task would emit the same rows.",
+     "Without an input there is no partition to run it over, and every task would emit the same "
+     "rows.",
      "sql: SELECT 1 AS x", "sql: SELECT x FROM numbers"},
     {codes::kUnusedPartitionInput, "unused-partition-input",
      "`partition_by` names an input that the stage does not read",

@@ -11,7 +11,8 @@ constexpr CodeInfo kSql[] = {
      "A stage is one SELECT; whatever follows a `;` is refused.",
      "sql: SELECT 1 FROM t; DROP TABLE t", "sql: SELECT 1 AS one FROM t"},
     {codes::kSqlNotSelect, "sql-not-select", "a statement that is not a SELECT",
-     "A stage's SQL only reads its declared inputs. It cannot create, copy, attach, install, load or\n"
+     "A stage's SQL only reads its declared inputs. It cannot create, copy, attach, install, load "
+     "or\n"
      "set anything.",
      "sql: COPY flights TO 'x.csv'", "sql: SELECT * FROM flights"},
     {codes::kUnknownColumn, "unknown-column", "a column that the inputs do not have",
@@ -19,14 +20,15 @@ constexpr CodeInfo kSql[] = {
      "sql: SELECT orign FROM flights", "sql: SELECT origin FROM flights"},
     {codes::kAmbiguousColumn, "ambiguous-column", "a column that more than one input has",
      "Say which one is meant by its table's name or alias.",
-     "sql: SELECT id FROM a JOIN b ON a.id = b.id", "sql: SELECT a.id FROM a JOIN b ON a.id = b.id"},
+     "sql: SELECT id FROM a JOIN b ON a.id = b.id",
+     "sql: SELECT a.id FROM a JOIN b ON a.id = b.id"},
     {codes::kSqlTypes, "sql-types", "types that do not fit",
      "An operator or a function has no version for these types; write the cast that is meant.",
      "sql: SELECT origin + 1 AS x FROM flights",
      "sql: SELECT CAST(origin AS INTEGER) + 1 AS x FROM flights"},
     {codes::kSqlBinding, "sql-binding", "DuckDB refuses the SQL over these inputs",
-     "The text parses, but it has no meaning over the declared inputs; the message is DuckDB's.", "",
-     ""},
+     "The text parses, but it has no meaning over the declared inputs; the message is DuckDB's.",
+     "", ""},
     {codes::kFunctionNotAllowed, "function-not-allowed", "a function that a stage may not call",
      "Functions are checked against a list of those that read nothing but their arguments. What\n"
      "reaches files, the network, settings or other sessions is not on it.",
@@ -60,8 +62,8 @@ constexpr CodeInfo kSql[] = {
     {codes::kSqlParameter, "sql-parameter", "a parameter in the SQL",
      "`?` and `$1` have no value here: a stage's SQL stands for itself.",
      "sql: SELECT * FROM t WHERE x = $1", "sql: SELECT * FROM t WHERE x = 1"},
-    {codes::kSqlEmpty, "sql-empty", "SQL that says nothing", "The text is empty or blank.", "sql: \"\"",
-     "sql: SELECT * FROM flights"},
+    {codes::kSqlEmpty, "sql-empty", "SQL that says nothing", "The text is empty or blank.",
+     "sql: \"\"", "sql: SELECT * FROM flights"},
     {codes::kSqlSystemTable, "sql-system-table", "a table of DuckDB's own",
      "System tables tell about the process, not about the data, and differ from task to task.",
      "sql: SELECT * FROM duckdb_settings()", "sql: SELECT * FROM flights"},
@@ -77,7 +79,8 @@ constexpr CodeInfo kSql[] = {
     {codes::kSqlQualifiedTable, "sql-qualified-table", "a table with a schema or catalog before it",
      "Inputs are called by their names alone.", "sql: SELECT * FROM main.flights",
      "sql: SELECT * FROM flights"},
-    {codes::kSqlConstructNotAllowed, "sql-construct-not-allowed", "a construct that a stage may not use",
+    {codes::kSqlConstructNotAllowed, "sql-construct-not-allowed",
+     "a construct that a stage may not use",
      "It is a SELECT, but it has effects or reads what the contract does not name.", "", ""},
     {codes::kAggregateMisuse, "aggregate-misuse", "a column that is neither grouped nor aggregated",
      "With GROUP BY each column of the result is a group key or inside an aggregate.",
@@ -92,12 +95,14 @@ constexpr CodeInfo kRepeat[] = {
      "hash().",
      "sql: SELECT *, uuid() AS id FROM t", "sql: SELECT *, hash(a, b) AS id FROM t"},
     {codes::kWallClock, "wall-clock", "the clock of the machine",
-     "now() differs from task to task and from retry to retry. `run_time()` is the time of the run:\n"
+     "now() differs from task to task and from retry to retry. `run_time()` is the time of the "
+     "run:\n"
      "fixed when it is planned, and kept when it is resumed.",
      "sql: SELECT *, now() AS loaded_at FROM t", "sql: SELECT *, run_time() AS loaded_at FROM t"},
     {codes::kUnordered, "unordered", "a result that depends on the order of rows (warning)",
      "first, list, string_agg, row_number with ties and the like take rows as they come. It is\n"
-     "allowed: tasks read in a fixed order. But the stage is marked `unordered`: those who read it go\n"
+     "allowed: tasks read in a fixed order. But the stage is marked `unordered`: those who read it "
+     "go\n"
      "by its content, and when it is made again they are made again too. An ORDER BY over enough\n"
      "columns makes the result determinate; the note names them.",
      "sql: SELECT k, list(v) AS vs FROM t GROUP BY k",
@@ -111,9 +116,12 @@ constexpr CodeInfo kRepeat[] = {
      "SAMPLE and TABLESAMPLE choose other rows each time. Choose by a hash of the key instead.",
      "sql: SELECT * FROM t USING SAMPLE 1%", "sql: SELECT * FROM t WHERE hash(id) % 100 = 0"},
     {codes::kRunTimeUsed, "run-time-used", "run_time() makes the stage run anew in each run (note)",
-     "The time of the run is part of what the result is made of, so results of earlier runs cannot\n"
-     "be used again. Put it into the last stage, so that as little as possible is repeated.", "", ""},
-    {codes::kUnorderedBroadcast, "unordered-broadcast", "a broadcast that depends on the order of rows",
+     "The time of the run is part of what the result is made of, so results of earlier runs "
+     "cannot\n"
+     "be used again. Put it into the last stage, so that as little as possible is repeated.",
+     "", ""},
+    {codes::kUnorderedBroadcast, "unordered-broadcast",
+     "a broadcast that depends on the order of rows",
      "Every task computes a broadcast for itself and all must get the same rows. Make the order\n"
      "total.",
      "sql: SELECT * FROM a JOIN (SELECT * FROM b LIMIT 10) USING (k)",

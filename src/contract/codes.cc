@@ -44,8 +44,8 @@ const CodeInfo* find_code(std::string_view code) {
 }
 
 std::string explain_code(const CodeInfo& info) {
-  std::string out = fmt::format("{} ({}): {}\n\n{}\n", info.code, info.name, info.summary,
-                                info.meaning);
+  std::string out =
+      fmt::format("{} ({}): {}\n\n{}\n", info.code, info.name, info.summary, info.meaning);
   if (*info.wrong != '\0') out += fmt::format("\nWrong:\n\n{}", indented(info.wrong));
   if (*info.right != '\0') out += fmt::format("\nRight:\n\n{}", indented(info.right));
   return out;

@@ -49,7 +49,7 @@ struct Source {
   Spanned<std::string> name;
   std::vector<Spanned<std::string>> files;  ///< globs as written, relative to the pipeline file
   FileFormat format = FileFormat::kParquet;
-  bool format_given = false;                ///< else from the file names' endings
+  bool format_given = false;                        ///< else from the file names' endings
   std::optional<Spanned<std::string>> from_output;  ///< `output: NAME` of this state directory
   /// Reader options (csv: delim, header, quote, escape, nullstr, dateformat, timestampformat,
   /// encoding, skip, max_line_size, columns; json: format, columns): name -> SQL literal text.
@@ -61,7 +61,7 @@ struct Source {
   std::optional<SourceManifest> manifest;
   InputIdentity identity = InputIdentity::kStat;
   OnEmpty on_empty = OnEmpty::kFail;
-  bool union_by_name = false;               ///< `options: {union_by_name: true}`
+  bool union_by_name = false;                        ///< `options: {union_by_name: true}`
   std::optional<Spanned<uint64_t>> partition_bytes;  ///< `partition: 128MiB`, default 128 MiB
   /// `retry: {data: {quarantine: 1%}}`: bad CSV/JSON rows up to this share are set aside.
   std::optional<Spanned<double>> quarantine_share;
@@ -96,7 +96,7 @@ struct Stage {
   std::optional<PartitionBy> partition_by;
   std::vector<Spanned<std::string>> broadcast;  ///< inputs that every task reads whole
   std::optional<Spanned<uint64_t>> memory_bytes;
-  std::optional<Spanned<uint32_t>> buckets;     ///< else chosen by the planner
+  std::optional<Spanned<uint32_t>> buckets;  ///< else chosen by the planner
   std::optional<Retry> retry;
   std::optional<Spanned<int64_t>> timeout_us;
   OnEmpty on_empty = OnEmpty::kAllow;
@@ -105,45 +105,54 @@ struct Stage {
 
 struct Freshness {
   std::optional<Spanned<int64_t>> max_age_us;
-  std::optional<Spanned<int64_t>> through_us;    ///< exclusive end: a date means its whole day
-  std::optional<Spanned<double>> completeness;   ///< 0..1
+  std::optional<Spanned<int64_t>> through_us;   ///< exclusive end: a date means its whole day
+  std::optional<Spanned<double>> completeness;  ///< 0..1
   Span span;
 };
 
 enum class CheckKind : uint8_t {
-  kUnique, kNotNull, kRows, kAccepted, kRange, kRegex, kReferences, kExpect, kSchema
+  kUnique,
+  kNotNull,
+  kRows,
+  kAccepted,
+  kRange,
+  kRegex,
+  kReferences,
+  kExpect,
+  kSchema
 };
 std::string_view to_string(CheckKind kind);
 
 /// One promise about an output's rows. Which fields count depends on `kind`.
 struct Check {
   CheckKind kind = CheckKind::kExpect;
-  Spanned<std::string> name;        ///< given by `name:`, else e.g. "unique(carrier, origin)"
-  std::vector<Spanned<std::string>> columns;           ///< unique, not_null, accepted, range, regex, references
-  std::optional<Spanned<uint64_t>> rows_min, rows_max; ///< rows
-  std::optional<Spanned<double>> rows_change;          ///< rows: share against the last generation
-  std::vector<Spanned<std::string>> accepted;          ///< SQL literal texts
+  Spanned<std::string> name;  ///< given by `name:`, else e.g. "unique(carrier, origin)"
+  std::vector<Spanned<std::string>>
+      columns;  ///< unique, not_null, accepted, range, regex, references
+  std::optional<Spanned<uint64_t>> rows_min, rows_max;  ///< rows
+  std::optional<Spanned<double>> rows_change;           ///< rows: share against the last generation
+  std::vector<Spanned<std::string>> accepted;           ///< SQL literal texts
   std::optional<Spanned<std::string>> range_min, range_max;  ///< SQL literal texts, inclusive
   std::optional<Spanned<std::string>> regex;
-  Spanned<std::string> references_to;                  ///< source or output name
+  Spanned<std::string> references_to;  ///< source or output name
   std::vector<Spanned<std::string>> references_columns;
   SqlText expect;
   std::vector<std::pair<Spanned<std::string>, Spanned<std::string>>> schema;  ///< name, type
-  bool evolution_add = false;                          ///< schema: further columns are allowed
-  bool is_error = true;                                ///< severity
-  std::optional<Spanned<double>> tolerance;            ///< share of rows that may break it
+  bool evolution_add = false;                ///< schema: further columns are allowed
+  bool is_error = true;                      ///< severity
+  std::optional<Spanned<double>> tolerance;  ///< share of rows that may break it
   Span span;
 };
 
 struct Output {
   Spanned<std::string> name;
-  Spanned<std::string> from;           ///< a stage
+  Spanned<std::string> from;  ///< a stage
   std::string description;
   std::optional<Freshness> freshness;
   std::vector<Check> checks;
-  Spanned<std::string> parquet_path;   ///< directory, as written, relative to the pipeline file
-  std::string compression = "zstd";    ///< zstd, snappy, none
-  uint32_t keep = 2;                   ///< old generations that stay
+  Spanned<std::string> parquet_path;  ///< directory, as written, relative to the pipeline file
+  std::string compression = "zstd";   ///< zstd, snappy, none
+  uint32_t keep = 2;                  ///< old generations that stay
   OnEmpty on_empty = OnEmpty::kAllow;
   Span span;
 };
@@ -151,14 +160,14 @@ struct Output {
 /// A parsed pipeline file: names resolved, types of fields right, SQL not looked at yet.
 struct Pipeline {
   std::shared_ptr<const SourceText> text;
-  std::string directory;               ///< absolute, of the pipeline file; paths are relative to it
+  std::string directory;  ///< absolute, of the pipeline file; paths are relative to it
   Spanned<std::string> name;
   std::string owner;
   uint64_t memory_bytes = uint64_t{512} << 20;  ///< defaults.memory
   Retry retry;
-  std::vector<Source> sources;         ///< in file order
-  std::vector<Stage> stages;           ///< in file order
-  std::vector<Output> outputs;         ///< in file order
+  std::vector<Source> sources;  ///< in file order
+  std::vector<Stage> stages;    ///< in file order
+  std::vector<Output> outputs;  ///< in file order
   bool publish_together = false;
 
   const Source* source(std::string_view name) const;

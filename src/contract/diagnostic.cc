@@ -10,9 +10,9 @@
 namespace tidegate {
 namespace {
 
-constexpr uint32_t kLineColumnsMax = 160;   // a longer line is shown as a window around the caret
+constexpr uint32_t kLineColumnsMax = 160;  // a longer line is shown as a window around the caret
 constexpr uint32_t kWindowBeforeCaret = 60;
-constexpr uint32_t kSpanLinesMax = 6;       // a longer span is shown by its ends
+constexpr uint32_t kSpanLinesMax = 6;  // a longer span is shown by its ends
 
 struct Paint {
   bool on;
@@ -31,9 +31,12 @@ struct Paint {
 
 std::string_view severity_name(Severity severity) {
   switch (severity) {
-    case Severity::kError: return "error";
-    case Severity::kWarning: return "warning";
-    case Severity::kNote: return "note";
+    case Severity::kError:
+      return "error";
+    case Severity::kWarning:
+      return "warning";
+    case Severity::kNote:
+      return "note";
   }
   return "error";
 }
@@ -62,8 +65,8 @@ class Snippet {
   std::string render() {
     out_ += paint_.gutter(std::string(gutter_width_, ' ') + "-->");
     const auto position = source_.position(begin_);
-    out_ += fmt::format(" {}:{}:{}\n", display_text(source_.path()), position.line,
-                        position.column);
+    out_ +=
+        fmt::format(" {}:{}:{}\n", display_text(source_.path()), position.line, position.column);
     blank_gutter();
     out_ += '\n';
     if (first_ == last_) {
@@ -98,15 +101,16 @@ class Snippet {
     return static_cast<uint32_t>(source_.line(number).data() - source_.text().data());
   }
   /// Terminal column of a file offset on that line.
-  static uint32_t column_of(const DisplayLine& shown, uint32_t offset_in_line) {
-    return shown.columns[std::min<size_t>(offset_in_line, shown.columns.size() - 1)];
+  static uint32_t column_of(const DisplayLine& shown, uint32_t offset, uint32_t line_start) {
+    const size_t in_line = offset > line_start ? offset - line_start : 0;
+    return shown.columns[std::min(in_line, shown.columns.size() - 1)];
   }
 
   void single_line() {
     const DisplayLine shown = display_line(source_.line(first_));
     const uint32_t start = line_start(first_);
-    uint32_t from = column_of(shown, begin_ - start);
-    uint32_t to = std::max(column_of(shown, end_ - start), from + 1);
+    uint32_t from = column_of(shown, begin_, start);
+    uint32_t to = std::max(column_of(shown, end_, start), from + 1);
     std::string text = shown.text;
     if (shown.width() > kLineColumnsMax) {
       const uint32_t left = from > kWindowBeforeCaret ? from - kWindowBeforeCaret : 0;
@@ -125,7 +129,7 @@ class Snippet {
 
   void several_lines() {
     const DisplayLine head = display_line(source_.line(first_));
-    const uint32_t from = column_of(head, begin_ - line_start(first_));
+    const uint32_t from = column_of(head, begin_, line_start(first_));
     const bool at_indent = head.text.find_first_not_of(' ') >= from;
     if (at_indent) {
       text_line(first_, "/", cropped(head));
@@ -144,7 +148,7 @@ class Snippet {
       text_line(number, "|", cropped(display_line(source_.line(number))));
     }
     const DisplayLine tail = display_line(source_.line(last_));
-    const uint32_t to = column_of(tail, end_ - line_start(last_));
+    const uint32_t to = column_of(tail, end_, line_start(last_));
     blank_gutter();
     out_ += ' ' + mark_text("|" + std::string(std::clamp(to, 1u, kLineColumnsMax), '_') + "^") +
             label() + '\n';
@@ -195,13 +199,19 @@ SourceText::Position SourceText::position(uint32_t offset) const {
   const auto next = std::upper_bound(starts_.begin(), starts_.end(), offset);
   const auto line = static_cast<uint32_t>(next - starts_.begin());
   uint32_t column = 1;
-  for (size_t at = starts_[line - 1]; at < offset; ++column) next_code_point(text_, at);
+  for (size_t at = line_begin(line); at < offset; ++column) next_code_point(text_, at);
   return {line, column};
+}
+
+size_t SourceText::line_begin(uint32_t number) const {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  const bool marked = number == 1 && text_.starts_with(kByteOrderMark);
+  return marked ? kByteOrderMark.size() : starts_[number - 1];
 }
 
 std::string_view SourceText::line(uint32_t number) const {
   if (number < 1 || number > starts_.size()) return std::string_view(text_).substr(text_.size());
-  const size_t begin = starts_[number - 1];
+  const size_t begin = line_begin(number);
   size_t end = number < starts_.size() ? starts_[number] - 1 : text_.size();
   if (end > begin && text_[end - 1] == '\r') --end;
   return std::string_view(text_).substr(begin, end - begin);
@@ -252,9 +262,9 @@ std::vector<Diagnostic> Diagnostics::sorted() const {
 
 std::string render(const Diagnostic& diagnostic, const SourceText& source, bool colour) {
   const Paint paint{colour};
-  std::string out = paint.severity(
-      diagnostic.severity,
-      fmt::format("{}[{}]", severity_name(diagnostic.severity), diagnostic.code));
+  std::string out =
+      paint.severity(diagnostic.severity,
+                     fmt::format("{}[{}]", severity_name(diagnostic.severity), diagnostic.code));
   out += paint.bold(": " + display_text(diagnostic.message)) + '\n';
   Snippet snippet(diagnostic, source, paint);
   out += snippet.render();

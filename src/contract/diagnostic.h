@@ -40,6 +40,9 @@ class SourceText {
   std::string_view line(uint32_t number) const;
 
  private:
+  /// Where a line's text begins; a byte order mark is no part of the first line.
+  size_t line_begin(uint32_t number) const;
+
   std::string path_;
   std::string text_;
   std::vector<uint32_t> starts_;
@@ -49,11 +52,11 @@ enum class Severity : uint8_t { kError, kWarning, kNote };
 
 /// One finding about a pipeline file, as rustc would show it.
 struct Diagnostic {
-  std::string code;      ///< "T0123", from the table in contract/codes.h
+  std::string code;  ///< "T0123", from the table in contract/codes.h
   Severity severity = Severity::kError;
-  Span span;             ///< what the caret marks
-  std::string message;   ///< one line: what is wrong
-  std::string label;     ///< beside the caret: why here; may be empty
+  Span span;                            ///< what the caret marks
+  std::string message;                  ///< one line: what is wrong
+  std::string label;                    ///< beside the caret: why here; may be empty
   std::vector<std::string> notes = {};  ///< "= note:" lines
   std::string help = {};                ///< "help:" with the fix; may be empty
 };
@@ -78,7 +81,8 @@ class Diagnostics {
   size_t dropped_ = 0;
 };
 
-/// "error[T0123]: message\n  --> file:line:column\n   |\n 12 | text\n   |     ^^^^ label\n   = note:
+/// "error[T0123]: message\n  --> file:line:column\n   |\n 12 | text\n   |     ^^^^ label\n   =
+/// note:
 /// ...\nhelp: ..." for one finding.
 std::string render(const Diagnostic& diagnostic, const SourceText& source, bool colour);
 /// All of them and a closing line "2 errors, 1 warning".

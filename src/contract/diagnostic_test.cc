@@ -130,6 +130,37 @@ TEST(Render, SpansOutsideOfTheTextAreClamped) {
   EXPECT_NE(render(error({0, 0}), empty, false).find("--> p:1:1"), std::string::npos);
 }
 
+TEST(Render, AByteOrderMarkIsNoColumn) {
+  const SourceText source("p",
+                          "\xEF\xBB\xBF"
+                          "bad: 1\n");
+  EXPECT_EQ(render(error(find(source, "bad")), source, false),
+            "error[T0101]: wrong\n"
+            " --> p:1:1\n"
+            "  |\n"
+            "1 | bad: 1\n"
+            "  | ^^^\n");
+  EXPECT_NE(render(error({0, 0}), source, false).find("1 | bad: 1\n  | ^\n"), std::string::npos);
+}
+
+TEST(Render, ColourMarksSeverityAndNothingElseChanges) {
+  const SourceText source("p", "bad: 1\n");
+  Diagnostic diagnostic = error(find(source, "bad"), "here");
+  diagnostic.help = "fix";
+  const std::string plain = render(diagnostic, source, false);
+  const std::string coloured = render(diagnostic, source, true);
+  EXPECT_NE(coloured.find("\x1b[1;31m^^^\x1b[0m"), std::string::npos);
+  std::string stripped;
+  for (size_t i = 0; i < coloured.size(); ++i) {
+    if (coloured[i] == '\x1b') {
+      i = coloured.find('m', i);
+    } else {
+      stripped += coloured[i];
+    }
+  }
+  EXPECT_EQ(stripped, plain);
+}
+
 TEST(Diagnostics, OrderedCountedAndDeduplicated) {
   const SourceText source("p", "abc\ndef\n");
   Diagnostics diagnostics;

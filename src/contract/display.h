@@ -11,7 +11,8 @@ namespace tidegate {
 /// and invalid UTF-8 as U+FFFD, so that a file cannot drive the terminal of who reads about it.
 struct DisplayLine {
   std::string text;
-  /// columns[i]: the terminal column (from 0) where byte i of the line begins; one more for the end.
+  /// columns[i]: the terminal column (from 0) where byte i of the line begins; one more for the
+  /// end.
   std::vector<uint32_t> columns;
   uint32_t width() const { return columns.back(); }
 };

@@ -27,8 +27,8 @@ std::pair<std::string, std::string> split_unit(std::string_view text) {
 }
 
 bool is_digits(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(),
-                                      [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 /// A number as JSON writes it: what YAML and SQL understand alike. "00501" is a text.
@@ -82,9 +82,12 @@ int parenthesis_depth(std::string_view text) {
 
 std::string_view kind_of(const YamlNode& node) {
   switch (node.kind) {
-    case YamlKind::kSequence: return "a list";
-    case YamlKind::kMapping: return "a mapping";
-    case YamlKind::kScalar: break;
+    case YamlKind::kSequence:
+      return "a list";
+    case YamlKind::kMapping:
+      return "a mapping";
+    case YamlKind::kScalar:
+      break;
   }
   if (node.is_null()) return "nothing";
   if (!node.is_plain()) return "a text";
@@ -187,8 +190,8 @@ bool Fields::valid_name(std::string_view name, Span span, std::string_view what)
     error(codes::kInvalidName, span, fmt::format("the name of {} is empty", what));
     return false;
   }
-  const bool ascii = std::all_of(name.begin(), name.end(),
-                                 [](char c) { return static_cast<uint8_t>(c) < 0x80; });
+  const bool ascii =
+      std::all_of(name.begin(), name.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; });
   std::string better;
   for (const char c : name.substr(0, 63)) {
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -196,7 +199,8 @@ bool Fields::valid_name(std::string_view name, Span span, std::string_view what)
     if (better.empty() && digit) better += '_';
     better += letter || digit ? c : '_';
   }
-  const bool useful = ascii && better.find_first_not_of('_') != std::string::npos && is_valid_name(better);
+  const bool useful =
+      ascii && better.find_first_not_of('_') != std::string::npos && is_valid_name(better);
   error(codes::kInvalidName, span, fmt::format("`{}` is not a valid name for {}", name, what),
         name.size() > 63 ? "longer than 63 characters" : "",
         useful ? fmt::format("write `{}`", better) : std::string("choose another name"),
@@ -292,9 +296,10 @@ std::optional<Spanned<uint64_t>> Fields::size(const YamlNode& node, std::string_
       label = "a bare number: bytes, or megabytes?";
       help = fmt::format("write `{}MiB` (units: {})", number, kSizeUnits);
     } else {
-      const std::string meant = did_you_mean(unit, {"KB", "MB", "GB", "TB", "KiB", "MiB", "GiB",
-                                                    "TiB", "B"});
-      label = number.empty() || unit.empty() ? std::string() : fmt::format("unknown unit `{}`", unit);
+      const std::string meant =
+          did_you_mean(unit, {"KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB", "B"});
+      label =
+          number.empty() || unit.empty() ? std::string() : fmt::format("unknown unit `{}`", unit);
       help = number.empty() || meant.empty()
                  ? fmt::format("write a number and its unit, e.g. `512MiB` (units: {})", kSizeUnits)
                  : fmt::format("write `{}{}` (units: {})", number, meant, kSizeUnits);
@@ -320,12 +325,13 @@ std::optional<Spanned<int64_t>> Fields::duration(const YamlNode& node, std::stri
   if (!parsed) {
     const auto [number, unit] = split_unit(node.text);
     const bool bare = !number.empty() && unit.empty();
-    std::string help = fmt::format("write a number and its unit, e.g. `24h` (units: {})",
-                                   kDurationUnits);
-    if (bare) help = fmt::format("write `{}h` or `{}d` (units: {})", number, number, kDurationUnits);
+    std::string help =
+        fmt::format("write a number and its unit, e.g. `24h` (units: {})", kDurationUnits);
+    if (bare)
+      help = fmt::format("write `{}h` or `{}d` (units: {})", number, number, kDurationUnits);
     static const std::pair<std::string_view, std::string_view> kLongNames[] = {
-        {"second", "s"}, {"sec", "s"}, {"minute", "m"}, {"min", "m"}, {"hour", "h"},
-        {"hr", "h"},     {"day", "d"}, {"week", "w"}};
+        {"second", "s"}, {"sec", "s"}, {"minute", "m"}, {"min", "m"},
+        {"hour", "h"},   {"hr", "h"},  {"day", "d"},    {"week", "w"}};
     for (const auto& [name, shorter] : kLongNames) {
       const std::string lower = to_lower_ascii(unit);
       if (!number.empty() && (lower == name || lower == std::string(name) + "s")) {
@@ -390,12 +396,11 @@ std::optional<Spanned<uint64_t>> Fields::integer(const YamlNode& node, std::stri
     for (const char c : node.text) {
       if (c != ',' && c != '_' && c != ' ') plain += c;
     }
-    error(codes::kBadInteger, node.span,
-          fmt::format("`{}` must be a whole number", what),
-          !is_number(node.text)           ? fmt::format("this is {}", kind_of(node))
-          : node.text.starts_with('-')    ? "this is negative"
+    error(codes::kBadInteger, node.span, fmt::format("`{}` must be a whole number", what),
+          !is_number(node.text)                      ? fmt::format("this is {}", kind_of(node))
+          : node.text.starts_with('-')               ? "this is negative"
           : node.text.find('.') != std::string::npos ? "this has a fraction"
-                                          : "write it out in digits",
+                                                     : "write it out in digits",
           is_digits(plain) ? fmt::format("write `{}`", plain) : std::string());
     return std::nullopt;
   }
@@ -436,10 +441,9 @@ std::optional<size_t> Fields::word(const YamlNode& node, std::string_view what,
   if (found != words.end()) return static_cast<size_t>(found - words.begin());
   const std::string meant =
       did_you_mean(node.text, std::vector<std::string>(words.begin(), words.end()));
-  error(codes::kUnknownWord, node.span, fmt::format("`{}` cannot be `{}`", what, node.text),
-        "", meant.empty() ? fmt::format("write one of {}", list_words(words))
-                          : fmt::format("did you mean `{}`? It may be {}", meant,
-                                        list_words(words)));
+  error(codes::kUnknownWord, node.span, fmt::format("`{}` cannot be `{}`", what, node.text), "",
+        meant.empty() ? fmt::format("write one of {}", list_words(words))
+                      : fmt::format("did you mean `{}`? It may be {}", meant, list_words(words)));
   return std::nullopt;
 }
 

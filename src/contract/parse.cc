@@ -83,8 +83,8 @@ void parse_root(const YamlNode& root, Pipeline& pipeline, Fields& fields) {
       pipeline.name = std::move(*value);
     }
   } else {
-    fields.error(codes::kMissingKey, {root.span.begin, root.span.begin},
-                 "the pipeline has no name", "", "add `pipeline: NAME`");
+    fields.error(codes::kMissingKey, {root.span.begin, root.span.begin}, "the pipeline has no name",
+                 "", "add `pipeline: NAME`");
   }
   if (const YamlNode* owner = root.find("owner")) {
     if (auto value = fields.text(*owner, "owner")) pipeline.owner = std::move(value->value);
@@ -125,9 +125,12 @@ Span SqlText::map(size_t begin, size_t end) const {
 
 std::string_view to_string(FileFormat format) {
   switch (format) {
-    case FileFormat::kParquet: return "parquet";
-    case FileFormat::kCsv: return "csv";
-    case FileFormat::kJson: return "json";
+    case FileFormat::kParquet:
+      return "parquet";
+    case FileFormat::kCsv:
+      return "csv";
+    case FileFormat::kJson:
+      return "json";
   }
   return "parquet";
 }

@@ -43,8 +43,10 @@ void parse_rows(const YamlNode& node, Check& check, Fields& fields) {
   constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
   if (!fields.is_mapping(node, "rows", "rows: {min: 100, change: 30%}")) return;
   fields.check_keys(node, "`rows`", {"min", "max", "change"});
-  if (const YamlNode* min = node.find("min")) check.rows_min = fields.integer(*min, "min", 0, kMost);
-  if (const YamlNode* max = node.find("max")) check.rows_max = fields.integer(*max, "max", 0, kMost);
+  if (const YamlNode* min = node.find("min"))
+    check.rows_min = fields.integer(*min, "min", 0, kMost);
+  if (const YamlNode* max = node.find("max"))
+    check.rows_max = fields.integer(*max, "max", 0, kMost);
   if (const YamlNode* change = node.find("change")) {
     check.rows_change = fields.share(*change, "change", kChangeMax);
   }
@@ -118,8 +120,9 @@ void parse_range(const YamlNode& node, Check& check, Fields& fields) {
   const auto min = number_of(*check.range_min);
   const auto max = number_of(*check.range_max);
   if (min.has_value() != max.has_value()) {
-    fields.error(codes::kCheckValue, check.range_max->span, "`min` and `max` are of different types",
-                 "", "write both as numbers, or both as texts");
+    fields.error(codes::kCheckValue, check.range_max->span,
+                 "`min` and `max` are of different types", "",
+                 "write both as numbers, or both as texts");
   } else if (min && *min > *max) {
     fields.error(codes::kReversedRange, check.range_max->span, "`max` is below `min`",
                  fmt::format("below {}", check.range_min->value));
@@ -137,7 +140,8 @@ void parse_regex(const YamlNode& node, Check& check, Fields& fields) {
 }
 
 void parse_references(const YamlNode& node, Check& check, Fields& fields) {
-  constexpr std::string_view kExample = "references: {columns: [origin], to: airports, to_columns: [iata]}";
+  constexpr std::string_view kExample =
+      "references: {columns: [origin], to: airports, to_columns: [iata]}";
   if (!fields.is_mapping(node, "references", kExample)) return;
   fields.check_keys(node, "`references`", {"columns", "to", "to_columns"});
   if (const YamlNode* columns = need(node, "references", "columns", kExample, fields)) {
@@ -164,15 +168,33 @@ void parse_references(const YamlNode& node, Check& check, Fields& fields) {
 void parse_kind(const YamlPair& entry, Check& check, Fields& fields) {
   const YamlNode& node = *entry.value;
   switch (check.kind) {
-    case CheckKind::kUnique: check.columns = fields.texts(node, "unique"); break;
-    case CheckKind::kNotNull: check.columns = fields.texts(node, "not_null"); break;
-    case CheckKind::kRows: parse_rows(node, check, fields); break;
-    case CheckKind::kAccepted: parse_accepted(node, check, fields); break;
-    case CheckKind::kRange: parse_range(node, check, fields); break;
-    case CheckKind::kRegex: parse_regex(node, check, fields); break;
-    case CheckKind::kReferences: parse_references(node, check, fields); break;
-    case CheckKind::kExpect: check.expect = fields.sql(node, "expect"); break;
-    case CheckKind::kSchema: check.schema = fields.columns(node, "schema"); break;
+    case CheckKind::kUnique:
+      check.columns = fields.texts(node, "unique");
+      break;
+    case CheckKind::kNotNull:
+      check.columns = fields.texts(node, "not_null");
+      break;
+    case CheckKind::kRows:
+      parse_rows(node, check, fields);
+      break;
+    case CheckKind::kAccepted:
+      parse_accepted(node, check, fields);
+      break;
+    case CheckKind::kRange:
+      parse_range(node, check, fields);
+      break;
+    case CheckKind::kRegex:
+      parse_regex(node, check, fields);
+      break;
+    case CheckKind::kReferences:
+      parse_references(node, check, fields);
+      break;
+    case CheckKind::kExpect:
+      check.expect = fields.sql(node, "expect");
+      break;
+    case CheckKind::kSchema:
+      check.schema = fields.columns(node, "schema");
+      break;
   }
 }
 
@@ -180,11 +202,14 @@ std::string default_name(const Check& check) {
   const std::string kind(to_string(check.kind));
   switch (check.kind) {
     case CheckKind::kRows:
-    case CheckKind::kSchema: return kind;
-    case CheckKind::kExpect: return fmt::format("{}({})", kind, check.expect.text);
+    case CheckKind::kSchema:
+      return kind;
+    case CheckKind::kExpect:
+      return fmt::format("{}({})", kind, check.expect.text);
     case CheckKind::kReferences:
       return fmt::format("{}({} -> {})", kind, names_of(check.columns), check.references_to.value);
-    default: return fmt::format("{}({})", kind, names_of(check.columns));
+    default:
+      return fmt::format("{}({})", kind, names_of(check.columns));
   }
 }
 
@@ -230,8 +255,8 @@ std::optional<Check> parse_check(const YamlNode& node, Fields& fields) {
   }
   Check check;
   check.span = node.span;
-  check.kind = static_cast<CheckKind>(
-      std::find(kKinds.begin(), kKinds.end(), kind->key) - kKinds.begin());
+  check.kind =
+      static_cast<CheckKind>(std::find(kKinds.begin(), kKinds.end(), kind->key) - kKinds.begin());
   parse_kind(*kind, check, fields);
   if (const YamlNode* severity = node.find("severity")) {
     check.is_error = fields.word(*severity, "severity", {"error", "warn"}).value_or(0) == 0;
@@ -250,8 +275,7 @@ std::optional<Check> parse_check(const YamlNode& node, Fields& fields) {
       fields.error(codes::kConflictingKeys, evolution->span, "`evolution` belongs to `schema`", "",
                    "remove it");
     } else {
-      check.evolution_add =
-          fields.word(*evolution, "evolution", {"none", "add"}).value_or(0) == 1;
+      check.evolution_add = fields.word(*evolution, "evolution", {"none", "add"}).value_or(0) == 1;
     }
   }
   check.name = {default_name(check), kind->key_span};

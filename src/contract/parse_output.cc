@@ -13,7 +13,8 @@ namespace {
 constexpr uint64_t kKeepMax = 1000;
 constexpr int64_t kDayUs = int64_t{86'400} * 1'000'000;
 
-constexpr std::string_view kSinkLater = "this version publishes parquet: `- parquet: published/NAME`";
+constexpr std::string_view kSinkLater =
+    "this version publishes parquet: `- parquet: published/NAME`";
 constexpr std::string_view kServerLater = "it comes with the server; remove it for now";
 
 const std::vector<NotYetKey> kOutputNotYet = {
@@ -28,7 +29,8 @@ const std::vector<NotYetKey> kOutputNotYet = {
 };
 
 const std::vector<NotYetKey> kTargetNotYet = {
-    {"by", codes::kPublishByNotYet, "remove it: the files of a generation lie in one flat directory"},
+    {"by", codes::kPublishByNotYet,
+     "remove it: the files of a generation lie in one flat directory"},
     {"delta", codes::kSinkNotYet, kSinkLater},
     {"iceberg", codes::kSinkNotYet, kSinkLater},
     {"csv", codes::kSinkNotYet, kSinkLater},
@@ -79,9 +81,8 @@ void parse_target(const YamlNode& node, Output& output, Fields& fields) {
   fields.check_keys(node, "a publish target", {"parquet", "compression"}, kTargetNotYet);
   const YamlNode* path = node.find("parquet");
   if (path == nullptr) {
-    const bool told = std::any_of(kTargetNotYet.begin() + 1, kTargetNotYet.end(), [&](auto& later) {
-      return node.find(later.key) != nullptr;
-    });
+    const bool told = std::any_of(kTargetNotYet.begin() + 1, kTargetNotYet.end(),
+                                  [&](auto& later) { return node.find(later.key) != nullptr; });
     if (!told) {
       fields.error(codes::kNoPublishTarget, node.span, "a publish target without a place", "",
                    fmt::format("write `parquet: published/{}`", output.name.value));
@@ -107,7 +108,8 @@ void parse_publish(const YamlNode& node, Output& output, Fields& fields) {
   if (node.items.empty()) {
     fields.error(codes::kNoPublishTarget, node.span,
                  fmt::format("the output `{}` is published nowhere", output.name.value),
-                 "an empty list", fmt::format("write `- parquet: published/{}`", output.name.value));
+                 "an empty list",
+                 fmt::format("write `- parquet: published/{}`", output.name.value));
     return;
   }
   parse_target(*node.items[0], output, fields);
@@ -136,7 +138,8 @@ Output parse_output(const YamlPair& entry, Fields& fields) {
   out.span = {entry.key_span.begin, std::max(entry.key_span.end, entry.value->span.end)};
   fields.valid_name(entry.key, entry.key_span, "an output");
   const YamlNode& node = *entry.value;
-  if (!fields.is_mapping(node, entry.key, entry.key + ": {from: STAGE, publish: {parquet: PATH}}")) {
+  if (!fields.is_mapping(node, entry.key,
+                         entry.key + ": {from: STAGE, publish: {parquet: PATH}}")) {
     return out;
   }
   fields.check_keys(node, "an output",
@@ -146,8 +149,8 @@ Output parse_output(const YamlPair& entry, Fields& fields) {
     if (auto name = fields.text(*from, "from")) out.from = std::move(*name);
   } else {
     fields.error(codes::kMissingKey, entry.key_span,
-                 fmt::format("the output `{}` has no `from`", entry.key),
-                 "from which stage?", "add `from: STAGE`");
+                 fmt::format("the output `{}` has no `from`", entry.key), "from which stage?",
+                 "add `from: STAGE`");
   }
   if (const YamlNode* description = node.find("description")) {
     if (auto value = fields.text(*description, "description")) out.description = value->value;

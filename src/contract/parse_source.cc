@@ -70,8 +70,8 @@ std::vector<Spanned<std::string>> parse_files(const YamlNode& node, Fields& fiel
   for (auto& file : fields.texts(node, "files")) {
     if (!is_local_path(file, "files", fields)) continue;
     if (file.value.ends_with('/')) {
-      fields.error(codes::kBadGlob, file.span, "a directory is not a set of files",
-                   "ends with `/`", fmt::format("write `{}*.parquet`", file.value));
+      fields.error(codes::kBadGlob, file.span, "a directory is not a set of files", "ends with `/`",
+                   fmt::format("write `{}*.parquet`", file.value));
       continue;
     }
     if (!is_glob(file.value)) {
@@ -102,10 +102,11 @@ void find_format(Source& source, const YamlNode* given, Fields& fields) {
       return;
     }
     if (first && *first != *format) {
-      fields.error(codes::kMixedFormats, file.span,
-                   fmt::format("a source of {} and {} files", to_string(*first), to_string(*format)),
-                   fmt::format("{} here", to_string(*format)),
-                   "make two sources, and UNION ALL them in a stage");
+      fields.error(
+          codes::kMixedFormats, file.span,
+          fmt::format("a source of {} and {} files", to_string(*first), to_string(*format)),
+          fmt::format("{} here", to_string(*format)),
+          "make two sources, and UNION ALL them in a stage");
       return;
     }
     first = format;
@@ -125,23 +126,28 @@ std::optional<Placeholders> read_template(const Spanned<std::string>& path, Fiel
   const std::string& text = path.value;
   for (size_t at = text.find('{'); at != std::string::npos; at = text.find('{', at + 1)) {
     const size_t close = text.find('}', at);
-    const std::string name =
-        close == std::string::npos ? "" : text.substr(at + 1, close - at - 1);
-    if (name == "date") out.date = true;
-    else if (name == "year") out.year = true;
-    else if (name == "month") out.month = true;
-    else if (name == "day") out.day = true;
-    else if (name == "hour") out.hour = true;
+    const std::string name = close == std::string::npos ? "" : text.substr(at + 1, close - at - 1);
+    if (name == "date")
+      out.date = true;
+    else if (name == "year")
+      out.year = true;
+    else if (name == "month")
+      out.month = true;
+    else if (name == "day")
+      out.day = true;
+    else if (name == "hour")
+      out.hour = true;
     else {
       const std::string meant = did_you_mean(name, {"date", "year", "month", "day", "hour"});
-      fields.error(codes::kPathTemplate, path.span,
-                   close == std::string::npos
-                       ? std::string("a `{` of the path is not closed")
-                       : fmt::format("unknown placeholder `{{{}}}` in the path", name),
-                   "",
-                   meant.empty()
-                       ? std::string("the placeholders are {date}, {year}, {month}, {day} and {hour}")
-                       : fmt::format("did you mean `{{{}}}`?", meant));
+      fields.error(
+          codes::kPathTemplate, path.span,
+          close == std::string::npos
+              ? std::string("a `{` of the path is not closed")
+              : fmt::format("unknown placeholder `{{{}}}` in the path", name),
+          "",
+          meant.empty()
+              ? std::string("the placeholders are {date}, {year}, {month}, {day} and {hour}")
+              : fmt::format("did you mean `{{{}}}`?", meant));
       return std::nullopt;
     }
   }
@@ -181,7 +187,8 @@ std::optional<Arrives> parse_arrives(const YamlNode& node, Fields& fields) {
     if (value) out.path = std::move(*value);
     if (!holes) {
       complete = false;
-    } else if (!holes->whole_day() || (complete && out.every_us.value % kDayUs != 0 && !holes->hour)) {
+    } else if (!holes->whole_day() ||
+               (complete && out.every_us.value % kDayUs != 0 && !holes->hour)) {
       const bool hours = complete && out.every_us.value % kDayUs != 0;
       fields.error(codes::kPathTemplate, out.path.span,
                    "the path is the same for different periods",
@@ -211,36 +218,35 @@ struct Option {
   bool csv;
   bool json;
 };
-constexpr std::array kOptions = {
-    Option{"delim", true, false},
-    Option{"header", true, false},
-    Option{"quote", true, false},
-    Option{"escape", true, false},
-    Option{"nullstr", true, false},
-    Option{"dateformat", true, true},
-    Option{"timestampformat", true, true},
-    Option{"encoding", true, false},
-    Option{"skip", true, false},
-    Option{"max_line_size", true, false},
-    Option{"comment", true, false},
-    Option{"decimal_separator", true, false},
-    Option{"thousands", true, false},
-    Option{"format", false, true},
-    Option{"maximum_object_size", false, true},
-    Option{"columns", true, true}};
+constexpr std::array kOptions = {Option{"delim", true, false},
+                                 Option{"header", true, false},
+                                 Option{"quote", true, false},
+                                 Option{"escape", true, false},
+                                 Option{"nullstr", true, false},
+                                 Option{"dateformat", true, true},
+                                 Option{"timestampformat", true, true},
+                                 Option{"encoding", true, false},
+                                 Option{"skip", true, false},
+                                 Option{"max_line_size", true, false},
+                                 Option{"comment", true, false},
+                                 Option{"decimal_separator", true, false},
+                                 Option{"thousands", true, false},
+                                 Option{"format", false, true},
+                                 Option{"maximum_object_size", false, true},
+                                 Option{"columns", true, true}};
 
 constexpr std::string_view kHiding[] = {"ignore_errors", "store_rejects", "rejects_table",
-                                        "rejects_limit", "rejects_scan", "null_padding"};
+                                        "rejects_limit", "rejects_scan",  "null_padding"};
 
 /// The option of another reader's name, or one that is spelled alike; "" if there is none.
 std::string option_meant(const std::string& name, const std::vector<std::string>& names) {
   constexpr std::pair<std::string_view, std::string_view> kElsewhere[] = {
-      {"delimiter", "delim"},       {"sep", "delim"},
-      {"separator", "delim"},       {"null", "nullstr"},
-      {"na_values", "nullstr"},     {"quotechar", "quote"},
-      {"escapechar", "escape"},     {"date_format", "dateformat"},
-      {"skiprows", "skip"},         {"timestamp_format", "timestampformat"},
-      {"types", "columns"},         {"schema", "columns"}};
+      {"delimiter", "delim"},   {"sep", "delim"},
+      {"separator", "delim"},   {"null", "nullstr"},
+      {"na_values", "nullstr"}, {"quotechar", "quote"},
+      {"escapechar", "escape"}, {"date_format", "dateformat"},
+      {"skiprows", "skip"},     {"timestamp_format", "timestampformat"},
+      {"types", "columns"},     {"schema", "columns"}};
   for (const auto& [theirs, ours] : kElsewhere) {
     if (theirs == name && std::find(names.begin(), names.end(), ours) != names.end()) {
       return std::string(ours);
@@ -250,21 +256,26 @@ std::string option_meant(const std::string& name, const std::vector<std::string>
 }
 
 /// Refuses a credential in clear and broken references; true if the option may be kept.
-bool check_option_secret(const YamlPair& option, Fields& fields) {
-  if (option.value->kind != YamlKind::kScalar) return true;
-  const auto references = find_secret_references(option.value->text);
+bool check_option_secret(const YamlPair& option, const YamlNode& value, Fields& fields) {
+  if (value.kind == YamlKind::kSequence) {
+    return std::all_of(value.items.begin(), value.items.end(), [&](const auto& item) {
+      return check_option_secret(option, *item, fields);
+    });
+  }
+  if (value.kind != YamlKind::kScalar) return true;
+  const auto references = find_secret_references(value.text);
   for (const SecretReference& reference : references) {
     if (reference.kind != SecretReference::Kind::kBroken) continue;
-    fields.error(codes::kSecretSyntax, option.value->span, "a secret reference that names nothing",
-                 "", "write `${env:NAME}` or `${file:PATH}`");
+    fields.error(codes::kSecretSyntax, value.span, "a secret reference that names nothing", "",
+                 "write `${env:NAME}` or `${file:PATH}`");
     return false;
   }
-  if (references.empty() && names_credential(option.key) && !option.value->is_null()) {
+  if (references.empty() && names_credential(option.key) && !value.is_null()) {
     std::string variable;
     for (const char c : option.key) {
       variable += static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c == '-' ? '_' : c);
     }
-    fields.error(codes::kSecretInClear, option.value->span,
+    fields.error(codes::kSecretInClear, value.span,
                  fmt::format("`{}` is written in clear", option.key),
                  "whoever reads this file reads the secret",
                  fmt::format("write `${{env:{}}}` or `${{file:PATH}}`, and change the secret that "
@@ -286,7 +297,7 @@ void parse_options(const YamlNode& node, Source& source, bool has_columns, Field
     }
   }
   for (const YamlPair& pair : node.pairs) {
-    if (!check_option_secret(pair, fields)) continue;
+    if (!check_option_secret(pair, *pair.value, fields)) continue;
     if (std::find(std::begin(kHiding), std::end(kHiding), pair.key) != std::end(kHiding)) {
       fields.error(codes::kUnknownOption, pair.key_span,
                    fmt::format("`{}` would hide bad rows", pair.key), "",
@@ -296,10 +307,10 @@ void parse_options(const YamlNode& node, Source& source, bool has_columns, Field
     if (std::find(names.begin(), names.end(), pair.key) == names.end()) {
       const std::string meant = option_meant(pair.key, names);
       fields.error(codes::kUnknownOption, pair.key_span,
-                   fmt::format("unknown option `{}` for {} files", pair.key, format),
-                   "",
-                   meant.empty() ? fmt::format("the options for {} are {}", format, join(names, ", "))
-                                 : fmt::format("did you mean `{}`?", meant));
+                   fmt::format("unknown option `{}` for {} files", pair.key, format), "",
+                   meant.empty()
+                       ? fmt::format("the options for {} are {}", format, join(names, ", "))
+                       : fmt::format("did you mean `{}`?", meant));
       continue;
     }
     if (pair.key == "union_by_name") {

@@ -16,8 +16,9 @@ constexpr uint64_t kRetriesMax = 100;
 constexpr std::string_view kQuarantineAtSource =
     "set bad rows aside where they are read: put `retry: {data: {quarantine: 1%}}` at a csv or "
     "json source";
-constexpr std::string_view kRetryLater = "this version retries `transient` and `lost`; other "
-                                         "classes fail at once with their reason";
+constexpr std::string_view kRetryLater =
+    "this version retries `transient` and `lost`; other "
+    "classes fail at once with their reason";
 
 const std::vector<NotYetKey> kRetryNotYet = {
     {"data", codes::kRetryNotYet, kQuarantineAtSource},
@@ -44,8 +45,9 @@ PartitionBy parse_partition_by(const YamlNode& node, Fields& fields) {
     if (node.text == "all") {
       out.all = true;
     } else {
-      fields.error(codes::kWrongType, node.span, "`partition_by` must be `all` or a list of columns",
-                   "this is a text", fmt::format("write `partition_by: [{}]`", node.text));
+      fields.error(codes::kWrongType, node.span,
+                   "`partition_by` must be `all` or a list of columns", "this is a text",
+                   fmt::format("write `partition_by: [{}]`", node.text));
     }
     return out;
   }
@@ -118,7 +120,8 @@ Stage parse_stage(const YamlPair& entry, Fields& fields) {
   if (const YamlNode* inputs = node.find("broadcast")) {
     out.broadcast = fields.texts(*inputs, "broadcast");
   }
-  if (const YamlNode* memory = node.find("memory")) out.memory_bytes = parse_memory(*memory, fields);
+  if (const YamlNode* memory = node.find("memory"))
+    out.memory_bytes = parse_memory(*memory, fields);
   if (const YamlNode* buckets = node.find("buckets")) {
     if (const auto value = fields.integer(*buckets, "buckets", 1, kBucketsMax)) {
       out.buckets = Spanned<uint32_t>{static_cast<uint32_t>(value->value), value->span};
@@ -143,7 +146,8 @@ Stage parse_stage(const YamlPair& entry, Fields& fields) {
     const auto index = fields.word(*skew, "skew", {"fail", "split"});
     if (index == 1) {
       fields.error(codes::kSkewNotYet, skew->span, "`skew: split` is not supported by this version",
-                   "not yet", "write `skew: fail` (what happens anyway), and raise `buckets` or "
+                   "not yet",
+                   "write `skew: fail` (what happens anyway), and raise `buckets` or "
                    "`memory` if one bucket is too large");
     }
   }

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <random>
+#include <sstream>
 
 #include "contract/codes.h"
 #include "contract/contract.h"
@@ -230,6 +232,31 @@ TEST(Parse, SqlPositionsMapToTheFile) {
   EXPECT_LE(folded.map(500, 900).end, p.text->text().size());
 }
 
+TEST(Parse, TheDocumentedFileHolds) {
+  std::ifstream in(std::string(TIDEGATE_SOURCE_DIR) + "/docs/contract.md");
+  std::stringstream page;
+  page << in.rdbuf();
+  const std::string text = page.str();
+  const std::string open = "```yaml\n";
+  const size_t begin = text.find(open);
+  ASSERT_NE(begin, std::string::npos);
+  const size_t end = text.find("```", begin + open.size());
+  Diagnostics diagnostics;
+  const Pipeline p =
+      parse(text.substr(begin + open.size(), end - begin - open.size()), diagnostics);
+  EXPECT_EQ(render_all(diagnostics, *p.text, false), "");
+  EXPECT_EQ(p.outputs.size(), 1u);
+}
+
+TEST(Parse, SecretsInListsAreLookedAt) {
+  Diagnostics diagnostics;
+  std::string text = kEverything;
+  text.replace(text.find("'N/A'"), 5, "'${env:}'");
+  parse(text, diagnostics);
+  ASSERT_EQ(diagnostics.error_count(), 1u);
+  EXPECT_EQ(diagnostics.sorted()[0].code, codes::kSecretSyntax);
+}
+
 TEST(Parse, NamesAreFoundInAnyCase) {
   Diagnostics diagnostics;
   const Pipeline p = parse(kEverything, diagnostics);
@@ -272,7 +299,8 @@ TEST(Parse, TooMuchSqlIsRefused) {
 }
 
 TEST(Secrets, References) {
-  const auto found = find_secret_references("a ${env:A_1} b ${file:/run/x} $HOME ${other:x} {env:B}");
+  const auto found =
+      find_secret_references("a ${env:A_1} b ${file:/run/x} $HOME ${other:x} {env:B}");
   ASSERT_EQ(found.size(), 2u);
   EXPECT_EQ(found[0].kind, SecretReference::Kind::kEnv);
   EXPECT_EQ(found[0].name, "A_1");
@@ -280,8 +308,8 @@ TEST(Secrets, References) {
   EXPECT_EQ(found[0].end, 12u);
   EXPECT_EQ(found[1].kind, SecretReference::Kind::kFile);
   EXPECT_EQ(found[1].name, "/run/x");
-  for (const char* broken : {"${env:}", "${env:A", "${env:1}", "${env:a b}", "${file:}",
-                             "${file:${env:A}}"}) {
+  for (const char* broken :
+       {"${env:}", "${env:A", "${env:1}", "${env:a b}", "${file:}", "${file:${env:A}}"}) {
     const auto bad = find_secret_references(broken);
     ASSERT_FALSE(bad.empty()) << broken;
     EXPECT_EQ(bad[0].kind, SecretReference::Kind::kBroken) << broken;
@@ -323,10 +351,18 @@ TEST(Parse, RandomDamageIsSound) {
     for (size_t flips = 1 + random() % 6; flips > 0; --flips) {
       const size_t at = random() % text.size();
       switch (random() % 4) {
-        case 0: text[at] = static_cast<char>(random()); break;
-        case 1: text[at] = alphabet[random() % alphabet.size()]; break;
-        case 2: text.erase(at, 1 + random() % 20); break;
-        default: text.insert(at, 1, alphabet[random() % alphabet.size()]); break;
+        case 0:
+          text[at] = static_cast<char>(random());
+          break;
+        case 1:
+          text[at] = alphabet[random() % alphabet.size()];
+          break;
+        case 2:
+          text.erase(at, 1 + random() % 20);
+          break;
+        default:
+          text.insert(at, 1, alphabet[random() % alphabet.size()]);
+          break;
       }
     }
     expect_sound(text);

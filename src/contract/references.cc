@@ -61,8 +61,8 @@ void check_stage(Stage& stage, const Names& inputs, Fields& fields) {
     const auto* declared = inputs.find(input.value);
     if (declared == nullptr) {
       fields.error(codes::kUnknownBroadcast, input.span,
-                   fmt::format("there is no source or stage `{}` to broadcast", input.value),
-                   "", help(input.value));
+                   fmt::format("there is no source or stage `{}` to broadcast", input.value), "",
+                   help(input.value));
       continue;
     }
     input.value = declared->value;
@@ -88,14 +88,13 @@ void check_stage(Stage& stage, const Names& inputs, Fields& fields) {
                    fmt::format("`{}` stands twice in `partition_by`", keys.input.value),
                    "names that differ only in case are one input");
     }
-    const bool broadcast = std::any_of(
-        stage.broadcast.begin(), stage.broadcast.end(),
-        [&](const auto& input) { return to_lower_ascii(input.value) == lower; });
+    const bool broadcast =
+        std::any_of(stage.broadcast.begin(), stage.broadcast.end(),
+                    [&](const auto& input) { return to_lower_ascii(input.value) == lower; });
     if (broadcast) {
       fields.error(codes::kPartitionedBroadcast, keys.input.span,
                    fmt::format("`{}` is broadcast: every task reads it whole", keys.input.value),
-                   "so it cannot be partitioned too",
-                   "remove it here, or from `broadcast`");
+                   "so it cannot be partitioned too", "remove it here, or from `broadcast`");
     }
     if (first == nullptr) {
       first = &keys;
@@ -122,8 +121,9 @@ void check_output(Output& output, const Names& sources, const Names& stages, con
                    "an output comes from a stage",
                    fmt::format("add a stage with `sql: SELECT * FROM {}` and name it here", name));
     } else {
-      fields.error(codes::kUnknownStage, output.from.span, fmt::format("there is no stage `{}`", name),
-                   "", names_help(name, "stages", stages.all(), fields));
+      fields.error(codes::kUnknownStage, output.from.span,
+                   fmt::format("there is no stage `{}`", name), "",
+                   names_help(name, "stages", stages.all(), fields));
     }
   }
   for (Check& check : output.checks) {
@@ -197,13 +197,13 @@ bool check_output_path(const Pipeline& pipeline, const Output& output, const std
   const std::vector<std::string> place = components(path);
   for (const InputPattern& input : inputs) {
     if (!reaches_into(input.components, place)) continue;
-    fields.error(codes::kPathInsideInput, written.span,
-                 fmt::format("the output's directory is read by the source `{}`",
-                             input.source->name.value),
-                 fmt::format("`{}` reaches into it", *input.written),
-                 fmt::format("publish elsewhere, e.g. `published/{}`;\nto read a published output "
-                             "say `output: NAME` in the source",
-                             output.name.value));
+    fields.error(
+        codes::kPathInsideInput, written.span,
+        fmt::format("the output's directory is read by the source `{}`", input.source->name.value),
+        fmt::format("`{}` reaches into it", *input.written),
+        fmt::format("publish elsewhere, e.g. `published/{}`;\nto read a published output "
+                    "say `output: NAME` in the source",
+                    output.name.value));
     return false;
   }
   return true;
@@ -268,8 +268,8 @@ void check_paths(const Pipeline& pipeline, Fields& fields) {
   std::vector<InputPattern> inputs;
   for (const Source& source : pipeline.sources) {
     for (const auto& file : source.files) {
-      inputs.push_back({&source, &file.value,
-                        components(path_absolute(file.value, pipeline.directory))});
+      inputs.push_back(
+          {&source, &file.value, components(path_absolute(file.value, pipeline.directory))});
     }
   }
   std::vector<std::pair<std::string, const Output*>> seen;
@@ -286,11 +286,10 @@ void check_paths(const Pipeline& pipeline, Fields& fields) {
         break;
       }
       if (is_below(path, other_path) || is_below(other_path, path)) {
-        fields.error(codes::kPathInsideOutput, span,
-                     "one output's directory lies inside another's",
-                     fmt::format("`{}` is published to {}", other->name.value,
-                                 other->parquet_path.value),
-                     "put them side by side");
+        fields.error(
+            codes::kPathInsideOutput, span, "one output's directory lies inside another's",
+            fmt::format("`{}` is published to {}", other->name.value, other->parquet_path.value),
+            "put them side by side");
         break;
       }
     }

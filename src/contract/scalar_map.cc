@@ -93,28 +93,63 @@ bool take_escape(Reader& reader, Mapped& out) {
   reader.skip(2);
   uint32_t digits = 0;
   switch (kind) {
-    case '0': add_utf8(0, offset, out); return true;
-    case 'a': add_utf8(7, offset, out); return true;
-    case 'b': add_utf8(8, offset, out); return true;
+    case '0':
+      add_utf8(0, offset, out);
+      return true;
+    case 'a':
+      add_utf8(7, offset, out);
+      return true;
+    case 'b':
+      add_utf8(8, offset, out);
+      return true;
     case 't':
-    case '\t': add_utf8(9, offset, out); return true;
-    case 'n': add_utf8(10, offset, out); return true;
-    case 'v': add_utf8(11, offset, out); return true;
-    case 'f': add_utf8(12, offset, out); return true;
-    case 'r': add_utf8(13, offset, out); return true;
-    case 'e': add_utf8(27, offset, out); return true;
+    case '\t':
+      add_utf8(9, offset, out);
+      return true;
+    case 'n':
+      add_utf8(10, offset, out);
+      return true;
+    case 'v':
+      add_utf8(11, offset, out);
+      return true;
+    case 'f':
+      add_utf8(12, offset, out);
+      return true;
+    case 'r':
+      add_utf8(13, offset, out);
+      return true;
+    case 'e':
+      add_utf8(27, offset, out);
+      return true;
     case ' ':
     case '"':
     case '/':
-    case '\\': add_utf8(static_cast<uint8_t>(kind), offset, out); return true;
-    case 'N': add_utf8(0x85, offset, out); return true;
-    case '_': add_utf8(0xA0, offset, out); return true;
-    case 'L': add_utf8(0x2028, offset, out); return true;
-    case 'P': add_utf8(0x2029, offset, out); return true;
-    case 'x': digits = 2; break;
-    case 'u': digits = 4; break;
-    case 'U': digits = 8; break;
-    default: return false;
+    case '\\':
+      add_utf8(static_cast<uint8_t>(kind), offset, out);
+      return true;
+    case 'N':
+      add_utf8(0x85, offset, out);
+      return true;
+    case '_':
+      add_utf8(0xA0, offset, out);
+      return true;
+    case 'L':
+      add_utf8(0x2028, offset, out);
+      return true;
+    case 'P':
+      add_utf8(0x2029, offset, out);
+      return true;
+    case 'x':
+      digits = 2;
+      break;
+    case 'u':
+      digits = 4;
+      break;
+    case 'U':
+      digits = 8;
+      break;
+    default:
+      return false;
   }
   uint32_t value = 0;
   for (uint32_t i = 0; i < digits; ++i, reader.skip()) {
@@ -274,9 +309,8 @@ std::optional<Mapped> map_block(std::string_view text, uint32_t begin, uint32_t 
 
 }  // namespace
 
-std::optional<std::vector<uint32_t>> map_scalar(std::string_view text, uint32_t begin,
-                                                uint32_t end, YamlStyle style,
-                                                std::string_view value) {
+std::optional<std::vector<uint32_t>> map_scalar(std::string_view text, uint32_t begin, uint32_t end,
+                                                YamlStyle style, std::string_view value) {
   if (begin > end || end > text.size()) return std::nullopt;
   const bool block = style == YamlStyle::kLiteral || style == YamlStyle::kFolded;
   std::optional<Mapped> mapped =

@@ -13,8 +13,7 @@ namespace tidegate {
 /// and returns where each byte of `value` (what libyaml made of it) came from: one entry a byte and
 /// one for the end. An escape's bytes all come from its backslash; a folded line break's blank
 /// comes from where the line's text ended. Nothing if the decoded text is not `value`.
-std::optional<std::vector<uint32_t>> map_scalar(std::string_view text, uint32_t begin,
-                                                uint32_t end, YamlStyle style,
-                                                std::string_view value);
+std::optional<std::vector<uint32_t>> map_scalar(std::string_view text, uint32_t begin, uint32_t end,
+                                                YamlStyle style, std::string_view value);
 
 }  // namespace tidegate

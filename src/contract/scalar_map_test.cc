@@ -26,8 +26,7 @@ Read read(const std::string& file) {
   EXPECT_FALSE(diagnostics.has_errors()) << render_all(diagnostics, source, false);
   if (root == nullptr || root->find("k") == nullptr) return {};
   const YamlNode& node = *root->find("k");
-  const auto exact =
-      map_scalar(file, node.span.begin, node.written_end, node.style, node.text);
+  const auto exact = map_scalar(file, node.span.begin, node.written_end, node.style, node.text);
   EXPECT_TRUE(exact.has_value()) << "no exact map for: " << file;
   return {file, node.text, scalar_offsets(source, node)};
 }
@@ -118,10 +117,11 @@ TEST(ScalarMap, RefusesWhatIsNotTheValue) {
 // stands for itself must be found where the map says.
 TEST(ScalarMap, AgreesWithTheReaderOnRandomScalars) {
   std::mt19937 random(7);
-  const std::vector<std::string> pieces = {"a",  "b ",  " ",  "  ", "\n", "\n  ", "\n\n  ", "é", "''",
-                                           "\\n", "\\", "\"", "#",  "x:", "\t",   "日",     "-", "\r\n  "};
-  const std::vector<std::string> heads = {"k: ", "k: '", "k: \"", "k: |\n  ", "k: >-\n  ",
-                                          "k: |+\n  ", "k: >2\n   "};
+  const std::vector<std::string> pieces = {"a",      "b ", " ",  "  ",  "\n", "\n  ",
+                                           "\n\n  ", "é",  "''", "\\n", "\\", "\"",
+                                           "#",      "x:", "\t", "日",  "-",  "\r\n  "};
+  const std::vector<std::string> heads = {"k: ",       "k: '",      "k: \"",     "k: |\n  ",
+                                          "k: >-\n  ", "k: |+\n  ", "k: >2\n   "};
   size_t accepted = 0;
   for (int round = 0; round < 20'000; ++round) {
     const size_t head = random() % heads.size();
@@ -134,8 +134,7 @@ TEST(ScalarMap, AgreesWithTheReaderOnRandomScalars) {
     if (root == nullptr || root->kind != YamlKind::kMapping || root->find("k") == nullptr) continue;
     const YamlNode& node = *root->find("k");
     if (node.kind != YamlKind::kScalar || diagnostics.has_errors()) continue;
-    const auto offsets =
-        map_scalar(file, node.span.begin, node.written_end, node.style, node.text);
+    const auto offsets = map_scalar(file, node.span.begin, node.written_end, node.style, node.text);
     ASSERT_TRUE(offsets.has_value()) << "file:\n" << file << "\nvalue: " << node.text;
     ++accepted;
     for (size_t i = 0; i < node.text.size(); ++i) {

@@ -49,13 +49,12 @@ std::vector<SecretReference> find_secret_references(std::string_view text) {
 }
 
 bool names_credential(std::string_view key) {
-  constexpr std::array<std::string_view, 9> kWords = {
-      "password", "passwd", "secret", "token", "credential",
-      "apikey",   "api_key", "access_key", "private_key"};
+  constexpr std::array<std::string_view, 9> kWords = {"password", "passwd",     "secret",
+                                                      "token",    "credential", "apikey",
+                                                      "api_key",  "access_key", "private_key"};
   const std::string lower = to_lower_ascii(key);
-  return std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) {
-    return lower.find(word) != std::string::npos;
-  });
+  return std::any_of(kWords.begin(), kWords.end(),
+                     [&](std::string_view word) { return lower.find(word) != std::string::npos; });
 }
 
 }  // namespace tidegate

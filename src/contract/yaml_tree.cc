@@ -32,11 +32,11 @@ constexpr std::array kProblems = {
     Problem{"did not find expected ',' or ']'", "a list in `[...]` is not closed",
             "expected `,` or `]` here", "close the list with `]`"},
     Problem{"did not find expected ',' or '}'", "a mapping in `{...}` is not closed",
-            "expected `,` or `}` here", "close the mapping with `}`, and put quotes around values "
+            "expected `,` or `}` here",
+            "close the mapping with `}`, and put quotes around values "
             "that contain `{`, `}`, `[`, `]` or `,`"},
     Problem{"did not find expected key", "a key was expected here",
-            "not a key of the mapping above",
-            "give all keys of one mapping the same indentation"},
+            "not a key of the mapping above", "give all keys of one mapping the same indentation"},
     Problem{"could not find expected ':'", "a key without its `:`", "a `:` was expected by here",
             "write `key: value`, with a blank after the colon"},
     Problem{"did not find expected '-' indicator", "a list item was expected here",
@@ -113,8 +113,8 @@ class TreeBuilder {
     Parser parser;
     yaml_parser_set_encoding(&parser.raw, YAML_UTF8_ENCODING);
     const std::string_view body = text_.substr(base_);
-    yaml_parser_set_input_string(&parser.raw,
-                                 reinterpret_cast<const unsigned char*>(body.data()), body.size());
+    yaml_parser_set_input_string(&parser.raw, reinterpret_cast<const unsigned char*>(body.data()),
+                                 body.size());
     while (true) {
       EventHolder event;
       if (yaml_parser_parse(&parser.raw, &event.raw) == 0) {
@@ -163,8 +163,8 @@ class TreeBuilder {
     const std::string_view problem = parser.problem != nullptr ? parser.problem : "";
     const std::string_view context = parser.context != nullptr ? parser.context : "";
     if (problem == "found unexpected end of stream" && context.find("quoted") != context.npos) {
-      error(codes::kYamlSyntax, {context_at, line_end(context_at)},
-            "a quoted value is not closed", "it begins here and runs to the end of the file",
+      error(codes::kYamlSyntax, {context_at, line_end(context_at)}, "a quoted value is not closed",
+            "it begins here and runs to the end of the file",
             fmt::format("close it with `{}`", text_.substr(context_at, 1)));
       return;
     }
@@ -174,8 +174,9 @@ class TreeBuilder {
         error(codes::kYamlSyntax, character(at), "a tab is used for indentation", "a tab",
               "indent with blanks: YAML does not allow tabs");
       } else {
-        error(codes::kYamlSyntax, character(at), fmt::format("a plain value cannot begin with `{}`", c),
-              "", "put the value in quotes");
+        error(codes::kYamlSyntax, character(at),
+              fmt::format("a plain value cannot begin with `{}`", c), "",
+              "put the value in quotes");
       }
       return;
     }
@@ -198,9 +199,8 @@ class TreeBuilder {
       notes.push_back(fmt::format("{} that begins at line {}, column {}", context, position.line,
                                   position.column));
     }
-    const auto known = std::find_if(kProblems.begin(), kProblems.end(), [&](const Problem& each) {
-      return each.problem == problem;
-    });
+    const auto known = std::find_if(kProblems.begin(), kProblems.end(),
+                                    [&](const Problem& each) { return each.problem == problem; });
     if (known != kProblems.end()) {
       error(codes::kYamlSyntax, character(at), std::string(known->message),
             std::string(known->label), std::string(known->help), std::move(notes));
@@ -235,8 +235,10 @@ class TreeBuilder {
               "a second document in the file", "it begins here",
               "keep one pipeline a file; remove the `---`");
         return false;
-      case YAML_SCALAR_EVENT: return take_scalar(event);
-      case YAML_ALIAS_EVENT: return take_alias(event);
+      case YAML_SCALAR_EVENT:
+        return take_scalar(event);
+      case YAML_ALIAS_EVENT:
+        return take_alias(event);
       case YAML_SEQUENCE_START_EVENT:
         return open(event, YamlKind::kSequence, event.data.sequence_start.anchor,
                     event.data.sequence_start.tag);
@@ -244,8 +246,10 @@ class TreeBuilder {
         return open(event, YamlKind::kMapping, event.data.mapping_start.anchor,
                     event.data.mapping_start.tag);
       case YAML_SEQUENCE_END_EVENT:
-      case YAML_MAPPING_END_EVENT: return close(event);
-      default: return true;
+      case YAML_MAPPING_END_EVENT:
+        return close(event);
+      default:
+        return true;
     }
   }
 
@@ -274,17 +278,25 @@ class TreeBuilder {
   bool take_scalar(const yaml_event_t& event) {
     auto node = std::make_unique<YamlNode>();
     const auto& scalar = event.data.scalar;
-    node->span.begin = skip_properties(event, scalar.anchor,
-                                       scalar.tag);
+    node->span.begin = skip_properties(event, scalar.anchor, scalar.tag);
     node->span.end = std::max(node->span.begin, offsets_(event.end_mark));
     node->written_end = node->span.end;
     node->text.assign(reinterpret_cast<const char*>(scalar.value), scalar.length);
     switch (scalar.style) {
-      case YAML_SINGLE_QUOTED_SCALAR_STYLE: node->style = YamlStyle::kSingleQuoted; break;
-      case YAML_DOUBLE_QUOTED_SCALAR_STYLE: node->style = YamlStyle::kDoubleQuoted; break;
-      case YAML_LITERAL_SCALAR_STYLE: node->style = YamlStyle::kLiteral; break;
-      case YAML_FOLDED_SCALAR_STYLE: node->style = YamlStyle::kFolded; break;
-      default: break;
+      case YAML_SINGLE_QUOTED_SCALAR_STYLE:
+        node->style = YamlStyle::kSingleQuoted;
+        break;
+      case YAML_DOUBLE_QUOTED_SCALAR_STYLE:
+        node->style = YamlStyle::kDoubleQuoted;
+        break;
+      case YAML_LITERAL_SCALAR_STYLE:
+        node->style = YamlStyle::kLiteral;
+        break;
+      case YAML_FOLDED_SCALAR_STYLE:
+        node->style = YamlStyle::kFolded;
+        break;
+      default:
+        break;
     }
     while (node->span.end > node->span.begin &&
            std::string_view(" \t\r\n").find(text_[node->span.end - 1]) != std::string_view::npos) {
@@ -310,8 +322,8 @@ class TreeBuilder {
     node->span = {begin, std::max(begin, offsets_(event.end_mark))};
     if (stack_.size() >= kYamlDepthMax) {
       error(codes::kTooDeep, character(begin),
-            fmt::format("nested deeper than {} levels", kYamlDepthMax), "level " +
-            std::to_string(kYamlDepthMax + 1) + " begins here");
+            fmt::format("nested deeper than {} levels", kYamlDepthMax),
+            "level " + std::to_string(kYamlDepthMax + 1) + " begins here");
       return false;
     }
     if (!count_node(begin)) return false;
@@ -325,15 +337,15 @@ class TreeBuilder {
     stack_.pop_back();
     const uint32_t end = offsets_(event.end_mark);
     // Flow collections end with their bracket; block ones with their last value.
-    const bool flow = node->span.begin < end && end > 0 &&
-                      offsets_(event.start_mark) + 1 == end &&
+    const bool flow = node->span.begin < end && end > 0 && offsets_(event.start_mark) + 1 == end &&
                       (text_[end - 1] == ']' || text_[end - 1] == '}');
     if (flow) {
       node->span.end = end;
     } else if (node->kind == YamlKind::kSequence && !node->items.empty()) {
       node->span.end = std::max(node->span.end, node->items.back()->span.end);
     } else if (node->kind == YamlKind::kMapping && !node->pairs.empty()) {
-      node->span.end = std::max(node->pairs.back().key_span.end, node->pairs.back().value->span.end);
+      node->span.end =
+          std::max(node->pairs.back().key_span.end, node->pairs.back().value->span.end);
     }
     return attach(std::move(node));
   }
@@ -429,12 +441,12 @@ bool check_characters(const SourceText& source, Diagnostics& diagnostics) {
       return false;
     }
     if (!is_yaml_character(c)) {
-      diagnostics.add({.code = codes::kControlCharacter,
-                       .span = span,
-                       .message = fmt::format("a control character, U+{:04X}", c),
-                       .label = "not allowed in YAML",
-                       .help = fmt::format("remove it, or write it as \"\\u{:04x}\" in double quotes",
-                                           c)});
+      diagnostics.add(
+          {.code = codes::kControlCharacter,
+           .span = span,
+           .message = fmt::format("a control character, U+{:04X}", c),
+           .label = "not allowed in YAML",
+           .help = fmt::format("remove it, or write it as \"\\u{:04x}\" in double quotes", c)});
       return false;
     }
   }
@@ -444,8 +456,8 @@ bool check_characters(const SourceText& source, Diagnostics& diagnostics) {
 }  // namespace
 
 bool YamlNode::is_null() const {
-  return is_plain() && (text.empty() || text == "~" || text == "null" || text == "Null" ||
-                        text == "NULL");
+  return is_plain() &&
+         (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL");
 }
 
 const YamlNode* YamlNode::find(std::string_view key) const {
@@ -457,11 +469,12 @@ const YamlNode* YamlNode::find(std::string_view key) const {
 
 std::unique_ptr<YamlNode> parse_yaml(const SourceText& source, Diagnostics& diagnostics) {
   if (source.text().size() > kYamlBytesMax) {
-    diagnostics.add({.code = codes::kFileTooLarge,
-                     .span = {0, 0},
-                     .message = fmt::format("the file is larger than {}", format_size(kYamlBytesMax)),
-                     .label = format_size(source.text().size()),
-                     .help = "a pipeline file says what to do; keep data in sources"});
+    diagnostics.add(
+        {.code = codes::kFileTooLarge,
+         .span = {0, 0},
+         .message = fmt::format("the file is larger than {}", format_size(kYamlBytesMax)),
+         .label = format_size(source.text().size()),
+         .help = "a pipeline file says what to do; keep data in sources"});
     return nullptr;
   }
   if (!check_characters(source, diagnostics)) return nullptr;
@@ -470,8 +483,8 @@ std::unique_ptr<YamlNode> parse_yaml(const SourceText& source, Diagnostics& diag
 
 std::vector<uint32_t> scalar_offsets(const SourceText& source, const YamlNode& node) {
   TG_ASSERT(node.kind == YamlKind::kScalar);
-  if (auto mapped = map_scalar(source.text(), node.span.begin, node.written_end, node.style,
-                               node.text)) {
+  if (auto mapped =
+          map_scalar(source.text(), node.span.begin, node.written_end, node.style, node.text)) {
     return std::move(*mapped);
   }
   // Only what was refused before (a tag before the value) comes here: point at the whole of it.

@@ -32,10 +32,11 @@ struct YamlPair {
 struct YamlNode {
   YamlKind kind = YamlKind::kScalar;
   Span span;
-  YamlStyle style = YamlStyle::kPlain;                ///< scalars
-  std::string text;                                   ///< scalars: the decoded value
-  uint32_t written_end = 0;   ///< scalars: span.end, or for block scalars with their last blank lines
-  bool broken = false;        ///< already refused (an alias): say nothing more about it
+  YamlStyle style = YamlStyle::kPlain;  ///< scalars
+  std::string text;                     ///< scalars: the decoded value
+  uint32_t written_end =
+      0;                ///< scalars: span.end, or for block scalars with their last blank lines
+  bool broken = false;  ///< already refused (an alias): say nothing more about it
   std::vector<std::unique_ptr<YamlNode>> items = {};  ///< sequences
   std::vector<YamlPair> pairs = {};                   ///< mappings, in file order
 

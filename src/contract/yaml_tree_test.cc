@@ -11,7 +11,9 @@ struct Parsed {
   explicit Parsed(std::string text) : source("f.yaml", std::move(text)) {
     root = parse_yaml(source, diagnostics);
   }
-  std::string at(Span span) const { return source.text().substr(span.begin, span.end - span.begin); }
+  std::string at(Span span) const {
+    return source.text().substr(span.begin, span.end - span.begin);
+  }
   std::string first_code() const {
     const auto sorted = diagnostics.sorted();
     return sorted.empty() ? "" : sorted.front().code;
@@ -22,7 +24,8 @@ struct Parsed {
 };
 
 TEST(YamlTree, SpansAreExactBytesAlsoAfterOtherScripts) {
-  const Parsed parsed("名前: \"ü\"\nlist: [ä, {b: 'c'}]\nblock:\n  - x\n  - y: |\n      text\n\nend: 1\n");
+  const Parsed parsed(
+      "名前: \"ü\"\nlist: [ä, {b: 'c'}]\nblock:\n  - x\n  - y: |\n      text\n\nend: 1\n");
   ASSERT_NE(parsed.root, nullptr);
   EXPECT_EQ(parsed.at(parsed.root->pairs[0].key_span), "名前");
   EXPECT_EQ(parsed.at(parsed.root->find("名前")->span), "\"ü\"");
@@ -60,7 +63,10 @@ TEST(YamlTree, RefusesWhatIsNotUtf8AtTheByte) {
   EXPECT_EQ(parsed.diagnostics.sorted()[0].span, (Span{9, 10}));
   EXPECT_EQ(Parsed("a: \xED\xA0\x80\n").first_code(), codes::kNotUtf8);  // a surrogate
   EXPECT_EQ(Parsed("a: \xC0\xAF\n").first_code(), codes::kNotUtf8);      // overlong
-  EXPECT_EQ(Parsed("\xFF\xFE" "a").first_code(), codes::kNotUtf8);       // UTF-16
+  EXPECT_EQ(Parsed("\xFF\xFE"
+                   "a")
+                .first_code(),
+            codes::kNotUtf8);  // UTF-16
 }
 
 TEST(YamlTree, RefusesControlCharactersAtTheByte) {
