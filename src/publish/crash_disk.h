@@ -37,6 +37,7 @@ class CrashDisk : public Effects {
   uint64_t changes = 0;  ///< calls so far that change the disk
   uint64_t crash_at = std::numeric_limits<uint64_t>::max();
   bool dead = false;
+  std::function<bool(const std::string& path)> forget_fsync;  ///< an fsync left out, if it says so
 
   /// Everything so far lasts.
   void settle() {
@@ -114,6 +115,7 @@ class CrashDisk : public Effects {
   Status fsync(int fd) override {
     TG_TRY(change());
     const auto stat = real_.fstat(fd);
+    if (forget_fsync && forget_fsync(paths_[fd])) return {};
     if (stat->is_dir) {
       std::erase_if(ops_, [&](const Op& op) { return op.directory == paths_[fd]; });
     } else {

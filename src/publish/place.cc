@@ -89,6 +89,7 @@ Result<bool> point_link(Effects& effects, const std::string& path, const std::st
 }
 
 Result<bool> drop_link(Effects& effects, const std::string& path) {
+  if (!exists(effects, path)) return false;
   const auto dropped = effects.unlink(path);
   if (!dropped) {
     if (is_not_found(dropped.error())) return false;

@@ -15,7 +15,9 @@ namespace {
 
 Status remove_prefixed(Effects& effects, const std::string& directory, std::string_view prefix) {
   const auto names = effects.list(directory);
-  if (!names) return is_not_found(names.error()) ? Status{} : std::unexpected(names.error());
+  if (!names && (is_not_found(names.error()) || names.error().code == "file.not_directory"))
+    return {};
+  if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names)
     if (name.starts_with(prefix)) TG_TRY(remove_tree(effects, path_join(directory, name)));
   return {};
@@ -118,7 +120,10 @@ Result<RecoverReport> recover_output(Effects& effects, Journal& journal, const O
                                      const std::string& run) {
   RecoverReport report;
   TG_ASSIGN(const auto owner, read_owner(effects, place.root));
-  if (!owner) return report;
+  if (!owner) {
+    TG_TRY(remove_prefixed(effects, place.root, ".owner-"));
+    return report;
+  }
   TG_TRY(check_standing_owner(*owner, place, state_id));
   const Site site = site_of(place.root, *owner);
   CommitLog log(effects, site.log());
