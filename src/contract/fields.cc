@@ -479,7 +479,9 @@ SqlText Fields::sql(const YamlNode& node, std::string_view what) {
   out.span = node.span;
   if (node.broken) return out;
   if (node.kind != YamlKind::kScalar) {
-    wrong_type(node, what, "a text of SQL", fmt::format("write `{}: SELECT ...`", what));
+    wrong_type(node, what, "a text of SQL",
+               what == "expect" ? "write a condition, e.g. `expect: flights > 0`"
+                                : "write `sql: SELECT ...`");
     return out;
   }
   if (node.is_null() || trimmed(node.text).empty()) {

@@ -218,7 +218,14 @@ std::string default_name(const Check& check) {
 std::string_view to_string(CheckKind kind) { return kKinds[static_cast<size_t>(kind)]; }
 
 std::optional<Check> parse_check(const YamlNode& node, Fields& fields) {
-  if (!fields.is_mapping(node, "checks", "- unique: [carrier, origin]")) return std::nullopt;
+  if (node.kind != YamlKind::kMapping) {
+    if (!node.broken) {
+      fields.error(codes::kWrongType, node.span, "an item of `checks` must be a mapping",
+                   fmt::format("this is {}", kind_of(node)),
+                   "write e.g. `- unique: [carrier, origin]`");
+    }
+    return std::nullopt;
+  }
   const YamlPair* kind = nullptr;
   for (const YamlPair& pair : node.pairs) {
     const auto found = std::find(kKinds.begin(), kKinds.end(), pair.key);
