@@ -60,7 +60,8 @@ struct MapOutputRef {
 /// also within one statement; projection is pushed down. Holds at most `memory_bytes` of blocks for
 /// each scan. Every block's checksum is verified before a row of it is used; a missing, torn,
 /// foreign or altered file fails the statement with a text from which `map_output_failure` gets
-/// the failure (class lost) back.
+/// the failure (class lost) back. `effects` must outlive the database. Works before and after
+/// Database::lock(). The planner is told the row count if the files can be read at this moment.
 Status register_bucket_table(sql::Connection& connection, Effects& effects, const std::string& name,
                              const sql::Schema& schema, std::vector<MapOutputRef> files,
                              uint32_t bucket_begin, uint32_t bucket_end, uint64_t memory_bytes);
