@@ -296,9 +296,9 @@ Status Heads::apply_output(const Event& event) {
   found->record = to_json(checked);
   found->changed = event.sequence;
   TG_TRY(set_generation(*found));
-  if (generation_name == row.current) {
+  if (generation_name == row.current && event.type == "output_reaudited") {
     row.broken = text_of(data, "broken");
-    if (event.type == "output_reaudited") row.unproven.clear();
+    row.unproven.clear();
   }
   return set_output(row);
 }

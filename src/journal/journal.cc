@@ -121,6 +121,15 @@ Result<std::unique_ptr<Journal>> create_journal(Effects& effects, const std::str
   return journal;
 }
 
+/// Reads what verdicts rest on, wherever in the chain it stands: a writer that goes on with a broken
+/// record could never prove it again.
+void prove_outputs(StoredJournal& journal) {
+  const auto names = journal.output_names();
+  if (!names) return;
+  for (const std::string& name : *names)
+    if (auto head = journal.output_head(name); !head) return;  // noted as damage
+}
+
 Result<std::unique_ptr<Journal>> open_writer(Effects& effects, const std::string& state_dir,
                                              const std::string& path) {
   if (!exists(effects, state_dir)) {
@@ -131,6 +140,7 @@ Result<std::unique_ptr<Journal>> open_writer(Effects& effects, const std::string
   auto opened = open_file(effects, path, Mode::kWrite);
   if (!opened && !is_corrupt(opened.error())) return std::unexpected(opened.error());
   if (opened && !*opened) return create_journal(effects, state_dir, path);
+  if (opened && (*opened)->heads_current()) prove_outputs(**opened);
   if (opened && (*opened)->damage().empty()) {
     if (!(*opened)->heads_current()) TG_TRY((*opened)->rebuild_heads());
     return std::move(*opened);

@@ -236,6 +236,10 @@ TEST(JournalFaults, AnEditedRowFarFromTheTailIsFoundWhereAVerdictRestsOnIt) {
   EXPECT_EQ(reader->damage(), "");
   EXPECT_EQ(reader->output_head("out").error().code, "journal.corrupt");
   EXPECT_NE(reader->damage(), "");
+  reader.reset();
+  auto writer = open_journal(dir.path(), Mode::kWrite);
+  EXPECT_NE(writer->damage(), "");
+  EXPECT_EQ(writer->last_sequence(), 9u) << "a writer salvages, so that an audit can prove again";
 }
 
 TEST(JournalFaults, AnEditedHeadIsFound) {
