@@ -50,7 +50,20 @@ class Snapshotter {
                             diagnostics_.error_count() - errors));
   }
 
+  /// A secret that is not there is said before anything is read by it.
+  void check_secrets() {
+    for (const auto& [name, value] : source_.options) {
+      const auto resolved = resolve_secrets(effects_, value.value, pipeline_.directory);
+      if (!resolved)
+        report(codes::kSecretMissing, Severity::kError, value.span,
+               fmt::format("option `{}` needs a secret that is not there", name.value),
+               resolved.error().message, "");
+    }
+  }
+
   Status look(size_t errors) {
+    check_secrets();
+    if (diagnostics_.error_count() > errors) return {};
     TG_ASSIGN(const sql::Schema declared, declared_columns(context_));
     std::optional<Manifest> manifest;
     if (source_.manifest) {

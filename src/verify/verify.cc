@@ -12,8 +12,8 @@
 namespace tidegate {
 namespace {
 
-/// Distinct keys that one pass of `unique` may have to hold.
-constexpr uint64_t kKeysPerPass = 8'000'000;
+/// Distinct keys that one pass of `unique` may have to hold: DuckDB takes about 70 bytes for each.
+constexpr uint64_t kKeysPerPass = 2'000'000;
 constexpr uint64_t kPassesMax = 256;
 constexpr size_t kSampleTextMax = 200;
 constexpr size_t kSampleColumnsMax = 100;

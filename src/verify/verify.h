@@ -42,7 +42,7 @@ struct VerifyInput {
 /// `tolerance` is the share of all rows that may break it: failing <= tolerance * rows passes.
 ///
 /// All row-wise checks and the row count are one scan that reads only the columns they need. `unique`
-/// groups by a hash of the key first, in as many passes as keep a pass below 8 million keys, and
+/// groups by a hash of the key first, in as many passes as keep a pass below 2 million keys, and
 /// looks at the keys themselves only where hashes meet. Samples are read for failing checks only.
 Result<std::vector<CheckOutcome>> run_checks(sql::Connection& connection,
                                              const std::vector<Check>& checks,
