@@ -150,6 +150,7 @@ class Derivation {
   std::map<uint64_t, Relation> ctes_;
   std::vector<Domain> domains_;
   int domain_count_ = 0;
+  ColumnSet sorted_lists_;  ///< of the aggregate just below: columns that are sorted above
   size_t depth_ = 0;
 };
 

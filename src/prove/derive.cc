@@ -195,7 +195,7 @@ Derived Derivation::derive(const Json& op, const Edges& edges) {
 }
 
 Derived Derivation::get(const Json& op) {
-  const Json& data = op.at("function_data");
+  const Json data = op.value("function_data", Json());
   if (!data.is_object() || !data.contains("table")) return table_function(op);
   std::string name = to_lower_ascii(data.value("table", ""));
   auto found = request_.inputs.find(name);
@@ -334,6 +334,38 @@ Derived Derivation::table_function(const Json& op) {
   return out;
 }
 
+namespace {
+
+/// Columns directly below list_sort() or list_reverse_sort(), and those that stand anywhere else.
+void collect_sorted(const Json& expression, ColumnSet& sorted, ColumnSet& bare) {
+  if (!expression.is_structured()) return;
+  if (is_ref(expression)) {
+    bare.insert(ref_index(expression));
+    return;
+  }
+  std::string name = class_of(expression) == "BOUND_FUNCTION" ? expression.value("name", "") : "";
+  const Json* skip = nullptr;
+  if (name == "list_sort" || name == "list_reverse_sort") {
+    const Json& children = expression.at("children");
+    if (!children.empty() && is_ref(children[0])) {
+      sorted.insert(ref_index(children[0]));
+      skip = &children[0];
+    }
+  }
+  for (const Json& child : expression) {
+    if (!skip) {
+      collect_sorted(child, sorted, bare);
+      continue;
+    }
+    if (!child.is_array()) continue;
+    for (const Json& part : child) {
+      if (&part != skip) collect_sorted(part, sorted, bare);
+    }
+  }
+}
+
+}  // namespace
+
 Derived Derivation::projection(const Json& op, const Edges& edges) {
   const Json& expressions = op.at("expressions");
   std::vector<Side> sides(expressions.size());
@@ -349,6 +381,13 @@ Derived Derivation::projection(const Json& op, const Edges& edges) {
   for (const Edge& edge : edges) {
     Edge inner;
     if (below(edge.left, inner.left) && below(edge.right, inner.right)) passed.push_back(inner);
+  }
+  // list(x ORDER BY x) comes as list_sort(list(x)): the aggregate's own order does not show.
+  if (op.at("children").at(0).value("type", "") == "LOGICAL_AGGREGATE_AND_GROUP_BY") {
+    ColumnSet bare;
+    sorted_lists_.clear();
+    for (const Json& expression : expressions) collect_sorted(expression, sorted_lists_, bare);
+    for (uint32_t column : bare) sorted_lists_.erase(column);
   }
   TG_ASSIGN(Relation child, derive(op.at("children").at(0), passed));
   Relation out;

@@ -112,6 +112,11 @@ bool is_key_member(const Json& expression, const Relation& relation, size_t j, u
     return !expression.value("try_cast", false) && is_key_member(child, relation, j, offset) &&
            cast_keeps_hash(type_of(child), type_of(expression), key.hash_type);
   }
+  // How the binder groups and compares INTERVALs, and how they are hashed.
+  if (class_of(expression) == "BOUND_FUNCTION" && key.hash_type == "INTERVAL" &&
+      expression.value("name", "") == "normalized_interval") {
+    return is_key_member(expression.at("children").at(0), relation, j, offset);
+  }
   if (class_of(expression) == "BOUND_OPERATOR" &&
       expression.value("type", "") == "OPERATOR_COALESCE") {
     std::vector<const Json*> children;

@@ -131,6 +131,8 @@ Checked Derivation::order_matters(const Relation& relation, std::string reason, 
 }
 
 Derived Derivation::aggregate(const Json& op) {
+  ColumnSet sorted_lists = std::move(sorted_lists_);
+  sorted_lists_.clear();
   const Json& below = op.at("children").at(0);
   const Json& groups = op.at("groups");
   const Json& expressions = op.at("expressions");
@@ -253,6 +255,7 @@ Derived Derivation::aggregate(const Json& op) {
       }
     }
     if (guard || !is_order_dependent(name)) continue;
+    if (sorted_lists.contains(static_cast<uint32_t>(out.columns.size() - 1))) continue;
     ColumnSet covered = grouped, needed;
     covered.merge(order_columns(expression.value("order_bys", Json())));
     if (name.starts_with("arg_") || name.starts_with("argm") || name.ends_with("_by")) {

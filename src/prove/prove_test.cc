@@ -192,7 +192,7 @@ TEST(Unique, DeclaredKeyMakesAnOrderTotal) {
   Fixture fixture;
   Pipeline pipeline =
       chain({{"keyed", "SELECT k, x, v FROM a"},
-             {"last", "SELECT k, x, row_number() OVER (PARTITION BY k ORDER BY x) AS r FROM keyed"}});
+             {"last", "SELECT k, v, row_number() OVER (PARTITION BY k ORDER BY x) AS r FROM keyed"}});
   EXPECT_TRUE(fixture.prove(pipeline).checked.stage("last")->unordered);
   Output output = pipeline.outputs[0];
   output.name.value = output.from.value = "keyed";

@@ -42,8 +42,12 @@ class Reader {
     const Json& node = statement.at("node");
     query(node, {}, 0);
     if (auto modifiers = node.find("modifiers"); modifiers != node.end()) {
+      // With DISTINCT ON the order says which row stays; nobody expects the table to keep it.
+      bool picks = std::any_of(modifiers->begin(), modifiers->end(), [](const Json& modifier) {
+        return modifier.contains("distinct_on_targets");
+      });
       for (const Json& modifier : *modifiers) {
-        if (text_of(modifier, "type") != "ORDER_MODIFIER") continue;
+        if (picks || text_of(modifier, "type") != "ORDER_MODIFIER") continue;
         tree_.ordered_at_top = true;
         tree_.top_order = clause("order", modifier);
       }
@@ -123,7 +127,8 @@ class Reader {
     for (size_t i = extent.first + 1; i-- > 0;) {
       if (tokens_[i].is(keyword) && tokens_[i].depth <= tokens_[extent.first].depth) {
         extent.first = i;
-        return range_of(extent);
+        extent.last = grow(i, extent.last);
+        break;
       }
     }
     return range_of(extent);
