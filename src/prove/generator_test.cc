@@ -17,7 +17,7 @@ class Generator {
 
   SplitCase next() {
     SplitCase out;
-    static const std::vector<std::string> kKeys = {"k", "k", "k", "k, x", "x", "i", "n", "all_k"};
+    static const std::vector<std::string> kKeys = {"k", "k", "k", "k", "k, x", "x", "all_k"};
     std::string key = pick(kKeys);
     if (key == "i") {
       out.partition_by = "a: i; b: j; c: i";
@@ -59,9 +59,9 @@ class Generator {
     std::string op = chance(85) ? "=" : "IS NOT DISTINCT FROM";
     std::string out = fmt::format("{}.k {} {}.k", l, op, r);
     if (chance(30)) out += fmt::format(" AND {}.x {} {}.x", l, op, r);
-    if (chance(15)) out = fmt::format("{}.x {} {}.x", l, op, r);
-    if (chance(15)) out = fmt::format("{}.i {} {}.i", l, op, r);
-    if (chance(10)) out = fmt::format("{}.k {} {}.i", l, op, r);
+    if (chance(8)) out = fmt::format("{}.x {} {}.x", l, op, r);
+    if (chance(8)) out = fmt::format("{}.i {} {}.i", l, op, r);
+    if (chance(6)) out = fmt::format("{}.k {} {}.i", l, op, r);
     if (chance(15)) out += fmt::format(" AND {}.i > {}.i", l, r);
     if (chance(5)) out = fmt::format("({}) OR {}.i = 3", out, l);
     return out;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -223,6 +224,97 @@ TEST(Types, CommonHashTypesAreLossless) {
   EXPECT_EQ(common_hash_type("DOUBLE", "DECIMAL(9,2)"), std::nullopt);
   EXPECT_FALSE(cast_keeps_hash("DOUBLE", "INTEGER", "DOUBLE"));
   EXPECT_TRUE(cast_keeps_hash("INTEGER", "BIGINT", "INTEGER"));
+}
+
+/// TPC-H's tables and queries come from DuckDB's tpch extension; TIDEGATE_TPCH is its path.
+struct Tpch {
+  std::unique_ptr<sql::Database> database;
+  std::map<std::string, sql::Schema> schemas;
+  std::vector<std::string> queries;
+};
+
+bool load_tpch(Tpch& out) {
+  const char* extension = std::getenv("TIDEGATE_TPCH");
+  if (!extension) return false;
+  auto database = sql::Database::open({});
+  if (!database) return false;
+  auto connection = std::move(*(*database)->connect());
+  if (!connection->execute(fmt::format("LOAD {}", quote_literal(extension))) ||
+      !connection->query("CALL dbgen(sf = 0)")) {
+    return false;
+  }
+  auto tables = connection->query("SELECT table_name FROM duckdb_tables()");
+  for (const auto& row : tables->rows) {
+    out.schemas[row[0].text] = *connection->describe("SELECT * FROM " + row[0].text);
+  }
+  auto queries = connection->query("SELECT query FROM tpch_queries() ORDER BY query_nr");
+  for (const auto& row : queries->rows) out.queries.push_back(row[0].text);
+  out.database = std::move(*database);
+  return true;
+}
+
+Verdict prove_tpch(const Tpch& tpch, const SplitCase& one, Pipeline& pipeline) {
+  pipeline = make_pipeline(one);
+  pipeline.sources.clear();
+  for (const auto& [name, schema] : tpch.schemas) {
+    pipeline.sources.emplace_back();
+    pipeline.sources.back().name.value = name;
+  }
+  Verdict verdict;
+  auto scratch = sql::Database::open({});
+  auto connection = (*scratch)->connect();
+  verdict.checked = prove_pipeline(pipeline, tpch.schemas, **connection, verdict.diagnostics);
+  return verdict;
+}
+
+TEST(Tpch, AllQueriesPassAsOneTask) {
+  Tpch tpch;
+  if (!load_tpch(tpch)) GTEST_SKIP() << "TIDEGATE_TPCH names no tpch extension";
+  ASSERT_EQ(tpch.queries.size(), 22u);
+  for (const std::string& query : tpch.queries) {
+    SplitCase one;
+    one.partition_by = "all";
+    one.sql = query;
+    Pipeline pipeline;
+    Verdict verdict = prove_tpch(tpch, one, pipeline);
+    EXPECT_EQ(verdict.codes(), "") << verdict.text(pipeline);
+  }
+}
+
+TEST(Tpch, TypicalSplitsAreAccepted) {
+  Tpch tpch;
+  if (!load_tpch(tpch)) GTEST_SKIP() << "TIDEGATE_TPCH names no tpch extension";
+  const char* by_order = "lineitem: l_orderkey; orders: o_orderkey";
+  const char* kSplits[][3] = {
+      {by_order, "customer",
+       "SELECT l_orderkey, sum(l_extendedprice * (1 - l_discount)) AS revenue, o_orderdate FROM "
+       "customer, orders, lineitem WHERE c_mktsegment = 'BUILDING' AND c_custkey = o_custkey AND "
+       "l_orderkey = o_orderkey GROUP BY l_orderkey, o_orderdate, o_shippriority"},
+      {by_order, "",
+       "SELECT o_orderpriority, o_orderkey FROM orders WHERE EXISTS (SELECT * FROM lineitem WHERE "
+       "l_orderkey = o_orderkey AND l_commitdate < l_receiptdate)"},
+      {by_order, "customer",
+       "SELECT c_name, o_orderkey, sum(l_quantity) AS q FROM customer, orders, lineitem WHERE "
+       "o_orderkey IN (SELECT l_orderkey FROM lineitem GROUP BY l_orderkey HAVING sum(l_quantity) > "
+       "300) AND c_custkey = o_custkey AND o_orderkey = l_orderkey GROUP BY c_name, o_orderkey"},
+      {by_order, "supplier, nation",
+       "SELECT s_name, l1.l_orderkey FROM supplier, lineitem l1, orders, nation WHERE s_suppkey = "
+       "l1.l_suppkey AND o_orderkey = l1.l_orderkey AND EXISTS (SELECT * FROM lineitem l2 WHERE "
+       "l2.l_orderkey = l1.l_orderkey AND l2.l_suppkey <> l1.l_suppkey) AND NOT EXISTS (SELECT * "
+       "FROM lineitem l3 WHERE l3.l_orderkey = l1.l_orderkey AND l3.l_receiptdate > "
+       "l3.l_commitdate) AND s_nationkey = n_nationkey"},
+      {"lineitem: l_partkey; part: p_partkey", "",
+       "SELECT l_partkey, l_extendedprice FROM lineitem, part WHERE p_partkey = l_partkey AND "
+       "l_quantity < (SELECT 0.2 * avg(l_quantity) FROM lineitem WHERE l_partkey = p_partkey)"}};
+  for (const auto& split : kSplits) {
+    SplitCase one;
+    one.partition_by = split[0];
+    one.broadcast = split[1];
+    one.sql = split[2];
+    Pipeline pipeline;
+    Verdict verdict = prove_tpch(tpch, one, pipeline);
+    EXPECT_EQ(verdict.codes(), "") << verdict.text(pipeline);
+  }
 }
 
 TEST(Speed, TwentyStagesProveInTime) {
