@@ -207,6 +207,7 @@ Derived Derivation::get(const Json& op) {
     return std::unexpected(problem);
   }
   const InputProperty& input = found->second;
+  ++result_.scans;
   if (!numbers(op, "projection_ids").empty()) return std::unexpected(not_proven("this scan"));
   Relation out;
   out.replicated = input.replicated || request_.whole;

@@ -31,6 +31,7 @@ struct DeriveResult {
   Relation top;
   std::vector<std::string> unordered_reasons;
   bool float_sums = false;
+  size_t scans = 0;  ///< of input tables in the plan
   std::map<std::string, std::set<std::string>> columns_used;  ///< by lower-case input; of GETs
 };
 

@@ -399,13 +399,15 @@ class Prover {
         for (const auto& column : check.columns) out.unique.back().push_back(column.value);
       }
     }
+    // A table that the plan does not scan as often as the SQL names it hides in an unused WITH.
+    bool every = graph.tree.needs_all_columns || derived.scans < graph.tree.tables.size();
     for (StageInput& input : out.inputs) {
       const Known& table = known_.at(to_lower_ascii(input.name));
       const auto& used = derived.columns_used[to_lower_ascii(input.name)];
       for (const sql::Column& column : table.schema) {
         bool is_key = std::find(input.key_columns.begin(), input.key_columns.end(), column.name) !=
                       input.key_columns.end();
-        if (used.contains(column.name) || is_key) input.columns_used.push_back(column.name);
+        if (every || used.contains(column.name) || is_key) input.columns_used.push_back(column.name);
       }
       if (input.columns_used.empty()) input.columns_used.push_back(table.schema.front().name);
     }

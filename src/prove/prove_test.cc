@@ -189,6 +189,22 @@ TEST(Graph, CteThatShadowsATableIsNoInput) {
   EXPECT_EQ(verdict.stage()->inputs[0].name, "a");
 }
 
+TEST(Columns, AllAreReadWhereDroppingOneWouldChangeTheMeaning) {
+  Fixture fixture;
+  auto used = [&](const std::string& sql) {
+    SplitCase one;
+    one.partition_by = "k";
+    one.sql = sql;
+    Verdict verdict = fixture.prove(make_pipeline(one));
+    return verdict.stage() ? verdict.stage()->inputs[0].columns_used.size() : size_t{0};
+  };
+  EXPECT_EQ(used("SELECT k, v FROM a"), 2u);
+  EXPECT_EQ(used("SELECT v FROM a"), 2u);
+  EXPECT_EQ(used("SELECT * EXCLUDE (v) FROM a"), 6u);
+  EXPECT_EQ(used("SELECT p, r FROM a t(p, q, r)"), 6u);
+  EXPECT_EQ(used("WITH u AS (SELECT v FROM a) SELECT k FROM a"), 6u);
+}
+
 TEST(Unique, DeclaredKeyMakesAnOrderTotal) {
   Fixture fixture;
   Pipeline pipeline =

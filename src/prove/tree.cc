@@ -308,6 +308,7 @@ class Reader {
     } else if (type == "EXPRESSION_LIST") {
       expressions(ref.value("values", Json::array()), scope, depth + 1);
     } else if (type == "PIVOT") {
+      tree_.needs_all_columns = true;
       anchor(AnchorKind::kGroupBy, token_range(location_of(ref)), ref);
       table(ref.at("source"), scope, depth + 1);
       for (const auto& [key, value] : ref.items()) {
@@ -339,6 +340,9 @@ class Reader {
       refuse(codes::kSqlConstructNotAllowed, "AT (time travel) is not allowed", "", "", range);
     }
     if (scope.contains(lower)) return;
+    if (ref.contains("column_name_alias") && !ref["column_name_alias"].empty()) {
+      tree_.needs_all_columns = true;
+    }
     tree_.tables.push_back({lower, name, range});
     anchor(AnchorKind::kTable, range, ref);
   }
@@ -409,6 +413,12 @@ class Reader {
       return false;
     }
     if (cls == "FUNCTION" || cls == "WINDOW") function(json, cls == "WINDOW", range);
+    if (cls == "STAR") {
+      for (const char* key : {"exclude_list", "replace_list", "qualified_exclude_list",
+                              "rename_list"}) {
+        if (json.contains(key) && !json[key].empty()) tree_.needs_all_columns = true;
+      }
+    }
     if (cls == "SUBQUERY") anchor(AnchorKind::kSubquery, range, json);
     return true;
   }

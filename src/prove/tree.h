@@ -33,6 +33,9 @@ struct SyntaxTree {
   bool ordered_at_top = false;
   Range top_order;
   bool uses_run_time = false;
+  /// Columns are also named by place or by what is left out (EXCLUDE, t(x, y), PIVOT): dropping
+  /// unread columns from an input would change the meaning.
+  bool needs_all_columns = false;
 };
 
 /// What a statement may contain. Ad-hoc queries may look at the clock and throw dice.
