@@ -62,7 +62,7 @@ constexpr CodeInfo kOutput[] = {
     {codes::kEmptyCheck, "empty-check", "a promise that promises nothing",
      "It would always hold, and look like more than it is.", "rows: {}", "rows: {min: 1}"},
     {codes::kExpectNotBoolean, "expect-not-boolean", "an `expect` that is no condition",
-     "It is evaluated for each row and must be TRUE; NULL does not hold.", "expect: flights",
+     "It is evaluated for each row and must not be FALSE; NULL passes.", "expect: flights",
      "expect: flights > 0"},
     {codes::kOutputOwned, "output-owned", "a directory that another state directory publishes to",
      "Two journals over one output would each know half of its history. Use the other state\n"

@@ -55,7 +55,7 @@ Result<AuditReport> audit_standing(Effects& effects, Journal& journal, const Sta
 
 }  // namespace
 
-bool same_file(const FileStat& recorded, const FileStat& now) {
+bool same_stat(const FileStat& recorded, const FileStat& now) {
   return recorded.size == now.size && recorded.mtime_ns == now.mtime_ns &&
          recorded.ctime_ns == now.ctime_ns && recorded.inode == now.inode &&
          recorded.device == now.device;
@@ -122,7 +122,7 @@ Status refresh_stats(Effects& effects, Journal& journal, const OutputPlace& plac
   if (record.generation != standing->record.generation) return {};
   for (const GenerationFile& file : record.files) {
     const auto stat = effects.stat(path_join(standing->directory, file.name));
-    if (stat && same_file(file.stat, *stat)) continue;
+    if (stat && same_stat(file.stat, *stat)) continue;
     TG_ASSIGN(const AuditReport report, audit_standing(effects, journal, *standing, run));
     (void)report;
     return {};

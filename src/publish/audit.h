@@ -15,7 +15,7 @@ namespace tidegate {
 /// True if the file behind a stat is, as far as stat can tell, the one that was recorded: size,
 /// mtime, ctime, inode and device. A hard link made or removed changes ctime and no byte, so a
 /// difference asks for hashing and proves nothing by itself.
-bool same_file(const FileStat& recorded, const FileStat& now);
+bool same_stat(const FileStat& recorded, const FileStat& now);
 
 /// Fills in the stats of the record's files.
 Status take_stats(Effects& effects, GenerationRecord& record);

@@ -322,7 +322,7 @@ TEST_F(PublicationTest, AnAuditNamesWhatIsWrongAndItStays) {
   EXPECT_THAT(journal_->output_head("out")->value().broken, HasSubstr("was altered"));
   EXPECT_EQ(*ask("aa"), Decision::kPublish) << "a broken generation is healed by a new one";
   const auto record = generation_record_from_json(**journal_->output_record("out"));
-  EXPECT_FALSE(same_file(record->files[0].stat,
+  EXPECT_FALSE(same_stat(record->files[0].stat,
                          *fx().stat((*standing)->directory + "/" + name)));
 }
 

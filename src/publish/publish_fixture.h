@@ -139,7 +139,7 @@ class PublishTest : public testing::Test {
       for (const GenerationFile& file : record->files) {
         const auto stat = real_effects().stat(path_join((*standing)->directory, file.name));
         ASSERT_TRUE(stat);
-        EXPECT_TRUE(same_file(file.stat, *stat)) << file.name;
+        EXPECT_TRUE(same_stat(file.stat, *stat)) << file.name;
         const auto through = real_effects().stat(where.root + "/current/" + file.name);
         ASSERT_TRUE(through) << through.error().describe();
         EXPECT_EQ(through->inode, stat->inode);

@@ -201,6 +201,10 @@ void destroy_chunk(_duckdb_data_chunk* chunk) {
   duckdb_destroy_data_chunk(&raw);
 }
 
+uint64_t chunk_rows(_duckdb_data_chunk* chunk) {
+  return duckdb_data_chunk_get_size(reinterpret_cast<duckdb_data_chunk>(chunk));
+}
+
 void destroy_type(_duckdb_logical_type* type) {
   auto raw = reinterpret_cast<duckdb_logical_type>(type);
   duckdb_destroy_logical_type(&raw);
@@ -323,6 +327,44 @@ Result<Table> Connection::query(const std::string& sql, size_t rows_max) {
   return table;
 }
 
+Result<std::string> Connection::execute_in_steps(const std::string& sql,
+                                                 const std::function<void()>& between) {
+  duckdb_prepared_statement statement = nullptr;
+  if (duckdb_prepare(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &statement) != DuckDBSuccess)
+    return prepare_failure(statement);
+  duckdb_pending_result pending = nullptr;
+  if (duckdb_pending_prepared(statement, &pending) == DuckDBSuccess) {
+    for (;;) {
+      const auto state = duckdb_pending_execute_task(pending);
+      if (state == DUCKDB_PENDING_ERROR || duckdb_pending_execution_is_finished(state)) break;
+      between();
+    }
+  }
+  duckdb_result result;
+  const auto executed = duckdb_execute_pending(pending, &result);
+  std::string pending_error;
+  if (executed != DuckDBSuccess) {
+    const char* text = duckdb_result_error(&result);
+    if (!text || !*text) text = duckdb_pending_error(pending);
+    pending_error = text ? text : "unknown error";
+  }
+  const int error_type = executed == DuckDBSuccess ? 0 : duckdb_result_error_type(&result);
+  duckdb_destroy_pending(&pending);
+  duckdb_destroy_prepare(&statement);
+  if (executed != DuckDBSuccess) {
+    duckdb_destroy_result(&result);
+    return std::unexpected(classify(error_type, pending_error));
+  }
+  std::string scalar;
+  if (duckdb_row_count(&result) > 0 && duckdb_column_count(&result) > 0) {
+    duckdb_string text = duckdb_value_string(&result, 0, 0);
+    if (text.data) scalar.assign(text.data, text.size);
+    duckdb_free(text.data);
+  }
+  duckdb_destroy_result(&result);
+  return scalar;
+}
+
 struct Stream::State {
   duckdb_prepared_statement statement = nullptr;
   duckdb_result result{};
@@ -377,7 +419,9 @@ Result<Schema> Connection::describe(const std::string& sql) {
   Schema schema;
   for (idx_t i = 0; i < duckdb_prepared_statement_column_count(statement); ++i) {
     duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(statement, i);
-    schema.push_back({duckdb_prepared_statement_column_name(statement, i), type_text(type)});
+    const char* name = duckdb_prepared_statement_column_name(statement, i);
+    schema.push_back({name ? name : "", type_text(type)});
+    duckdb_free(const_cast<char*>(name));
     duckdb_destroy_logical_type(&type);
   }
   duckdb_destroy_prepare(&statement);

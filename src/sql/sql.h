@@ -85,6 +85,9 @@ class Connection {
   Result<Table> query(const std::string& sql, size_t rows_max = 1'000'000);
   /// Runs one statement and streams its chunks.
   Result<std::unique_ptr<Stream>> stream(const std::string& sql);
+  /// Runs one statement in small steps on this thread, calling `between` after each; returns cell
+  /// (0,0) as text (COPY's row count).
+  Result<std::string> execute_in_steps(const std::string& sql, const std::function<void()>& between);
   /// Names and types of a SELECT's columns, without running it.
   Result<Schema> describe(const std::string& sql);
   /// The logical type of that text. The caller destroys it (destroy_type).
@@ -117,6 +120,7 @@ class Stream {
 };
 
 void destroy_chunk(_duckdb_data_chunk* chunk);
+uint64_t chunk_rows(_duckdb_data_chunk* chunk);
 void destroy_type(_duckdb_logical_type* type);
 /// A logical type as DuckDB writes it.
 std::string type_text(_duckdb_logical_type* type);

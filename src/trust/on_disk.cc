@@ -64,7 +64,7 @@ void compare_file(Effects& effects, const std::string& directory, const Generati
   } else if (stat->size != file.bytes) {
     findings.failures.push_back(fmt::format("{} has {} bytes instead of {}", file.name, stat->size,
                                             file.bytes));
-  } else if (verify_bytes || !same_file(file.stat, *stat)) {
+  } else if (verify_bytes || !same_stat(file.stat, *stat)) {
     compare_bytes(effects, directory, file.name, file.xxh3, findings);
   }
 }

@@ -1,0 +1,161 @@
+#include "base/subprocess.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+extern char** environ;
+
+namespace tidegate {
+namespace {
+
+constexpr int kChildSocket = 3;
+
+/// The first number in a small file; 0 if there is none ("max", missing).
+uint64_t number_in(const std::string& path) {
+  std::ifstream in(path);
+  uint64_t value = 0;
+  in >> value;
+  return in ? value : 0;
+}
+
+/// The cgroup path of this process for a v1 controller, or for v2 with an empty name.
+std::string cgroup_of_self(const std::string& controller) {
+  std::ifstream in("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(in, line)) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string names = "," + line.substr(first + 1, second - first - 1) + ",";
+    if (names == "," + controller + "," || (controller.empty() && names == ",,") ||
+        names.find("," + controller + ",") != std::string::npos)
+      return line.substr(second + 1);
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<Subprocess> spawn(const std::string& program, const std::vector<std::string>& arguments) {
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+    return std::unexpected(errno_failure(errno, "cannot make a socket pair"));
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  ::posix_spawn_file_actions_init(&files);
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+  // dup2 onto itself keeps close-on-exec, so the child's end is moved away first if it is there.
+  if (pair[1] == kChildSocket) {
+    const int moved = ::fcntl(pair[1], F_DUPFD_CLOEXEC, kChildSocket + 1);
+    ::close(pair[1]);
+    pair[1] = moved;
+  }
+  ::posix_spawn_file_actions_adddup2(&files, pair[1], kChildSocket);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  std::vector<char*> argv;
+  argv.push_back(const_cast<char*>(program.c_str()));
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  Subprocess process;
+  const int error = ::posix_spawn(&process.pid, program.c_str(), &files, &attributes, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&files);
+  ::posix_spawnattr_destroy(&attributes);
+  ::close(pair[1]);
+  if (error != 0) {
+    ::close(pair[0]);
+    return std::unexpected(errno_failure(error, fmt::format("cannot start \"{}\"", program)));
+  }
+  process.socket = pair[0];
+  process.pidfd = static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0));
+  if (process.pidfd < 0) {
+    const int pidfd_error = errno;
+    kill_group(process);
+    reap(process);
+    return std::unexpected(errno_failure(pidfd_error, "cannot watch a child process (pidfd_open)"));
+  }
+  ::fcntl(process.pidfd, F_SETFD, FD_CLOEXEC);
+  return process;
+}
+
+void kill_group(const Subprocess& process) {
+  if (process.pid > 0 && ::kill(-process.pid, SIGKILL) < 0) ::kill(process.pid, SIGKILL);
+}
+
+ExitStatus reap(Subprocess& process) {
+  ExitStatus status;
+  int raw = 0;
+  if (process.pid > 0) {
+    while (::waitpid(process.pid, &raw, 0) < 0 && errno == EINTR) {
+    }
+    status.signalled = WIFSIGNALED(raw);
+    status.code = status.signalled ? WTERMSIG(raw) : WEXITSTATUS(raw);
+  }
+  if (process.pidfd >= 0) ::close(process.pidfd);
+  if (process.socket >= 0) ::close(process.socket);
+  process = Subprocess{};
+  return status;
+}
+
+uint64_t resident_bytes(pid_t pid) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/statm", static_cast<int>(pid));
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  char text[128];
+  const ssize_t size = ::read(fd, text, sizeof text - 1);
+  ::close(fd);
+  if (size <= 0) return 0;
+  text[size] = '\0';
+  unsigned long long total = 0, resident = 0, shared = 0;
+  if (std::sscanf(text, "%llu %llu %llu", &total, &resident, &shared) != 3) return 0;
+  return (resident - std::min(resident, shared)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::string self_path() {
+  char buffer[4096];
+  const ssize_t size = ::readlink("/proc/self/exe", buffer, sizeof buffer);
+  return size > 0 ? std::string(buffer, static_cast<size_t>(size)) : "tidegate";
+}
+
+uint64_t host_memory_bytes() {
+  uint64_t bytes = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                   static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::string v1 = cgroup_of_self("memory");
+  const std::string v2 = cgroup_of_self("");
+  const std::string places[] = {"/sys/fs/cgroup/memory" + v1 + "/memory.limit_in_bytes",
+                                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                                "/sys/fs/cgroup" + v2 + "/memory.max", "/sys/fs/cgroup/memory.max"};
+  for (const std::string& path : places) {
+    const uint64_t limit = number_in(path);
+    if (limit > 0) bytes = std::min(bytes, limit);
+  }
+  return bytes;
+}
+
+uint32_t host_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+}
+
+}  // namespace tidegate

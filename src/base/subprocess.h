@@ -1,0 +1,48 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/failure.h"
+
+namespace tidegate {
+
+/// A child process in a group of its own, connected by a socket pair.
+struct Subprocess {
+  pid_t pid = -1;
+  int pidfd = -1;   ///< readable when it has ended
+  int socket = -1;  ///< our end; non-blocking reads are the owner's business
+};
+
+/// How a child ended.
+struct ExitStatus {
+  bool signalled = false;
+  int code = 0;  ///< exit code, or the signal's number
+};
+
+/// Starts `program` (an absolute path) with `arguments` (argv[0] excluded) by posix_spawn. Its end
+/// of the socket pair is descriptor 3, stdin and stdout are /dev/null, stderr is ours. Nothing else
+/// is inherited.
+Result<Subprocess> spawn(const std::string& program, const std::vector<std::string>& arguments);
+
+/// SIGKILL to the child's whole group. Fine if it has ended already.
+void kill_group(const Subprocess& process);
+
+/// Waits for the end (blocks) and closes both descriptors.
+ExitStatus reap(Subprocess& process);
+
+/// Bytes of memory that are resident in that process; 0 if it has gone. Pages shared with the page
+/// cache (mapped files) are not counted.
+uint64_t resident_bytes(pid_t pid);
+
+/// The path of this program.
+std::string self_path();
+
+/// What the machine, or the cgroup this process is in (v1 or v2), allows in bytes.
+uint64_t host_memory_bytes();
+uint32_t host_cpus();
+
+}  // namespace tidegate

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/effects.h"
+#include "base/failure.h"
+#include "contract/contract.h"
+#include "journal/journal.h"
+
+namespace tidegate::cli {
+
+// Exit codes; public, they stay.
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitUsage = 2;        ///< or the contract does not hold: nothing was started
+inline constexpr int kExitFailed = 3;
+inline constexpr int kExitRefused = 4;
+inline constexpr int kExitNotTrusted = 5;
+inline constexpr int kExitInterrupted = 130;
+
+/// What every command takes.
+struct Common {
+  std::string state;     ///< --state, "" if not given
+  bool json = false;
+  bool quiet = false;
+  bool colour_out = false;   ///< standard output is a terminal
+  bool colour_err = false;
+};
+
+/// Prints to standard output, or standard error.
+void out(const std::string& text);
+void err(const std::string& text);
+
+/// Tells a failure (as an object with --json) and gives `code` back.
+int tell_failure(const Common& common, const Failure& failure, int code);
+
+/// The state directory: --state, else $TIDEGATE_STATE, else `.tidegate` in `beside`. Absolute.
+std::string state_directory(const Common& common, const std::string& beside);
+/// The working directory.
+std::string working_directory();
+
+/// Reads and parses a pipeline file. A file that cannot be read is a failure; mistakes go to
+/// `diagnostics`.
+Result<Pipeline> load_pipeline(Effects& effects, const std::string& path, Diagnostics& diagnostics);
+/// Prints all findings (standard error; with --json objects on standard output).
+void print_diagnostics(const Common& common, const Diagnostics& diagnostics, const SourceText& source);
+
+/// Opens the journal for reading; a failure if there is no state directory.
+Result<std::unique_ptr<Journal>> open_journal(Effects& effects, const Common& common);
+
+struct RunArguments {
+  std::string file;
+  uint32_t workers = 0;
+  std::string memory;
+  uint64_t seed = 0;
+  bool force = false;
+};
+struct PlanArguments {
+  RunArguments run;
+  std::string save;
+};
+struct CheckArguments {
+  std::vector<std::string> files;
+  std::string explain;
+};
+struct TrustArguments {
+  std::vector<std::string> outputs;
+  std::string at;
+  bool verify = false;
+};
+struct QueryArguments {
+  std::string sql;
+  std::string require;
+  bool csv = false;
+  std::string parquet;
+  uint64_t rows_max = 40;
+  std::string memory;
+};
+struct EventsArguments {
+  std::string run;
+  std::vector<std::string> types;
+  std::string output;
+  uint64_t after = 0;
+  uint64_t most = 100;
+};
+struct OutputArguments {
+  std::string output;
+  std::string to;
+};
+struct GcArguments {
+  std::string limit;
+  std::string age;
+  bool dry_run = false;
+};
+
+int command_init(Effects& effects, const Common& common, const std::string& directory);
+int command_check(Effects& effects, const Common& common, const CheckArguments& arguments);
+int command_plan(Effects& effects, const Common& common, const PlanArguments& arguments);
+int command_run(Effects& effects, const Common& common, const RunArguments& arguments,
+                const std::string& typed);
+int command_trust(Effects& effects, const Common& common, const TrustArguments& arguments);
+int command_query(Effects& effects, const Common& common, const QueryArguments& arguments);
+int command_runs(Effects& effects, const Common& common, uint64_t most);
+int command_events(Effects& effects, const Common& common, const EventsArguments& arguments);
+int command_explain(Effects& effects, const Common& common, const std::string& what);
+int command_rollback(Effects& effects, const Common& common, const OutputArguments& arguments);
+int command_audit(Effects& effects, const Common& common, const OutputArguments& arguments);
+int command_path(Effects& effects, const Common& common, const OutputArguments& arguments);
+int command_gc(Effects& effects, const Common& common, const GcArguments& arguments);
+
+}  // namespace tidegate::cli

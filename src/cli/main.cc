@@ -1,0 +1,136 @@
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "cli/cli.h"
+#include "task/task.h"
+
+namespace {
+
+using namespace tidegate;
+using namespace tidegate::cli;
+
+constexpr const char* kVersion = "tidegate 0.1.0";
+
+/// Everything that the command line can say, bound to the parser.
+struct Arguments {
+  Common common;
+  CheckArguments check;
+  PlanArguments plan;
+  RunArguments run;
+  TrustArguments trust;
+  QueryArguments query;
+  EventsArguments events;
+  OutputArguments output;
+  GcArguments gc;
+  std::string init_directory = ".";
+  std::string explain;
+  uint64_t runs_most = 20;
+};
+
+void add_run_options(CLI::App& app, RunArguments& run) {
+  app.add_option("FILE", run.file, "The pipeline file, or a saved plan")->required();
+  app.add_option("--workers", run.workers, "Worker processes (default: one a processor)");
+  app.add_option("--memory", run.memory, "Memory of the whole host to use, e.g. 8GiB");
+}
+
+void add_commands(CLI::App& app, Arguments& a) {
+  auto* init = app.add_subcommand("init", "Make a first pipeline over a small data set");
+  init->add_option("DIR", a.init_directory, "Where (default: here)");
+  auto* check = app.add_subcommand("check", "Find every mistake; prove each stage safe to split");
+  check->add_option("FILE", a.check.files, "Pipeline files");
+  check->add_option("--explain", a.check.explain, "Explain a code, e.g. T0401");
+  auto* plan = app.add_subcommand("plan", "Show exactly what would run, why, and what is reused");
+  add_run_options(*plan, a.plan.run);
+  plan->add_option("-o,--output", a.plan.save, "Save the plan; `run PLAN` runs exactly it");
+  auto* run = app.add_subcommand("run", "Run, verify, publish");
+  add_run_options(*run, a.run);
+  run->add_option("--seed", a.run.seed, "Seed of attempt names and retry jitter");
+  run->add_flag("--force", a.run.force, "Publish rows that were rolled back before");
+  auto* trust = app.add_subcommand("trust", "Say whether outputs can be trusted now, and why");
+  trust->add_option("OUTPUT", a.trust.outputs, "Outputs (default: all)");
+  trust->add_option("--at", a.trust.at, "Answer for a past moment, from the journal alone");
+  trust->add_flag("--verify", a.trust.verify, "Hash the files again");
+  auto* query = app.add_subcommand("query", "Run SQL over published outputs; the answer carries its verdict");
+  query->add_option("SQL", a.query.sql, "One SELECT")->required();
+  query->add_option("--require", a.query.require, "Refuse unless every output read is: trusted");
+  query->add_flag("--csv", a.query.csv, "Print CSV");
+  query->add_option("--parquet", a.query.parquet, "Write the answer to a Parquet file");
+  query->add_option("--rows", a.query.rows_max, "Rows to show at most (default 40)");
+  query->add_option("--memory", a.query.memory, "Bound of the query (default 1GiB)");
+  auto* runs = app.add_subcommand("runs", "List runs, newest first");
+  runs->add_option("--most", a.runs_most, "How many (default 20)");
+  auto* events = app.add_subcommand("events", "Read the journal");
+  events->add_option("RUN", a.events.run, "Only of this run");
+  events->add_option("--type", a.events.types, "Only of these types");
+  events->add_option("--of-output", a.events.output, "Only those that changed this output");
+  events->add_option("--after", a.events.after, "Only above this sequence");
+  events->add_option("--most", a.events.most, "How many (default: the newest 100)");
+  auto* explain = app.add_subcommand("explain", "Say why a run, output, task or generation is as it is");
+  explain->add_option("X", a.explain, "Run, output, task identity (a prefix will do) or generation")->required();
+  for (const auto& [name, text] : {std::pair{"rollback", "Swap an output back to an earlier generation"},
+                                   {"audit", "Read an output's files again, against its manifest"},
+                                   {"path", "Say where an output's current generation lies"}}) {
+    auto* command = app.add_subcommand(name, text);
+    command->add_option("OUTPUT", a.output.output, "The output")->required();
+    if (std::strcmp(name, "rollback") == 0)
+      command->add_option("--to", a.output.to, "The generation (default: the one before)");
+  }
+  auto* gc = app.add_subcommand("gc", "Drop what no promise needs");
+  gc->add_option("--limit", a.gc.limit, "Keep finished results up to this size (default 10GiB)");
+  gc->add_option("--age", a.gc.age, "Drop unneeded results older than this, e.g. 30d");
+  gc->add_flag("--dry-run", a.gc.dry_run, "Only say what would go");
+  for (CLI::App* sub : app.get_subcommands({})) {
+    sub->add_option("--state", a.common.state, "State directory (default: .tidegate beside the pipeline file)");
+    sub->add_flag("--json", a.common.json, "Events or one document as JSON on standard output");
+    sub->add_flag("--quiet", a.common.quiet, "Say errors only");
+  }
+}
+
+int dispatch(const CLI::App& app, const Arguments& a, const std::string& typed) {
+  Effects& effects = real_effects();
+  const Common& common = a.common;
+  const std::string name = app.get_subcommands().front()->get_name();
+  if (name == "init") return command_init(effects, common, a.init_directory);
+  if (name == "check") return command_check(effects, common, a.check);
+  if (name == "plan") return command_plan(effects, common, a.plan);
+  if (name == "run") return command_run(effects, common, a.run, typed);
+  if (name == "trust") return command_trust(effects, common, a.trust);
+  if (name == "query") return command_query(effects, common, a.query);
+  if (name == "runs") return command_runs(effects, common, a.runs_most);
+  if (name == "events") return command_events(effects, common, a.events);
+  if (name == "explain") return command_explain(effects, common, a.explain);
+  if (name == "rollback") return command_rollback(effects, common, a.output);
+  if (name == "audit") return command_audit(effects, common, a.output);
+  if (name == "path") return command_path(effects, common, a.output);
+  return command_gc(effects, common, a.gc);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Workers are many and short of time: they do not see the parser.
+  if (argc == 4 && std::strcmp(argv[1], "worker") == 0 && std::strcmp(argv[2], "--fd") == 0)
+    return worker_main(real_effects(), std::atoi(argv[3]));
+  CLI::App app{"Runs analytical pipelines whose every stage states what it promises, and says whether "
+               "their outputs can be trusted now.\n"
+               "Exit codes: 0 done, 2 usage or contract, 3 failed, 4 refused, 5 not trusted, 130 interrupted.",
+               "tidegate"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", kVersion);
+  Arguments arguments;
+  add_commands(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitDone : kExitUsage;
+  }
+  arguments.common.colour_out = ::isatty(STDOUT_FILENO) && !std::getenv("NO_COLOR");
+  arguments.common.colour_err = ::isatty(STDERR_FILENO) && !std::getenv("NO_COLOR");
+  std::string typed = "tidegate";
+  for (int i = 1; i < argc; ++i) typed += fmt::format(" {}", argv[i]);
+  return dispatch(app, arguments, typed);
+}

@@ -1,0 +1,177 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/cli.h"
+#include "publish/audit.h"
+#include "publish/keep.h"
+#include "publish/rollback.h"
+#include "publish/standing.h"
+#include "store/results.h"
+#include "store/state_dir.h"
+#include "trust/trust.h"
+
+namespace tidegate::cli {
+namespace {
+
+/// A command that changes published outputs: the lock, the journal, the output's place.
+struct Changer {
+  StateDir state;
+  ConductorLock lock;
+  std::unique_ptr<Journal> journal;
+};
+
+Result<Changer> open_changer(Effects& effects, const Common& common, const std::string& command) {
+  const std::string directory = state_directory(common, working_directory());
+  TG_ASSIGN(StateDir existing, StateDir::open(effects, directory, StateDir::Mode::kRead));
+  TG_ASSIGN(StateDir state, StateDir::open(effects, existing.path(), StateDir::Mode::kWrite));
+  TG_ASSIGN(ConductorLock lock, ConductorLock::take(effects, state, command));
+  TG_ASSIGN(auto journal, Journal::open(effects, state.path(), Journal::Mode::kWrite));
+  return Changer{std::move(state), std::move(lock), std::move(journal)};
+}
+
+/// Where an output lies, by the journal, or, if `output` is a directory, there.
+Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::string& output) {
+  TG_ASSIGN(const auto json, journal.output_record(output));
+  if (json) {
+    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*json));
+    return OutputPlace{output, record.publish_root};
+  }
+  const std::string root = path_absolute(output, working_directory());
+  if (const auto owner = read_owner(effects, root); owner && *owner) return OutputPlace{(*owner)->output, root};
+  TG_ASSIGN(const auto names, journal.output_names());
+  const std::string meant = did_you_mean(output, names);
+  return fail(FailureClass::kDefect, "output.unknown",
+              fmt::format("no output \"{}\" is published from this state directory{}{}", output,
+                          meant.empty() ? "" : "; did you mean ", meant));
+}
+
+std::string manual_run(Effects& effects, const char* what) {
+  return fmt::format("{}-{}", what, hex64(effects.random_u64()).substr(0, 6));
+}
+
+}  // namespace
+
+int command_trust(Effects& effects, const Common& common, const TrustArguments& arguments) {
+  TrustOptions options{.at_us = std::nullopt, .verify_bytes = arguments.verify};
+  if (!arguments.at.empty()) {
+    const auto at = parse_timestamp_us(arguments.at);
+    if (!at) return tell_failure(common, at.error(), kExitUsage);
+    options.at_us = *at;
+  }
+  auto journal = open_journal(effects, common);
+  if (!journal && journal.error().code == "state.missing")
+    return tell_failure(common, journal.error(), kExitUsage);
+  std::vector<TrustAnswer> answers;
+  if (!journal) {
+    answers = unknown_answers(arguments.outputs, journal.error().message);
+  } else {
+    auto judged = judge(effects, **journal, arguments.outputs, options);
+    if (!judged) return tell_failure(common, judged.error(), kExitUsage);
+    answers = std::move(*judged);
+  }
+  bool trusted = true;
+  for (const TrustAnswer& answer : answers) trusted &= answer.verdict == Verdict::kTrusted;
+  if (common.json) {
+    out(render_json(answers) + "\n");
+  } else {
+    for (const TrustAnswer& answer : answers) out(render(answer, common.colour_out));
+    if (answers.empty()) out("nothing is published from this state directory yet\n");
+  }
+  return trusted && !answers.empty() ? kExitDone : kExitNotTrusted;
+}
+
+int command_rollback(Effects& effects, const Common& common, const OutputArguments& arguments) {
+  auto changer = open_changer(effects, common, "rollback");
+  if (!changer) return tell_failure(common, changer.error(), kExitUsage);
+  const auto place = place_of(effects, *changer->journal, arguments.output);
+  if (!place) return tell_failure(common, place.error(), kExitUsage);
+  const auto report = rollback_output(effects, *changer->journal, *place, changer->state.id(), changer->lock.fence(),
+                                      manual_run(effects, "rollback"), arguments.to);
+  if (!report) return tell_failure(common, report.error(), kExitFailed);
+  if (common.json)
+    out(fmt::format("{{\"output\":{},\"from\":\"{}\",\"to\":\"{}\"}}\n", quote_json(place->output), report->from, report->to));
+  else
+    out(fmt::format("{}: {} stands again instead of {}\n", place->output, report->to, report->from));
+  return kExitDone;
+}
+
+int command_audit(Effects& effects, const Common& common, const OutputArguments& arguments) {
+  auto changer = open_changer(effects, common, "audit");
+  if (!changer) return tell_failure(common, changer.error(), kExitUsage);
+  const auto place = place_of(effects, *changer->journal, arguments.output);
+  if (!place) return tell_failure(common, place.error(), kExitUsage);
+  const auto report = audit_output(effects, *changer->journal, *place, changer->state.id(), manual_run(effects, "audit"));
+  if (!report) return tell_failure(common, report.error(), kExitFailed);
+  if (common.json) {
+    std::vector<std::string> broken;
+    for (const std::string& line : report->broken) broken.push_back(quote_json(line));
+    out(fmt::format("{{\"output\":{},\"generation\":\"{}\",\"files\":{},\"bytes\":{},\"broken\":[{}]}}\n",
+                    quote_json(place->output), report->generation, report->files, report->bytes, join(broken, ",")));
+  } else {
+    out(fmt::format("{} {}: {} files, {}: {}\n", place->output, report->generation, report->files,
+                    format_size(report->bytes), report->broken.empty() ? "as published" : "BROKEN"));
+    for (const std::string& line : report->broken) out(fmt::format("  {}\n", line));
+  }
+  return report->broken.empty() ? kExitDone : kExitFailed;
+}
+
+int command_path(Effects& effects, const Common& common, const OutputArguments& arguments) {
+  auto journal = open_journal(effects, common);
+  if (!journal) return tell_failure(common, journal.error(), kExitUsage);
+  const auto place = place_of(effects, **journal, arguments.output);
+  if (!place) return tell_failure(common, place.error(), kExitUsage);
+  const auto standing = resolve_current(effects, place->root);
+  if (!standing) return tell_failure(common, standing.error(), kExitFailed);
+  if (!*standing)
+    return tell_failure(common, {FailureClass::kDependency, "output.unpublished", "nothing is published at " + place->root}, kExitUsage);
+  if (common.json)
+    out(fmt::format("{{\"output\":{},\"generation\":\"{}\",\"path\":{}}}\n", quote_json(place->output),
+                    (*standing)->record.generation, quote_json((*standing)->directory)));
+  else
+    out((*standing)->directory + "\n");
+  return kExitDone;
+}
+
+int command_gc(Effects& effects, const Common& common, const GcArguments& arguments) {
+  constexpr uint64_t kKeepBytes = uint64_t{10} << 30;
+  EvictionLimits limits{.bytes_max = kKeepBytes};
+  if (!arguments.limit.empty()) {
+    const auto given = parse_size(arguments.limit);
+    if (!given) return tell_failure(common, given.error(), kExitUsage);
+    limits.bytes_max = *given;
+  }
+  if (!arguments.age.empty()) {
+    const auto given = parse_duration_us(arguments.age);
+    if (!given) return tell_failure(common, given.error(), kExitUsage);
+    limits.age_us_max = *given;
+  }
+  auto changer = open_changer(effects, common, "gc");
+  if (!changer) return tell_failure(common, changer.error(), kExitUsage);
+  // Nothing published needs a result: generations hold their own links. An interrupted run's results are
+  // only its work to do again.
+  const auto report = evict_results(effects, changer->state, {}, limits);
+  if (!report) return tell_failure(common, report.error(), kExitFailed);
+  const auto outputs = changer->journal->output_names();
+  if (!outputs) return tell_failure(common, outputs.error(), kExitFailed);
+  const std::string run = manual_run(effects, "gc");
+  for (const std::string& output : *outputs) {
+    const auto place = place_of(effects, *changer->journal, output);
+    if (!place) continue;
+    if (const Status fresh = refresh_stats(effects, *changer->journal, *place, run); !fresh)
+      return tell_failure(common, fresh.error(), kExitFailed);
+  }
+  if (const Status durable = changer->journal->commit(); !durable) return tell_failure(common, durable.error(), kExitFailed);
+  if (common.json)
+    out(fmt::format("{{\"results_removed\":{},\"bytes_removed\":{},\"results_kept\":{},\"bytes_kept\":{}}}\n",
+                    report->results_removed, report->bytes_removed, report->results_kept, report->bytes_kept));
+  else
+    out(fmt::format("dropped {} results ({}); {} results ({}) stay\n", report->results_removed,
+                    format_size(report->bytes_removed), report->results_kept, format_size(report->bytes_kept)));
+  return kExitDone;
+}
+
+}  // namespace tidegate::cli

@@ -1,0 +1,175 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/cli.h"
+#include "contract/codes.h"
+#include "plan/plan.h"
+#include "plan/saved.h"
+#include "run/run.h"
+#include "store/state_dir.h"
+
+namespace tidegate::cli {
+namespace {
+
+int interrupt_pipe[2] = {-1, -1};
+
+extern "C" void on_interrupt(int) {
+  const int saved = errno;
+  const char byte = 'i';
+  (void)!::write(interrupt_pipe[1], &byte, 1);
+  errno = saved;
+}
+
+/// Ctrl-C and SIGTERM become bytes of a pipe.
+int catch_interrupts() {
+  if (::pipe2(interrupt_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return -1;
+  struct sigaction action{};
+  action.sa_handler = on_interrupt;
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  return interrupt_pipe[0];
+}
+
+TalkMode talk_mode(const Common& common) {
+  if (common.json) return TalkMode::kJson;
+  if (common.quiet) return TalkMode::kQuiet;
+  return ::isatty(STDERR_FILENO) ? TalkMode::kTerminal : TalkMode::kLines;
+}
+
+/// A failure before anything was started is usage; everything later is a failed run.
+int failure_exit(const Failure& failure) {
+  for (const char* prefix : {"state.", "plan.", "source.", "pipeline.", "journal.newer", "sql.no_library",
+                             "sql.wrong_version", "units."})
+    if (failure.code.starts_with(prefix)) return kExitUsage;
+  return kExitFailed;
+}
+
+Result<uint64_t> memory_argument(const std::string& text) {
+  if (text.empty()) return uint64_t{0};
+  return parse_size(text);
+}
+
+}  // namespace
+
+int command_check(Effects& effects, const Common& common, const CheckArguments& arguments) {
+  if (!arguments.explain.empty()) {
+    const CodeInfo* code = find_code(arguments.explain);
+    if (!code)
+      return tell_failure(common, {FailureClass::kDefect, "check.unknown_code",
+                                   fmt::format("there is no code {}; docs/errors.md lists them", arguments.explain)},
+                          kExitUsage);
+    out(explain_code(*code));
+    return kExitDone;
+  }
+  if (arguments.files.empty())
+    return tell_failure(common, {FailureClass::kDefect, "usage", "name a pipeline file, or use --explain CODE"}, kExitUsage);
+  int exit = kExitDone;
+  for (const std::string& file : arguments.files) {
+    Diagnostics diagnostics;
+    auto pipeline = load_pipeline(effects, file, diagnostics);
+    if (!pipeline) {
+      exit = tell_failure(common, pipeline.error(), kExitUsage);
+      continue;
+    }
+    const auto text = pipeline->text;
+    const std::string state_path = state_directory(common, path_dirname(file));
+    // An `output:` source is known by the journal, if there is one yet.
+    std::unique_ptr<Journal> journal;
+    std::optional<StateDir> state;
+    if (auto opened = StateDir::open(effects, state_path, StateDir::Mode::kRead)) {
+      state = *opened;
+      if (auto found = Journal::open(effects, state_path, Journal::Mode::kRead)) journal = std::move(*found);
+    }
+    const auto plan = make_plan(effects, std::move(*pipeline), state ? &*state : nullptr, journal.get(),
+                                {.now_us = effects.now_us(), .run_time_us = effects.now_us()}, diagnostics);
+    print_diagnostics(common, diagnostics, *text);
+    if (!plan) {
+      exit = tell_failure(common, plan.error(), kExitUsage);
+    } else if (diagnostics.has_errors()) {
+      exit = kExitUsage;
+    } else if (!common.json && !common.quiet) {
+      out(fmt::format("{}: {} stages over {} sources are safe to split; {} outputs\n", file, plan->checked.stages.size(),
+                      plan->pipeline.sources.size(), plan->pipeline.outputs.size()));
+    }
+  }
+  return exit;
+}
+
+int command_plan(Effects& effects, const Common& common, const PlanArguments& arguments) {
+  Diagnostics diagnostics;
+  auto pipeline = load_pipeline(effects, arguments.run.file, diagnostics);
+  if (!pipeline) return tell_failure(common, pipeline.error(), kExitUsage);
+  const auto memory = memory_argument(arguments.run.memory);
+  if (!memory) return tell_failure(common, memory.error(), kExitUsage);
+  const auto text = pipeline->text;
+  const std::string state_path = state_directory(common, path_dirname(arguments.run.file));
+  std::unique_ptr<Journal> journal;
+  std::optional<StateDir> state;
+  if (auto opened = StateDir::open(effects, state_path, StateDir::Mode::kRead)) {
+    state = *opened;
+    auto found = Journal::open(effects, state_path, Journal::Mode::kRead);
+    if (!found) return tell_failure(common, found.error(), failure_exit(found.error()));
+    journal = std::move(*found);
+  } else if (opened.error().code != "state.missing") {
+    return tell_failure(common, opened.error(), kExitUsage);
+  }
+  PlanOptions options{.now_us = effects.now_us(), .run_time_us = effects.now_us(), .workers = arguments.run.workers, .memory_bytes = *memory};
+  auto plan = make_plan(effects, std::move(*pipeline), state ? &*state : nullptr, journal.get(), options, diagnostics);
+  print_diagnostics(common, diagnostics, *text);
+  if (!plan) return tell_failure(common, plan.error(), failure_exit(plan.error()));
+  if (diagnostics.has_errors()) return kExitUsage;
+  out(common.json ? render_plan_json(*plan) + "\n" : render_plan(*plan, common.colour_out));
+  if (!arguments.save.empty()) {
+    const Status saved = save_plan(effects, *plan, path_absolute(arguments.run.file, working_directory()), arguments.save);
+    if (!saved) return tell_failure(common, saved.error(), kExitFailed);
+    if (!common.quiet) err(fmt::format("saved: tidegate run {}\n", arguments.save));
+  }
+  return kExitDone;
+}
+
+int command_run(Effects& effects, const Common& common, const RunArguments& arguments, const std::string& typed) {
+  RunOptions options;
+  std::string file = arguments.file;
+  std::optional<SavedPlan> saved;
+  if (auto loaded = load_saved_plan(effects, file); loaded && *loaded) {
+    saved = **loaded;
+    file = saved->pipeline_file;
+    options.run_time_us = saved->run_time_us;
+    options.saved = saved;
+  } else if (!loaded) {
+    return tell_failure(common, loaded.error(), kExitUsage);
+  }
+  Diagnostics diagnostics;
+  auto pipeline = load_pipeline(effects, file, diagnostics);
+  if (!pipeline) return tell_failure(common, pipeline.error(), kExitUsage);
+  const auto text = pipeline->text;
+  if (diagnostics.has_errors()) {
+    print_diagnostics(common, diagnostics, *text);
+    return kExitUsage;
+  }
+  const auto memory = memory_argument(arguments.memory);
+  if (!memory) return tell_failure(common, memory.error(), kExitUsage);
+  options.state_dir = state_directory(common, path_dirname(file));
+  options.command = typed;
+  options.workers = arguments.workers ? arguments.workers : saved ? saved->workers : 0;
+  options.memory_bytes = *memory;
+  options.seed = arguments.seed;
+  options.force = arguments.force;
+  options.interrupt_fd = catch_interrupts();
+  Reporter reporter(effects, talk_mode(common), common.colour_err);
+  const auto summary = run_pipeline(effects, std::move(*pipeline), options, reporter, diagnostics);
+  reporter.end();
+  print_diagnostics(common, diagnostics, *text);
+  if (!summary) return tell_failure(common, summary.error(), failure_exit(summary.error()));
+  if (diagnostics.has_errors()) return kExitUsage;
+  if (!common.json && !common.quiet) out(render_summary(*summary, common.colour_out));
+  return summary->exit_code();
+}
+
+}  // namespace tidegate::cli

@@ -1,0 +1,164 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/failure.h"
+#include "plan/graph.h"
+
+namespace tidegate {
+
+// What the conductor is told. Each comes with the time at which it happened.
+struct SlotReady { uint32_t slot; };                     ///< a worker waits for work
+struct SlotLost { uint32_t slot; Failure failure; };     ///< its worker is gone; class as classified
+struct TaskFinished { uint32_t task; std::string attempt; std::string digest; };
+/// `lost_producer`: the task whose result was missing or altered, for failures of class lost.
+struct TaskBroke {
+  uint32_t task;
+  std::string attempt;
+  Failure failure;
+  std::optional<uint32_t> lost_producer = {};
+};
+/// The answer to LookUp: a finished result stands, or not.
+struct LookedUp { uint32_t task; bool found; std::string attempt; std::string digest; };
+/// The answer to StageOutput. `unchanged`: the standing generation has these bytes and this contract.
+struct OutputStaged { uint32_t output; bool unchanged; std::optional<Failure> failure; };
+/// The answer to VerifyOutput: `passed` is false if an error check failed.
+struct OutputVerified { uint32_t output; std::string attempt; bool passed; };
+struct VerifyBroke { uint32_t output; std::string attempt; Failure failure; };
+/// The answer to CommitOutputs, one for each output.
+struct OutputCommitted { uint32_t output; std::optional<Failure> failure; };
+struct CancelAsked {};
+struct Tick {};                                          ///< a WakeAt has come
+
+using ConductorInput = std::variant<SlotReady, SlotLost, TaskFinished, TaskBroke, LookedUp, OutputStaged,
+                                    OutputVerified, VerifyBroke, OutputCommitted, CancelAsked, Tick>;
+
+// What it wants done, in this order.
+struct StartTask { uint32_t task; std::string identity; std::string attempt; uint32_t slot; };
+struct StopSlot { uint32_t slot; std::string why; };     ///< kill its worker; SlotLost follows
+struct LookUp { uint32_t task; std::string identity; };
+struct StageOutput { uint32_t output; };
+struct VerifyOutput { uint32_t output; std::string attempt; uint32_t slot; };
+struct CommitOutputs { std::vector<uint32_t> outputs; };
+struct DropStaged { uint32_t output; };                  ///< it will not be committed
+struct WakeAt { int64_t us; };
+struct RecordRetry { uint32_t task; int64_t delay_us; uint32_t number; Failure failure; };
+struct RecordFailure { uint32_t task; std::string attempt; Failure failure; };
+struct Finish { std::string state; };                    ///< succeeded, failed, refused, interrupted
+
+using Action = std::variant<StartTask, StopSlot, LookUp, StageOutput, VerifyOutput, CommitOutputs,
+                            DropStaged, WakeAt, RecordRetry, RecordFailure, Finish>;
+
+enum class OutputState : uint8_t {
+  kWaiting, kStaging, kStaged, kVerifying, kVerified, kCommitting, kPublished, kUnchanged, kRefused, kFailed
+};
+
+/// The deterministic heart of a run: told what happened, it says what to do. No clock, no thread,
+/// no file, no process; the same inputs at the same times give the same actions, so a recorded run
+/// can be replayed and a simulator can drive it. Not thread-safe.
+class Conductor {
+ public:
+  struct Options {
+    uint32_t slots = 1;
+    uint64_t seed = 0;  ///< of attempt names and backoff jitter
+  };
+  Conductor(Graph graph, Options options);
+
+  /// Actions to begin with.
+  std::vector<Action> begin(int64_t now_us);
+  std::vector<Action> handle(const ConductorInput& input, int64_t now_us);
+
+  const Graph& graph() const { return graph_; }
+  OutputState output_state(uint32_t output) const { return outputs_[output].state; }
+  const std::optional<Failure>& output_failure(uint32_t output) const { return outputs_[output].failure; }
+  bool finished() const { return finished_; }
+  uint64_t tasks_run() const { return tasks_run_; }
+  uint64_t tasks_retried() const { return tasks_retried_; }
+
+  /// Backoff before attempt `number` (from 1): full jitter up to kBackoffFirst * 2^(number-1),
+  /// at most kBackoffMax.
+  static constexpr int64_t kBackoffFirstUs = 100'000;
+  static constexpr int64_t kBackoffMaxUs = 20'000'000;
+
+ private:
+  struct TaskRecord {
+    uint32_t transient_used = 0;
+    uint32_t lost_used = 0;
+    uint32_t started = 0;
+    uint32_t slot = 0;
+    int64_t wake_us = 0;
+    int64_t deadline_us = 0;
+    std::string running_attempt;
+  };
+  struct OutputRecord {
+    OutputState state = OutputState::kWaiting;
+    std::string attempt;
+    uint32_t slot = 0;
+    uint32_t verify_tries = 0;
+    std::optional<Failure> failure;
+  };
+  enum class SlotUse : uint8_t { kGone, kIdle, kTask, kVerify };
+  struct Slot {
+    SlotUse use = SlotUse::kGone;
+    uint32_t index = 0;  ///< of the task or output
+    std::string stopping;
+  };
+
+  void on(const SlotReady& input, int64_t now_us);
+  void on(const SlotLost& input, int64_t now_us);
+  void on(const TaskFinished& input, int64_t now_us);
+  void on(const TaskBroke& input, int64_t now_us);
+  void on(const LookedUp& input, int64_t now_us);
+  void on(const OutputStaged& input, int64_t now_us);
+  void on(const OutputVerified& input, int64_t now_us);
+  void on(const VerifyBroke& input, int64_t now_us);
+  void on(const OutputCommitted& input, int64_t now_us);
+  void on(const CancelAsked& input, int64_t now_us);
+  void on(const Tick& input, int64_t now_us);
+
+  std::string next_attempt();
+  bool inputs_done(uint32_t task) const;
+  void consider(uint32_t task);
+  void make_ready(uint32_t task);
+  void task_done(uint32_t task, std::string digest);
+  void task_failed(uint32_t task, const Failure& failure);
+  void handle_failure(uint32_t task, const std::string& attempt, const Failure& failure,
+                      std::optional<uint32_t> lost_producer, int64_t now_us);
+  void make_again(uint32_t task);
+  void renew_needed();
+  void unqueue(uint32_t task);
+  void schedule(int64_t now_us);
+  void step_outputs();
+  void maybe_finish();
+  void release(uint32_t slot);
+
+  Graph graph_;
+  Options options_;
+  std::vector<TaskRecord> records_;
+  std::vector<OutputRecord> outputs_;
+  std::vector<Slot> slots_;
+  std::vector<std::vector<uint32_t>> consumers_;       ///< group -> groups that read it
+  std::vector<uint32_t> group_open_;                   ///< tasks of a group that are needed, not done
+  std::set<std::pair<uint64_t, uint32_t>> ready_;      ///< (order key, task)
+  std::set<std::pair<int64_t, uint32_t>> backoff_;     ///< (wake time, task)
+  std::deque<uint32_t> verify_queue_;
+  std::vector<Action> actions_;
+  std::mt19937_64 random_;
+  uint64_t attempt_counter_ = 0;
+  uint64_t tasks_run_ = 0;
+  uint64_t tasks_retried_ = 0;
+  bool cancelled_ = false;
+  bool finished_ = false;
+};
+
+std::string_view to_string(OutputState state);
+
+}  // namespace tidegate

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/failure.h"
+#include "task/spec.h"
+#include "task/task.h"
+
+namespace tidegate {
+
+/// What an engine tells: each names the slot it is about.
+struct WorkerReady { uint32_t slot; int64_t pid; };
+struct WorkerGone { uint32_t slot; Failure failure; };  ///< nothing more comes of its task
+struct AttemptProgress { uint32_t slot; std::string attempt; TaskProgress progress; uint64_t rss_bytes; };
+struct AttemptDone { uint32_t slot; std::string attempt; TaskReport report; };
+struct AttemptFailed { uint32_t slot; std::string attempt; Failure failure; };
+using EngineEvent = std::variant<WorkerReady, WorkerGone, AttemptProgress, AttemptDone, AttemptFailed>;
+
+/// Runs attempts on workers. A slot holds one worker and one attempt at a time. Not thread-safe.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  /// Starts the workers; each reports WorkerReady.
+  virtual Status start() = 0;
+  /// Gives a task to a slot. If its worker is being replaced, the task waits for the new one.
+  virtual void run(uint32_t slot, const TaskSpec& spec) = 0;
+  /// Kills what the slot runs; WorkerGone follows with class and code by `why`
+  /// ("interrupted", "timeout"), then WorkerReady for its replacement.
+  virtual void stop(uint32_t slot, const std::string& why) = 0;
+  /// Waits at most `timeout_us`, or until `wake_fd` (-1: none) is readable, and returns what
+  /// happened meanwhile.
+  virtual Result<std::vector<EngineEvent>> poll(int64_t timeout_us, int wake_fd) = 0;
+  /// Ends all workers.
+  virtual void shutdown() = 0;
+  /// Largest resident size of any worker so far, and of all at one moment.
+  virtual uint64_t peak_worker_bytes() const = 0;
+  virtual uint64_t peak_total_bytes() const = 0;
+};
+
+}  // namespace tidegate

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/effects.h"
+#include "base/subprocess.h"
+#include "engine/engine.h"
+
+namespace tidegate {
+
+/// Workers as processes of this machine: `PROGRAM worker --fd 3`, each in its own process group,
+/// fed over a socket pair, watched by pidfd. The resident size of a busy worker is looked at every
+/// kSampleUs; above its task's bound it is killed and reported with class memory. (Inside, the
+/// worker's own address space limit comes first and ends most crossings with a clean error.)
+class LocalEngine final : public Engine {
+ public:
+  static constexpr int64_t kSampleUs = 10'000;
+  /// A worker that idles above this share of its last bound is replaced.
+  static constexpr uint64_t kIdleShare = 4;
+  /// Workers in a row that die before they say hello.
+  static constexpr uint32_t kStartFailuresMax = 5;
+
+  LocalEngine(Effects& effects, std::string program, uint32_t slots);
+  ~LocalEngine() override;
+
+  Status start() override;
+  void run(uint32_t slot, const TaskSpec& spec) override;
+  void stop(uint32_t slot, const std::string& why) override;
+  Result<std::vector<EngineEvent>> poll(int64_t timeout_us, int wake_fd) override;
+  void shutdown() override;
+  uint64_t peak_worker_bytes() const override { return peak_worker_bytes_; }
+  uint64_t peak_total_bytes() const override { return peak_total_bytes_; }
+
+ private:
+  struct Worker {
+    Subprocess process;
+    bool hello = false;
+    bool busy = false;
+    bool replacing = false;            ///< killed by us between tasks: its end is no news
+    std::string attempt;
+    std::string label;
+    uint64_t bound_bytes = 0;
+    std::optional<std::string> queued; ///< a task that waits for the hello
+    std::string inbox;
+    std::optional<Failure> killed_for;
+  };
+
+  Status launch(uint32_t slot);
+  void replace(uint32_t slot);
+  void read_frames(uint32_t slot);
+  void handle_frame(uint32_t slot, const std::string& payload);
+  Status handle_end(uint32_t slot);
+  void sample();
+  void send(uint32_t slot, const std::string& payload);
+
+  Effects& effects_;
+  std::string program_;
+  std::vector<Worker> workers_;
+  std::vector<EngineEvent> events_;
+  int64_t sampled_us_ = 0;
+  uint32_t start_failures_ = 0;
+  uint64_t peak_worker_bytes_ = 0;
+  uint64_t peak_total_bytes_ = 0;
+};
+
+}  // namespace tidegate

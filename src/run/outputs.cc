@@ -1,0 +1,378 @@
+#include "run/outputs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "publish/audit.h"
+#include "publish/keep.h"
+#include "publish/recover.h"
+#include "store/results.h"
+
+namespace tidegate {
+namespace {
+
+bool counts_as_failed(const CheckOutcome& check) { return check.status == "fail" || check.status == "error"; }
+
+}  // namespace
+
+OutputPlace output_place(const Pipeline& pipeline, const Output& output) {
+  return {output.name.value, path_absolute(output.parquet_path.value, pipeline.directory)};
+}
+
+Outputs::Outputs(Effects& effects, const Plan& plan, Journal& journal, const RunContext& context)
+    : effects_(effects),
+      plan_(plan),
+      journal_(journal),
+      context_(context),
+      items_(plan.pipeline.outputs.size()),
+      publications_(plan.pipeline.outputs.size()) {}
+
+OutputPlace Outputs::place(uint32_t output) const {
+  return output_place(plan_.pipeline, plan_.pipeline.outputs[output]);
+}
+
+Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
+  const Output& output = plan_.pipeline.outputs[index];
+  const uint32_t g = graph.outputs[index].group;
+  const PlanGroup& group = plan_.groups[g];
+  PublishRequest request;
+  request.output = output.name.value;
+  request.contract_hash = plan_.contract_hashes[index];
+  request.force = context_.force;
+  for (const sql::Column& column : group.schema) request.schema.emplace_back(column.name, column.type);
+  const auto sink = std::find_if(group.sinks.begin(), group.sinks.end(), [&](const TaskSink& one) {
+    return one.kind == TaskSink::Kind::kParquet && one.compression == output.compression;
+  });
+  TG_ASSERT(sink != group.sinks.end());
+  IdentityHash identity;
+  identity.add("output").add(output.compression);
+  std::vector<StagedFile> empty;
+  for (uint32_t task : graph.groups[g].tasks) {
+    const GraphTask& made = graph.tasks[task];
+    identity.add(made.identity);
+    if (graph.groups[g].unordered) identity.add(made.digest);
+    TG_ASSIGN(const auto stored, find_result(effects_, *plan_.state, made.identity, made.attempt));
+    if (!stored)
+      return fail(FailureClass::kLost, "publish.result_missing",
+                  fmt::format("a finished result has gone: {}", result_directory(*plan_.state, made.identity, made.attempt)));
+    const ResultFile* file = stored->file(sink->file);
+    TG_ASSERT(file != nullptr);
+    StagedFile staged{path_join(stored->directory, file->name), file->rows, file->bytes, file->xxh3};
+    (file->rows == 0 ? empty : request.files).push_back(std::move(staged));
+  }
+  // Empty parts carry nothing but the columns: one is enough, if there is no other.
+  if (request.files.empty() && !empty.empty()) request.files.push_back(empty.front());
+  request.identity = identity.hex();
+  for (uint32_t s : plan_.output_sources[index]) {
+    SourceArrival arrival = plan_.sources[s].arrival;
+    arrival.rows_read = plan_.sources[s].rows_known ? plan_.sources[s].rows : arrival.rows_read;
+    for (uint32_t reader = 0; reader < plan_.groups.size(); ++reader) {
+      bool reads = false;
+      for (const PlanInput& input : plan_.groups[reader].inputs)
+        reads |= input.kind == PlanInput::Kind::kPartition && input.index == s;
+      if (!reads || !plan_.pipeline.sources[s].quarantine_share) continue;
+      uint64_t rows = 0, bad = 0;
+      for (uint32_t task : graph.groups[reader].tasks) {
+        const GraphTask& made = graph.tasks[task];
+        TG_ASSIGN(const auto stored, find_result(effects_, *plan_.state, made.identity, made.attempt));
+        if (!stored) continue;
+        TG_ASSIGN(const TaskReport report, task_report_from_json(stored->data));
+        rows += report.source_rows;
+        bad += report.rows_quarantined;
+      }
+      arrival.rows_read = std::max(arrival.rows_read, rows);
+      arrival.rows_quarantined = std::max(arrival.rows_quarantined, bad);
+    }
+    request.sources.push_back(std::move(arrival));
+  }
+  if (output.freshness) {
+    if (output.freshness->max_age_us) request.max_age_us = output.freshness->max_age_us->value;
+    if (output.freshness->through_us) request.through_us = output.freshness->through_us->value;
+    if (output.freshness->completeness) request.completeness = output.freshness->completeness->value;
+  }
+  return request;
+}
+
+/// Completeness, quarantine and emptiness are promises too: counted, and refused like a check.
+Status Outputs::add_promises(uint32_t index, Item& item) {
+  const Output& output = plan_.pipeline.outputs[index];
+  for (const SourceArrival& arrival : item.request.sources) {
+    // A source that still grows is judged at read time; one that is closed is judged now.
+    const bool closed = arrival.known_by == "manifest" || arrival.arrives_to_us.has_value();
+    if (output.freshness && output.freshness->completeness && closed && arrival.expected > 0) {
+      CheckOutcome check;
+      check.kind = "complete";
+      check.name = fmt::format("complete({})", arrival.source);
+      check.total = arrival.expected;
+      check.failing = arrival.expected - std::min(arrival.arrived, arrival.expected);
+      check.tolerance = 1 - output.freshness->completeness->value;
+      const double share = static_cast<double>(check.failing) / static_cast<double>(check.total);
+      check.status = share > check.tolerance + 1e-12 ? "fail" : "pass";
+      check.message = fmt::format("{} of {} expected {} of \"{}\" arrived{}", arrival.arrived, arrival.expected,
+                                  arrival.known_by == "manifest" ? "rows" : "partitions", arrival.source,
+                                  arrival.missing.empty() ? "" : "; missing: " + join(arrival.missing, ", "));
+      item.promises.push_back(std::move(check));
+    }
+    for (const Source& source : plan_.pipeline.sources) {
+      if (source.name.value != arrival.source || !source.quarantine_share) continue;
+      CheckOutcome check;
+      check.kind = "quarantine";
+      check.name = fmt::format("quarantine({})", arrival.source);
+      check.failing = arrival.rows_quarantined;
+      check.total = std::max(arrival.rows_read, arrival.rows_quarantined);
+      check.tolerance = source.quarantine_share->value;
+      const double share = check.total ? static_cast<double>(check.failing) / static_cast<double>(check.total) : 0;
+      check.status = share > check.tolerance + 1e-12 ? "fail" : "pass";
+      check.message = fmt::format("{} of {} rows of \"{}\" were set aside, at most {:g}% may be", check.failing,
+                                  check.total, arrival.source, check.tolerance * 100);
+      item.promises.push_back(std::move(check));
+    }
+  }
+  if (item.rows == 0 && output.on_empty != OnEmpty::kAllow) {
+    CheckOutcome check;
+    check.kind = "on_empty";
+    check.name = "on_empty";
+    check.failing = 1;
+    check.status = output.on_empty == OnEmpty::kFail ? "fail" : "warn";
+    check.message = "the output has no rows";
+    item.promises.push_back(std::move(check));
+  }
+  return {};
+}
+
+Result<Publication*> Outputs::publication(uint32_t output) {
+  const bool together = plan_.pipeline.publish_together;
+  auto& slot = publications_[together ? 0 : output];
+  if (slot) return slot.get();
+  Publication::Options options{.state_id = context_.state_id,
+                               .pipeline = plan_.pipeline.name.value,
+                               .pipeline_file = path_absolute(plan_.pipeline.text->path(), plan_.pipeline.directory),
+                               .run = context_.run,
+                               .fence = context_.fence,
+                               .together = together,
+                               .places = {}};
+  if (together)
+    for (uint32_t o = 0; o < items_.size(); ++o) options.places.push_back(place(o));
+  else
+    options.places.push_back(place(output));
+  TG_ASSIGN(slot, Publication::begin(effects_, journal_, std::move(options)));
+  return slot.get();
+}
+
+Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const Emit& emit) {
+  Item& item = items_[output];
+  OutputStaged answer{output, false, std::nullopt};
+  const auto failed = [&](Failure failure) {
+    item.reasons.push_back(failure.message);
+    answer.failure = std::move(failure);
+    return answer;
+  };
+  auto request = request_of(output, graph);
+  if (!request) return failed(request.error());
+  item.request = std::move(*request);
+  for (const StagedFile& file : item.request.files) item.rows += file.rows;
+  TG_TRY(add_promises(output, item));
+  for (const SourceArrival& arrival : item.request.sources) TG_TRY(emit("source_read", to_json(arrival)));
+  constexpr int kAsksMax = 3;
+  Decision decision = Decision::kAuditFirst;
+  for (int ask = 0; ask < kAsksMax && decision == Decision::kAuditFirst; ++ask) {
+    auto decided = decide(effects_, journal_, place(output), item.request.identity, item.request.contract_hash,
+                          context_.force);
+    if (!decided) return failed(decided.error());
+    decision = *decided;
+    if (decision != Decision::kAuditFirst) break;
+    const auto audited = audit_output(effects_, journal_, place(output), context_.state_id, context_.run);
+    if (!audited) return failed(audited.error());
+  }
+  if (decision == Decision::kRejected)
+    return failed({FailureClass::kDefect, "publish.rejected",
+                   fmt::format("exactly these rows of \"{}\" were rolled back before: change an input, or "
+                               "publish them with --force",
+                               item.request.output)});
+  if (decision == Decision::kUnchanged || decision == Decision::kVerifyAgain) {
+    auto standing = resolve_current(effects_, place(output).root);
+    if (!standing) return failed(standing.error());
+    TG_ASSERT(standing->has_value());
+    item.generation = (*standing)->record.generation;
+    item.rows = (*standing)->record.rows;
+    for (const GenerationFile& file : (*standing)->record.files)
+      item.files.push_back(path_join((*standing)->directory, file.name));
+    item.reaudit = true;
+    const bool broken = std::any_of(item.promises.begin(), item.promises.end(), counts_as_failed);
+    if (decision == Decision::kUnchanged && !broken) {
+      const auto confirmed = confirm_unchanged(effects_, journal_, place(output), item.request, std::nullopt, context_.run);
+      if (!confirmed) return failed(confirmed.error());
+      answer.unchanged = true;
+    }
+    return answer;
+  }
+  auto publication_of = publication(output);
+  if (!publication_of) return failed(publication_of.error());
+  auto staged = (*publication_of)->stage(item.request);
+  if (!staged) return failed(staged.error());
+  item.generation = staged->generation;
+  item.files = staged->paths;
+  item.rows = staged->rows;
+  return answer;
+}
+
+Result<TaskSpec> Outputs::verify_spec(uint32_t index, const Graph& graph, const std::string& attempt) {
+  const Output& output = plan_.pipeline.outputs[index];
+  const Item& item = items_[index];
+  const uint32_t g = graph.outputs[index].group;
+  TaskSpec spec;
+  spec.identity = IdentityHash().add("verify").add(item.generation).add(attempt).hex();
+  spec.attempt = attempt;
+  spec.label = "checks of " + output.name.value;
+  spec.stage = output.name.value;
+  spec.memory_bytes = graph.groups[g].memory_bytes;
+  spec.run_time_us = plan_.run_time_us;
+  spec.state_dir = plan_.state->path();
+  VerifyWork work;
+  work.output = output.name.value;
+  work.pipeline_text = plan_.pipeline.text->text();
+  work.pipeline_path = path_join(plan_.pipeline.directory, path_basename(plan_.pipeline.text->path()));
+  work.files = item.files;
+  work.schema = plan_.groups[g].schema;
+  TG_ASSIGN(const auto standing, journal_.output_record(output.name.value));
+  if (standing) {
+    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*standing));
+    if (!item.reaudit) work.rows_before = record.rows;
+  }
+  for (const Check& check : output.checks) {
+    if (check.kind != CheckKind::kReferences) continue;
+    const std::string& to = check.references_to.value;
+    for (uint32_t s = 0; s < plan_.pipeline.sources.size(); ++s) {
+      if (plan_.pipeline.sources[s].name.value != to) continue;
+      work.sources.emplace_back(to, whole_scan(plan_.sources[s], {}));
+    }
+    for (uint32_t o = 0; o < graph.outputs.size(); ++o) {
+      if (graph.outputs[o].name != to) continue;
+      TG_ASSIGN(const PublishRequest other, request_of(o, graph));
+      std::vector<std::string> files;
+      for (const StagedFile& file : other.files) files.push_back(file.path);
+      work.outputs.emplace_back(to, std::move(files));
+    }
+  }
+  spec.verify = std::move(work);
+  return spec;
+}
+
+Result<bool> Outputs::verified(uint32_t output, std::vector<CheckOutcome> checks, const Emit& emit) {
+  Item& item = items_[output];
+  item.checks = item.promises;
+  item.checks.insert(item.checks.end(), checks.begin(), checks.end());
+  for (const CheckOutcome& check : item.checks) {
+    TG_TRY(emit("check_finished", fmt::format(R"({{"output":{},{})", quote_json(item.request.output),
+                                              to_json(check).substr(1))));
+    if (counts_as_failed(check)) item.reasons.push_back(check.message);
+  }
+  if (item.reasons.empty()) return true;
+  // The standing bytes break what is promised now: they stay, and trust says so.
+  if (item.reaudit)
+    TG_TRY(confirm_unchanged(effects_, journal_, place(output), item.request, item.checks, context_.run));
+  return false;
+}
+
+std::optional<Failure> Outputs::commit_group(const std::vector<uint32_t>& outputs, const Emit& emit) {
+  const auto made = publication(outputs.front());
+  if (!made) return made.error();
+  for (uint32_t output : outputs)
+    if (const auto status = (*made)->audited(items_[output].request.output, items_[output].checks); !status)
+      return status.error();
+  auto status = (*made)->commit();
+  if (!status && status.error().cls == FailureClass::kUncertain) {
+    // The answer was lost: what lies on disk says whether it stands.
+    for (uint32_t output : outputs) {
+      const auto recovered = recover_output(effects_, journal_, place(output), context_.state_id, context_.fence, context_.run);
+      if (!recovered) return recovered.error();
+      const auto standing = resolve_current(effects_, place(output).root);
+      if (!standing) return standing.error();
+      if (!*standing || (*standing)->record.generation != items_[output].generation) return status.error();
+    }
+    status = {};
+  }
+  if (!status) return status.error();
+  (void)emit;
+  if (const auto durable = journal_.commit(); !durable) return durable.error();
+  return std::nullopt;
+}
+
+std::optional<Failure> Outputs::commit_one(uint32_t output, const Emit& emit) {
+  Item& item = items_[output];
+  if (!item.reaudit) return commit_group({output}, emit);
+  const auto status = confirm_unchanged(effects_, journal_, place(output), item.request, item.checks, context_.run);
+  if (!status) return status.error();
+  if (const auto durable = journal_.commit(); !durable) return durable.error();
+  return std::nullopt;
+}
+
+std::vector<OutputCommitted> Outputs::commit(const std::vector<uint32_t>& outputs, const Emit& emit) {
+  std::vector<OutputCommitted> answers;
+  std::vector<uint32_t> together;
+  for (uint32_t output : outputs) {
+    if (plan_.pipeline.publish_together && !items_[output].reaudit)
+      together.push_back(output);
+    else
+      answers.push_back({output, commit_one(output, emit)});
+  }
+  if (!together.empty()) {
+    const auto failure = commit_group(together, emit);
+    for (uint32_t output : together) answers.push_back({output, failure});
+  }
+  for (OutputCommitted& answer : answers) {
+    if (answer.failure) {
+      items_[answer.output].reasons.push_back(answer.failure->message);
+      continue;
+    }
+    // What stands is published; old generations that stay too long are the next run's to drop.
+    (void)after_publish(answer.output);
+  }
+  return answers;
+}
+
+Status Outputs::after_publish(uint32_t output) {
+  if (items_[output].reaudit) return {};
+  const auto dropped = drop_old_generations(effects_, journal_, place(output), plan_.pipeline.outputs[output].keep, {},
+                                            context_.run);
+  if (!dropped) return std::unexpected(dropped.error());
+  return {};
+}
+
+Status Outputs::drop(uint32_t output, const Emit& emit) {
+  Item& item = items_[output];
+  std::vector<std::string> quoted;
+  for (const std::string& reason : item.reasons) quoted.push_back(quote_json(reason));
+  if (quoted.empty()) quoted.push_back(quote_json("another output of the set was refused"));
+  TG_TRY(emit("output_refused", fmt::format(R"({{"output":{},"generation":{},"reasons":[{}]}})",
+                                            quote_json(item.request.output), quote_json(item.generation),
+                                            join(quoted, ","))));
+  if (item.reaudit) return journal_.commit();
+  auto& slot = publications_[plan_.pipeline.publish_together ? 0 : output];
+  if (slot) {
+    TG_TRY(slot->abort());
+    slot.reset();
+  }
+  return journal_.commit();
+}
+
+OutputSummary Outputs::summary(uint32_t index, OutputState state, const std::optional<Failure>& failure) const {
+  const Item& item = items_[index];
+  OutputSummary summary;
+  summary.output = plan_.pipeline.outputs[index].name.value;
+  summary.state = to_string(state);
+  summary.generation = item.generation;
+  summary.rows = item.rows;
+  const std::string root = place(index).root;
+  summary.path = item.generation.empty() ? root : generation_directory(root, item.generation);
+  summary.reasons = item.reasons;
+  if (failure) summary.reason = failure->message;
+  if (summary.reason.empty() && !item.reasons.empty()) summary.reason = item.reasons.front();
+  return summary;
+}
+
+}  // namespace tidegate

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/effects.h"
+#include "contract/contract.h"
+#include "plan/plan.h"
+#include "plan/saved.h"
+#include "run/reporter.h"
+
+namespace tidegate {
+
+struct RunOptions {
+  std::string state_dir;          ///< absolute
+  std::string command;            ///< as typed, for the lock's holder
+  uint32_t workers = 0;
+  uint64_t memory_bytes = 0;
+  uint64_t seed = 0;              ///< 0: drawn
+  bool force = false;             ///< publish identities that were rolled back
+  int interrupt_fd = -1;          ///< a byte for each Ctrl-C; -1: none
+  std::string program;            ///< what workers are started from; "": this one
+  /// Run exactly this: a world that differs is refused (plan.changed).
+  std::optional<SavedPlan> saved;
+  std::optional<int64_t> run_time_us;
+};
+
+struct OutputSummary {
+  std::string output;
+  std::string state;              ///< published, unchanged, refused, failed, waiting
+  std::string generation;
+  std::string path;               ///< directory of its files
+  uint64_t rows = 0;
+  std::string reason;             ///< refused or failed: why
+  std::vector<std::string> reasons;
+};
+
+struct StageSummary {
+  std::string stage;
+  uint32_t ran = 0, reused = 0;
+  int64_t us = 0, slowest_us = 0, median_us = 0;
+  uint64_t rows_in = 0, rows_out = 0;
+};
+
+/// What a run came to.
+struct RunSummary {
+  std::string run;
+  std::string state;              ///< succeeded, failed, refused, interrupted
+  uint64_t tasks_ran = 0, tasks_reused = 0, tasks_retried = 0;
+  uint64_t bytes_read = 0, bytes_shuffled = 0, bytes_spilled = 0, bytes_written = 0;
+  uint64_t rows_quarantined = 0;
+  int64_t us = 0;
+  uint64_t peak_worker_bytes = 0, peak_total_bytes = 0, bound_bytes = 0;
+  uint32_t workers = 0;
+  JournalCost journal;
+  std::vector<OutputSummary> outputs;
+  std::vector<StageSummary> stages;
+  std::vector<Failure> failures;
+  int exit_code() const;
+};
+
+/// Plans and runs a pipeline: takes the state directory's lock, recovers what an earlier run left,
+/// runs what has no result yet, verifies and publishes each output, journals all of it.
+/// Mistakes of the contract are in `diagnostics` (nothing was started then, and the summary is
+/// empty); failures are those that kept the run from starting at all.
+Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOptions& options,
+                                Reporter& reporter, Diagnostics& diagnostics);
+
+/// For people.
+std::string render_summary(const RunSummary& summary, bool colour);
+
+}  // namespace tidegate

@@ -1,0 +1,89 @@
+#include "task/limits.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+
+namespace tidegate {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+/// What a worker with DuckDB loaded holds before it does anything.
+constexpr uint64_t kIdleBytes = 64 * kMiB;
+
+std::string read_proc(Effects& effects, const char* path) {
+  const auto raw = effects.open(path, O_RDONLY);
+  if (!raw) return "";
+  Fd fd(effects, *raw);
+  std::array<std::byte, 8192> buffer;
+  const auto got = effects.pread(*raw, buffer, 0);
+  return got ? std::string(reinterpret_cast<const char*>(buffer.data()), *got) : "";
+}
+
+uint64_t status_kib(Effects& effects, std::string_view field) {
+  const std::string text = read_proc(effects, "/proc/self/status");
+  const size_t at = text.find(field);
+  if (at == std::string::npos) return 0;
+  const char* begin = text.data() + at + field.size();
+  while (begin < text.data() + text.size() && (*begin == ' ' || *begin == '\t')) ++begin;
+  uint64_t value = 0;
+  std::from_chars(begin, text.data() + text.size(), value);
+  return value;
+}
+
+}  // namespace
+
+MemoryShares split_memory(const TaskSpec& spec) {
+  const uint64_t bound = std::max(spec.memory_bytes, 2 * kIdleBytes);
+  MemoryShares shares;
+  uint64_t scans = 0;
+  bool writes = false;
+  for (const TaskInput& input : spec.inputs) scans += !input.scan.has_value();
+  for (const TaskSink& sink : spec.sinks) writes |= sink.kind == TaskSink::Kind::kMapOutput;
+  shares.writer_bytes = writes ? std::clamp(bound / 8, 16 * kMiB, 96 * kMiB) : 0;
+  shares.scan_bytes = std::clamp(bound / 32, 4 * kMiB, 16 * kMiB);
+  const uint64_t taken = kIdleBytes + shares.writer_bytes + std::min(bound / 4, scans * shares.scan_bytes);
+  const uint64_t rest = bound > taken ? bound - taken : 0;
+  // DuckDB's own limit leaves a fifth for what it does not count.
+  shares.duckdb_bytes = std::max(rest * 4 / 5, 32 * kMiB);
+  return shares;
+}
+
+uint64_t rss_bytes(Effects& effects) { return status_kib(effects, "VmRSS:") * 1024; }
+uint64_t peak_rss_bytes(Effects& effects) { return status_kib(effects, "VmHWM:") * 1024; }
+
+void reset_peak_rss(Effects& effects) {
+  const auto raw = effects.open("/proc/self/clear_refs", O_WRONLY);
+  if (!raw) return;
+  Fd fd(effects, *raw);
+  (void)effects.pwrite(*raw, std::as_bytes(std::span("5", 1)), 0);
+}
+
+void set_address_space_wall(Effects& effects, uint64_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  (void)effects;
+  (void)bytes;
+#else
+  const uint64_t now = status_kib(effects, "VmSize:") * 1024;
+  struct rlimit limit{};
+  if (now == 0 || ::getrlimit(RLIMIT_AS, &limit) != 0) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, now + bytes);
+  (void)::setrlimit(RLIMIT_AS, &limit);
+#endif
+}
+
+void lift_address_space_wall() {
+#if !defined(__SANITIZE_ADDRESS__)
+  struct rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_AS, &limit);
+#endif
+}
+
+}  // namespace tidegate

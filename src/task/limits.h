@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/effects.h"
+#include "task/spec.h"
+
+namespace tidegate {
+
+/// How a task's bound is shared out inside its process. The sum stays below the bound by what an
+/// idle worker takes.
+struct MemoryShares {
+  uint64_t duckdb_bytes = 0;
+  uint64_t writer_bytes = 0;  ///< all map output writers together
+  uint64_t scan_bytes = 0;    ///< each open scan of buckets
+};
+MemoryShares split_memory(const TaskSpec& spec);
+
+/// Resident bytes of this process now, and at most so far (VmHWM, reset by reset_peak_rss).
+uint64_t rss_bytes(Effects& effects);
+uint64_t peak_rss_bytes(Effects& effects);
+void reset_peak_rss(Effects& effects);
+
+/// The inner wall: address space may grow by `bytes` from what it is now; nothing under a sanitizer,
+/// which reserves terabytes. A crossing shows as a clean allocation failure.
+void set_address_space_wall(Effects& effects, uint64_t bytes);
+void lift_address_space_wall();
+
+}  // namespace tidegate

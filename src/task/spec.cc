@@ -1,0 +1,302 @@
+#include "task/spec.h"
+
+#include <nlohmann/json.hpp>
+
+namespace tidegate {
+namespace {
+
+using nlohmann::json;
+
+json stat_json(const FileStat& s) {
+  return json::array({s.size, s.mtime_ns, s.ctime_ns, s.inode, s.device});
+}
+
+FileStat stat_from(const json& j) {
+  FileStat s;
+  s.size = j.at(0);
+  s.mtime_ns = j.at(1);
+  s.ctime_ns = j.at(2);
+  s.inode = j.at(3);
+  s.device = j.at(4);
+  return s;
+}
+
+json schema_json(const sql::Schema& schema) {
+  json out = json::array();
+  for (const sql::Column& column : schema) out.push_back({column.name, column.type});
+  return out;
+}
+
+sql::Schema schema_from(const json& j) {
+  sql::Schema schema;
+  for (const json& item : j) schema.push_back({item.at(0), item.at(1)});
+  return schema;
+}
+
+json pairs_json(const std::vector<std::pair<std::string, std::string>>& pairs) {
+  json out = json::array();
+  for (const auto& [name, value] : pairs) out.push_back({name, value});
+  return out;
+}
+
+json scan_json(const TaskScan& scan) {
+  const SourceSnapshot& snapshot = scan.snapshot;
+  json files = json::array(), slices = json::array();
+  for (const InputFile& file : snapshot.files)
+    files.push_back({{"path", file.path}, {"name", file.name}, {"stat", stat_json(file.stat)}});
+  for (const FileSlice& slice : scan.partition.slices)
+    slices.push_back({slice.file, slice.row_begin, slice.row_end});
+  return {{"source", snapshot.source},
+          {"schema", schema_json(snapshot.schema)},
+          {"format", static_cast<int>(snapshot.recipe.format)},
+          {"options", pairs_json(snapshot.recipe.options)},
+          {"set_aside", snapshot.recipe.set_aside_bad_rows},
+          {"directory", snapshot.recipe.directory},
+          {"files", files},
+          {"slices", slices},
+          {"label", scan.partition.label},
+          {"rows", scan.partition.rows},
+          {"bytes", scan.partition.bytes},
+          {"columns", scan.columns},
+          {"count_rejects", scan.count_rejects}};
+}
+
+TaskScan scan_from(const json& j) {
+  TaskScan scan;
+  SourceSnapshot& snapshot = scan.snapshot;
+  snapshot.source = j.at("source");
+  snapshot.schema = schema_from(j.at("schema"));
+  snapshot.recipe.format = static_cast<FileFormat>(j.at("format").get<int>());
+  for (const json& option : j.at("options")) snapshot.recipe.options.emplace_back(option.at(0), option.at(1));
+  snapshot.recipe.set_aside_bad_rows = j.at("set_aside");
+  snapshot.recipe.directory = j.at("directory");
+  for (const json& item : j.at("files")) {
+    InputFile file;
+    file.path = item.at("path");
+    file.name = item.at("name");
+    file.stat = stat_from(item.at("stat"));
+    snapshot.files.push_back(std::move(file));
+  }
+  for (const json& slice : j.at("slices"))
+    scan.partition.slices.push_back({slice.at(0), slice.at(1), slice.at(2)});
+  scan.partition.label = j.at("label");
+  scan.partition.rows = j.at("rows");
+  scan.partition.bytes = j.at("bytes");
+  scan.columns = j.at("columns").get<std::vector<std::string>>();
+  scan.count_rejects = j.at("count_rejects");
+  return scan;
+}
+
+json input_json(const TaskInput& input) {
+  json refs = json::array();
+  for (const MapOutputRef& ref : input.map_outputs) refs.push_back({ref.path, ref.attempt});
+  json out = {{"name", input.name},
+              {"schema", schema_json(input.schema)},
+              {"map_outputs", refs},
+              {"begin", input.bucket_begin},
+              {"end", input.bucket_end}};
+  if (input.scan) out["scan"] = scan_json(*input.scan);
+  return out;
+}
+
+TaskInput input_from(const json& j) {
+  TaskInput input;
+  input.name = j.at("name");
+  input.schema = schema_from(j.at("schema"));
+  if (j.contains("scan")) input.scan = scan_from(j.at("scan"));
+  for (const json& ref : j.at("map_outputs")) input.map_outputs.push_back({ref.at(0), ref.at(1)});
+  input.bucket_begin = j.at("begin");
+  input.bucket_end = j.at("end");
+  return input;
+}
+
+json sink_json(const TaskSink& sink) {
+  json keys = json::array();
+  for (const HashKey& key : sink.keys) keys.push_back({key.column, key.type});
+  return {{"kind", static_cast<int>(sink.kind)},
+          {"file", sink.file},
+          {"keys", keys},
+          {"buckets", sink.buckets},
+          {"compression", sink.compression}};
+}
+
+TaskSink sink_from(const json& j) {
+  TaskSink sink;
+  sink.kind = static_cast<TaskSink::Kind>(j.at("kind").get<int>());
+  sink.file = j.at("file");
+  for (const json& key : j.at("keys")) sink.keys.push_back({key.at(0), key.at(1)});
+  sink.buckets = j.at("buckets");
+  sink.compression = j.at("compression");
+  return sink;
+}
+
+json verify_json(const VerifyWork& work) {
+  json out = {{"output", work.output},
+              {"text", work.pipeline_text},
+              {"path", work.pipeline_path},
+              {"files", work.files},
+              {"schema", schema_json(work.schema)},
+              {"outputs", work.outputs}};
+  for (const auto& [name, scan] : work.sources) out["sources"].push_back({name, scan_json(scan)});
+  if (work.rows_before) out["rows_before"] = *work.rows_before;
+  return out;
+}
+
+VerifyWork verify_from(const json& j) {
+  VerifyWork work;
+  work.output = j.at("output");
+  work.pipeline_text = j.at("text");
+  work.pipeline_path = j.at("path");
+  work.files = j.at("files").get<std::vector<std::string>>();
+  work.schema = schema_from(j.at("schema"));
+  work.outputs = j.at("outputs").get<std::vector<std::pair<std::string, std::vector<std::string>>>>();
+  if (j.contains("sources"))
+    for (const json& item : j.at("sources")) work.sources.emplace_back(item.at(0), scan_from(item.at(1)));
+  if (j.contains("rows_before")) work.rows_before = j.at("rows_before").get<uint64_t>();
+  return work;
+}
+
+json check_json(const CheckOutcome& check) { return json::parse(to_json(check)); }
+
+CheckOutcome check_from(const json& j) {
+  CheckOutcome check;
+  check.name = j.at("name");
+  check.kind = j.at("kind");
+  check.status = j.at("status");
+  check.failing = j.at("failing");
+  check.total = j.at("total");
+  check.tolerance = j.at("tolerance");
+  check.message = j.at("message");
+  for (const json& sample : j.at("samples"))
+    check.samples.push_back(sample.is_string() ? sample.get<std::string>() : sample.dump());
+  return check;
+}
+
+json failure_json(const Failure& failure) {
+  json out = {{"class", to_string(failure.cls)},
+              {"code", failure.code},
+              {"message", failure.message},
+              {"stage", failure.where.stage},
+              {"partition", failure.where.partition},
+              {"attempt", failure.where.attempt},
+              {"host", failure.where.host}};
+  if (failure.cause) out["cause"] = failure_json(*failure.cause);
+  return out;
+}
+
+constexpr int kCauseDepthMax = 16;
+
+Failure failure_from(const json& j, int depth) {
+  Failure failure;
+  if (!parse_failure_class(j.at("class").get<std::string>(), failure.cls))
+    failure.cls = FailureClass::kDefect;
+  failure.code = j.at("code");
+  failure.message = j.at("message");
+  failure.where = {j.at("stage"), j.at("partition"), j.at("attempt"), j.at("host")};
+  if (depth < kCauseDepthMax && j.contains("cause"))
+    failure.cause = std::make_shared<const Failure>(failure_from(j.at("cause"), depth + 1));
+  return failure;
+}
+
+/// Runs a reader over parsed text; what it throws becomes a failure.
+template <typename T, typename Read>
+Result<T> read_json(const std::string& text, const char* what, Read read) {
+  try {
+    return read(json::parse(text));
+  } catch (const json::exception& error) {
+    return fail(FailureClass::kDefect, "task.bad_message",
+                std::string("cannot read ") + what + ": " + error.what());
+  }
+}
+
+/// Text from DuckDB or the user may be no valid UTF-8; it is shown with replacements.
+std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+}  // namespace
+
+std::string to_json(const TaskSpec& spec) {
+  json inputs = json::array(), steps = json::array(), sinks = json::array();
+  for (const TaskInput& input : spec.inputs) inputs.push_back(input_json(input));
+  for (const TaskStep& step : spec.steps) steps.push_back({step.name, step.sql});
+  for (const TaskSink& sink : spec.sinks) sinks.push_back(sink_json(sink));
+  json out = {{"identity", spec.identity},   {"attempt", spec.attempt},
+              {"label", spec.label},         {"stage", spec.stage},
+              {"partition", spec.partition}, {"memory", spec.memory_bytes},
+              {"run_time", spec.run_time_us}, {"state", spec.state_dir},
+              {"inputs", inputs},            {"steps", steps},
+              {"sinks", sinks}};
+  if (spec.verify) out["verify"] = verify_json(*spec.verify);
+  return dump(out);
+}
+
+Result<TaskSpec> task_spec_from_json(const std::string& text) {
+  return read_json<TaskSpec>(text, "a task", [](const json& j) {
+    TaskSpec spec;
+    spec.identity = j.at("identity");
+    spec.attempt = j.at("attempt");
+    spec.label = j.at("label");
+    spec.stage = j.at("stage");
+    spec.partition = j.at("partition");
+    spec.memory_bytes = j.at("memory");
+    spec.run_time_us = j.at("run_time");
+    spec.state_dir = j.at("state");
+    for (const json& input : j.at("inputs")) spec.inputs.push_back(input_from(input));
+    for (const json& step : j.at("steps")) spec.steps.push_back({step.at(0), step.at(1)});
+    for (const json& sink : j.at("sinks")) spec.sinks.push_back(sink_from(sink));
+    if (j.contains("verify")) spec.verify = verify_from(j.at("verify"));
+    return spec;
+  });
+}
+
+std::string to_json(const TaskReport& report) {
+  json files = json::array(), checks = json::array();
+  for (const TaskOutputFile& file : report.files)
+    files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"rows", file.rows}, {"xxh3", file.xxh3}});
+  for (const CheckOutcome& check : report.checks) checks.push_back(check_json(check));
+  return dump({{"rows_in", report.rows_in},
+               {"rows_out", report.rows_out},
+               {"bytes",
+                {{"read", report.bytes_read},
+                 {"shuffled", report.bytes_shuffled},
+                 {"spilled", report.bytes_spilled},
+                 {"written", report.bytes_written}}},
+               {"us", report.us},
+               {"peak_rss", report.peak_rss},
+               {"digest", report.digest},
+               {"files", files},
+               {"rows_quarantined", report.rows_quarantined},
+               {"source_rows", report.source_rows},
+               {"quarantine_samples", report.quarantine_samples},
+               {"checks", checks}});
+}
+
+Result<TaskReport> task_report_from_json(const std::string& text) {
+  return read_json<TaskReport>(text, "a task's report", [](const json& j) {
+    TaskReport report;
+    report.rows_in = j.at("rows_in");
+    report.rows_out = j.at("rows_out");
+    const json& bytes = j.at("bytes");
+    report.bytes_read = bytes.at("read");
+    report.bytes_shuffled = bytes.at("shuffled");
+    report.bytes_spilled = bytes.at("spilled");
+    report.bytes_written = bytes.at("written");
+    report.us = j.at("us");
+    report.peak_rss = j.at("peak_rss");
+    report.digest = j.at("digest");
+    for (const json& file : j.at("files"))
+      report.files.push_back({file.at("name"), file.at("bytes"), file.at("rows"), file.at("xxh3")});
+    report.rows_quarantined = j.at("rows_quarantined");
+    report.source_rows = j.at("source_rows");
+    report.quarantine_samples = j.at("quarantine_samples").get<std::vector<std::string>>();
+    for (const json& check : j.at("checks")) report.checks.push_back(check_from(check));
+    return report;
+  });
+}
+
+std::string to_json(const Failure& failure) { return dump(failure_json(failure)); }
+
+Result<Failure> failure_from_json(const std::string& text) {
+  return read_json<Failure>(text, "a failure", [](const json& j) { return failure_from(j, 0); });
+}
+
+}  // namespace tidegate

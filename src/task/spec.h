@@ -1,0 +1,114 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/effects.h"
+#include "base/failure.h"
+#include "journal/records.h"
+#include "shuffle/shuffle.h"
+#include "source/snapshot.h"
+#include "sql/sql.h"
+
+namespace tidegate {
+
+/// What a task reads of a source. Options hold secrets as written (`${env:NAME}`): the worker
+/// resolves them.
+struct TaskScan {
+  SourceSnapshot snapshot;             ///< with the files of the partition only
+  Partition partition;                 ///< of these files
+  std::vector<std::string> columns;    ///< empty: all
+  bool count_rejects = false;          ///< bad rows are set aside: count and name them
+};
+
+/// One relation that a task's SQL sees, under `name`.
+struct TaskInput {
+  std::string name;
+  sql::Schema schema;
+  std::optional<TaskScan> scan;
+  /// Else buckets of finished results; no files means an empty relation.
+  std::vector<MapOutputRef> map_outputs;
+  uint32_t bucket_begin = 0;
+  uint32_t bucket_end = 1;
+};
+
+/// A stage that runs inside the task, as a view over the inputs and the steps before it.
+struct TaskStep {
+  std::string name;
+  std::string sql;
+};
+
+/// Where the rows of the last step go.
+struct TaskSink {
+  enum class Kind : uint8_t { kMapOutput, kParquet };
+  Kind kind = Kind::kMapOutput;
+  std::string file;                    ///< name within the attempt directory
+  std::vector<HashKey> keys;           ///< map output: empty keys mean one bucket
+  uint32_t buckets = 1;
+  std::string compression = "zstd";    ///< parquet
+};
+
+/// Checks over staged files, run in a worker like any task, under the same bound.
+struct VerifyWork {
+  std::string output;
+  std::string pipeline_text;           ///< the contract, parsed again by the worker
+  std::string pipeline_path;
+  std::vector<std::string> files;      ///< staged Parquet parts, absolute
+  sql::Schema schema;
+  std::optional<uint64_t> rows_before;
+  /// What `references` may name: scans of sources, and Parquet parts of other outputs.
+  std::vector<std::pair<std::string, TaskScan>> sources;
+  std::vector<std::pair<std::string, std::vector<std::string>>> outputs;
+};
+
+/// All that a worker needs for one attempt of one task.
+struct TaskSpec {
+  std::string identity;
+  std::string attempt;
+  std::string label;                   ///< "route_delay, bucket 3 of 8"
+  std::string stage;
+  int64_t partition = 0;
+  uint64_t memory_bytes = 0;           ///< hard bound of the process
+  int64_t run_time_us = 0;
+  std::string state_dir;
+  std::vector<TaskInput> inputs;
+  std::vector<TaskStep> steps;
+  std::vector<TaskSink> sinks;
+  std::optional<VerifyWork> verify;
+};
+
+struct TaskOutputFile {
+  std::string name;
+  uint64_t bytes = 0;
+  uint64_t rows = 0;
+  std::string xxh3;                    ///< of the whole file (parquet), of the footer (map output)
+};
+
+/// What a finished attempt says of itself: stands in result.json and in task_finished.
+struct TaskReport {
+  uint64_t rows_in = 0;
+  uint64_t rows_out = 0;
+  uint64_t bytes_read = 0;
+  uint64_t bytes_shuffled = 0;
+  uint64_t bytes_spilled = 0;
+  uint64_t bytes_written = 0;
+  int64_t us = 0;
+  uint64_t peak_rss = 0;
+  std::string digest;                  ///< of the content, not of the attempt
+  std::vector<TaskOutputFile> files;
+  uint64_t rows_quarantined = 0;
+  uint64_t source_rows = 0;            ///< of inputs that set bad rows aside: good and bad together
+  std::vector<std::string> quarantine_samples;  ///< JSON objects {file,line,column,reason,raw}
+  std::vector<CheckOutcome> checks;    ///< of a verify task
+};
+
+std::string to_json(const TaskSpec& spec);
+Result<TaskSpec> task_spec_from_json(const std::string& json);
+std::string to_json(const TaskReport& report);
+Result<TaskReport> task_report_from_json(const std::string& json);
+std::string to_json(const Failure& failure);
+Result<Failure> failure_from_json(const std::string& json);
+
+}  // namespace tidegate

@@ -1,0 +1,349 @@
+#include "task/task.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "contract/contract.h"
+#include "source/rejects.h"
+#include "source/source.h"
+#include "store/file_hash.h"
+#include "store/results.h"
+#include "task/limits.h"
+#include "verify/verify.h"
+
+namespace tidegate {
+namespace {
+
+constexpr const char* kSpillDirectory = "duckdb";
+constexpr const char* kOwnResult = "tidegate_own_result";
+constexpr int64_t kProgressEveryUs = 200'000;
+
+/// Counts work and calls `progress` now and then.
+class Meter {
+ public:
+  Meter(Effects& effects, const std::function<void(const TaskProgress&)>& progress, std::string spill)
+      : effects_(effects), progress_(progress), spill_(std::move(spill)), start_(effects.monotonic_us()) {}
+
+  void rows(uint64_t rows) {
+    now_.rows += rows;
+    tick();
+  }
+  void tick() {
+    const int64_t now = effects_.monotonic_us();
+    if (now - last_ < kProgressEveryUs) return;
+    last_ = now;
+    spilled_ = std::max(spilled_, spill_bytes());
+    if (progress_) progress_(now_);
+  }
+  uint64_t spilled() { return spilled_ = std::max(spilled_, spill_bytes()); }
+  int64_t elapsed_us() { return effects_.monotonic_us() - start_; }
+
+ private:
+  uint64_t spill_bytes() {
+    uint64_t bytes = 0;
+    const auto names = effects_.list(spill_);
+    if (!names) return 0;
+    for (const std::string& name : *names)
+      if (const auto stat = effects_.stat(path_join(spill_, name))) bytes += stat->size;
+    return bytes;
+  }
+
+  Effects& effects_;
+  const std::function<void(const TaskProgress&)>& progress_;
+  std::string spill_;
+  int64_t start_;
+  int64_t last_ = 0;
+  uint64_t spilled_ = 0;
+  TaskProgress now_;
+};
+
+/// A failure of a statement over the task's inputs, as the task's own.
+Failure of_task(const Failure& raw, const TaskSpec& spec) {
+  Failure failure = map_output_failure(raw);
+  if (failure.cls == FailureClass::kMemory) {
+    failure.message = fmt::format(
+        "{} needs more than its bound of {}: raise `memory` of the stage, or give it more buckets",
+        spec.label, format_size(spec.memory_bytes));
+    failure.cause = std::make_shared<const Failure>(raw);
+  }
+  failure.where = {spec.stage, spec.partition, spec.attempt, ""};
+  return failure;
+}
+
+std::string run_time_macro(int64_t run_time_us) {
+  return fmt::format("CREATE OR REPLACE MACRO run_time() AS make_timestamptz({})", run_time_us);
+}
+
+/// One attempt while it runs.
+class Run {
+ public:
+  Run(Effects& effects, const TaskSpec& spec, const std::function<void(const TaskProgress&)>& progress,
+      std::string directory)
+      : effects_(effects),
+        spec_(spec),
+        limits_(split_memory(spec)),
+        directory_(std::move(directory)),
+        meter_(effects, progress, path_join(directory_, kSpillDirectory)) {}
+
+  Status prepare() {
+    sql::OpenOptions options;
+    options.memory_bytes = limits_.duckdb_bytes;
+    options.temp_directory = path_join(directory_, kSpillDirectory);
+    options.allowed_directories = {directory_};
+    const auto allow = [&](const TaskScan& scan) {
+      for (const InputFile& file : scan.snapshot.files) options.allowed_paths.push_back(file.path);
+    };
+    for (const TaskInput& input : spec_.inputs)
+      if (input.scan) allow(*input.scan);
+    if (spec_.verify) {
+      options.allowed_paths = spec_.verify->files;
+      for (const auto& [name, scan] : spec_.verify->sources) allow(scan);
+      for (const auto& [name, files] : spec_.verify->outputs)
+        options.allowed_paths.insert(options.allowed_paths.end(), files.begin(), files.end());
+    }
+    TG_TRY(effects_.mkdir(options.temp_directory));
+    TG_ASSIGN(database_, sql::Database::open(options));
+    TG_ASSIGN(connection_, database_->connect());
+    TG_TRY(connection_->execute(run_time_macro(spec_.run_time_us)));
+    TG_TRY(database_->lock());
+    return {};
+  }
+
+  Status bind() {
+    for (const TaskInput& input : spec_.inputs) TG_TRY(bind_input(input));
+    for (const TaskStep& step : spec_.steps)
+      TG_TRY(connection_->execute(
+          fmt::format("CREATE VIEW {} AS {}", quote_identifier(step.name), step.sql)));
+    return {};
+  }
+
+  /// What a statement over a scan failed with, as a row of a file where it is one.
+  Failure explain(const Failure& raw) {
+    if (!connection_ || raw.cls == FailureClass::kMemory || raw.cls == FailureClass::kLost) return raw;
+    for (const TaskInput& input : spec_.inputs) {
+      if (!input.scan || input.scan->snapshot.files.empty()) continue;
+      Failure found = explain_scan_failure(effects_, *connection_, input.scan->snapshot, input.scan->partition, raw);
+      if (found.code != raw.code) return found;
+    }
+    return raw;
+  }
+
+  Status run_stage() {
+    last_ = quote_identifier(spec_.steps.empty() ? spec_.inputs.at(0).name : spec_.steps.back().name);
+    std::vector<const TaskSink*> shuffles, parquets;
+    for (const TaskSink& sink : spec_.sinks)
+      (sink.kind == TaskSink::Kind::kMapOutput ? shuffles : parquets).push_back(&sink);
+    if (!shuffles.empty()) TG_TRY(write_map_outputs(shuffles));
+    for (const TaskSink* sink : parquets) {
+      if (!shuffles.empty()) TG_TRY(bind_own_result(*shuffles.front()));
+      TG_TRY(write_parquet(*sink));
+    }
+    return check_inputs();
+  }
+
+  Status run_verify() {
+    const VerifyWork& work = *spec_.verify;
+    Diagnostics diagnostics;
+    const Pipeline pipeline = parse_pipeline(work.pipeline_path, path_dirname(work.pipeline_path),
+                                             work.pipeline_text, diagnostics);
+    const Output* output = pipeline.output(work.output);
+    if (!output)
+      return fail(FailureClass::kDefect, "task.no_output", "the contract has no output " + work.output);
+    VerifyInput input;
+    input.files = work.files;
+    input.schema = work.schema;
+    input.rows_before = work.rows_before;
+    for (const auto& [name, scan] : work.sources) {
+      TG_ASSIGN(input.relations[name], scan_all_sql(effects_, scan.snapshot, scan.columns));
+    }
+    for (const auto& [name, files] : work.outputs)
+      input.relations[name] = fmt::format("SELECT * FROM read_parquet({})", path_list(files));
+    TG_ASSIGN(report_.checks, run_checks(*connection_, output->checks, input));
+    return {};
+  }
+
+  /// Closes DuckDB and removes what it spilled, so that only the result's files are left.
+  Status close() {
+    report_.bytes_spilled = meter_.spilled();
+    connection_.reset();
+    database_.reset();
+    return remove_tree(effects_, path_join(directory_, kSpillDirectory));
+  }
+
+  TaskReport take_report() {
+    report_.us = meter_.elapsed_us();
+    struct rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    report_.peak_rss = peak_rss_bytes(effects_);
+    IdentityHash hash;
+    for (const std::string& digest : digests_) hash.add(digest);
+    report_.digest = hash.hex();
+    return std::move(report_);
+  }
+
+ private:
+  Status bind_input(const TaskInput& input) {
+    if (input.scan) {
+      report_.rows_in += input.scan->partition.rows;
+      report_.bytes_read += input.scan->partition.bytes;
+      TG_ASSIGN(const std::string scan,
+                scan_sql(effects_, input.scan->snapshot, input.scan->partition, input.scan->columns));
+      return connection_->execute(fmt::format("CREATE VIEW {} AS {}", quote_identifier(input.name), scan));
+    }
+    for (const MapOutputRef& ref : input.map_outputs) {
+      const auto info = read_map_output_info(effects_, ref.path);
+      if (!info) return std::unexpected(info.error());
+      for (uint32_t b = input.bucket_begin; b < std::min<size_t>(input.bucket_end, info->bucket_rows.size()); ++b) {
+        report_.rows_in += info->bucket_rows[b];
+        report_.bytes_read += info->bucket_bytes[b];
+      }
+    }
+    return register_bucket_table(*connection_, effects_, input.name, input.schema, input.map_outputs,
+                                 input.bucket_begin, input.bucket_end, limits_.scan_bytes);
+  }
+
+  Status write_map_outputs(const std::vector<const TaskSink*>& sinks) {
+    TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
+    std::vector<std::unique_ptr<MapOutputWriter>> writers;
+    for (const TaskSink* sink : sinks) {
+      MapOutputOptions options{.schema = stream->schema(),
+                               .keys = sink->keys,
+                               .buckets = sink->buckets,
+                               .attempt = spec_.attempt,
+                               .memory_bytes = limits_.writer_bytes / sinks.size()};
+      TG_ASSIGN(auto writer,
+                MapOutputWriter::create(effects_, path_join(directory_, sink->file), std::move(options)));
+      writers.push_back(std::move(writer));
+    }
+    schema_ = stream->schema();
+    for (;;) {
+      TG_ASSIGN(_duckdb_data_chunk* chunk, stream->next());
+      if (!chunk) break;
+      const std::unique_ptr<_duckdb_data_chunk, void (*)(_duckdb_data_chunk*)> hold(chunk,
+                                                                                 sql::destroy_chunk);
+      for (auto& writer : writers) TG_TRY(writer->append(chunk));
+      meter_.rows(sql::chunk_rows(chunk));
+    }
+    for (size_t i = 0; i < writers.size(); ++i) {
+      TG_ASSIGN(const MapOutputSummary summary, writers[i]->finish());
+      report_.rows_out = summary.rows;
+      report_.bytes_shuffled += summary.bytes;
+      report_.files.push_back({sinks[i]->file, summary.bytes, summary.rows, summary.content_digest});
+      digests_.push_back(summary.content_digest);
+    }
+    return {};
+  }
+
+  /// The stage ran once, for the shuffle: what is published is read back from that.
+  Status bind_own_result(const TaskSink& sink) {
+    if (own_bound_) return {};
+    own_bound_ = true;
+    last_ = kOwnResult;
+    return register_bucket_table(*connection_, effects_, kOwnResult, schema_,
+                                 {{path_join(directory_, sink.file), spec_.attempt}}, 0, sink.buckets,
+                                 limits_.scan_bytes);
+  }
+
+  Status write_parquet(const TaskSink& sink) {
+    const std::string path = path_join(directory_, sink.file);
+    TG_ASSIGN(const std::string rows,
+              connection_->execute_in_steps(
+                  fmt::format("COPY (SELECT * FROM {}) TO {} (FORMAT parquet, COMPRESSION {})", last_,
+                              quote_literal(path),
+                              sink.compression == "none" ? "uncompressed" : sink.compression),
+                  [&] { meter_.tick(); }));
+    TG_ASSIGN(const FileHash hash, hash_file(effects_, path));
+    report_.rows_out = rows.empty() ? 0 : std::stoull(rows);
+    report_.bytes_written += hash.bytes;
+    report_.files.push_back({sink.file, hash.bytes, report_.rows_out, hash.xxh3});
+    digests_.push_back(hash.xxh3);
+    return {};
+  }
+
+  /// Files must still be those that were planned with; bad rows are counted.
+  Status check_inputs() {
+    for (const TaskInput& input : spec_.inputs) {
+      if (!input.scan) continue;
+      for (const InputFile& file : input.scan->snapshot.files) TG_TRY(verify_unchanged(effects_, file));
+      if (input.scan->count_rejects) TG_TRY(count_rejects(input));
+    }
+    return {};
+  }
+
+  Status count_rejects(const TaskInput& input) {
+    TG_ASSIGN(const Rejects rejects,
+              read_rejects(effects_, *connection_, input.scan->snapshot, input.scan->partition));
+    // Only the scan knows how many rows there were; it is read once more for the share.
+    TG_ASSIGN(const sql::Table good,
+              connection_->query("SELECT count(*) FROM " + quote_identifier(input.name)));
+    report_.rows_quarantined += rejects.rows;
+    report_.source_rows += rejects.rows + std::stoull(good.scalar());
+    for (const RejectedRow& row : rejects.first)
+      report_.quarantine_samples.push_back(
+          fmt::format(R"({{"file":{},"line":{},"column":{},"reason":{},"raw":{}}})", quote_json(row.file), row.line,
+                      quote_json(row.column), quote_json(row.reason), quote_json(row.raw)));
+    return {};
+  }
+
+  Effects& effects_;
+  const TaskSpec& spec_;
+  MemoryShares limits_;
+  std::string directory_;
+  Meter meter_;
+  std::unique_ptr<sql::Database> database_;
+  std::unique_ptr<sql::Connection> connection_;
+  std::string last_;
+  sql::Schema schema_;
+  bool own_bound_ = false;
+  std::vector<std::string> digests_;
+  TaskReport report_;
+};
+
+Status run_parts(Run& run, const TaskSpec& spec) {
+  TG_TRY(run.prepare());
+  if (spec.verify) {
+    TG_TRY(run.run_verify());
+  } else {
+    Status status = run.bind();
+    if (status) status = run.run_stage();
+    if (!status) return std::unexpected(run.explain(status.error()));
+  }
+  return run.close();
+}
+
+}  // namespace
+
+Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
+                            const std::function<void(const TaskProgress&)>& progress) {
+  TG_ASSIGN(const StateDir state, StateDir::open(effects, spec.state_dir, StateDir::Mode::kWrite));
+  TG_ASSIGN(Attempt attempt, Attempt::begin(effects, state, spec.identity, spec.attempt));
+  TaskReport report;
+  Status status;
+  {
+    Run run(effects, spec, progress, attempt.directory());
+    status = run_parts(run, spec);
+    if (status) report = run.take_report();
+  }
+  if (!status) {
+    (void)attempt.drop();
+    return std::unexpected(of_task(status.error(), spec));
+  }
+  if (spec.verify) {
+    TG_TRY(attempt.drop());
+    return report;
+  }
+  std::vector<ResultFile> files;
+  for (const TaskOutputFile& file : report.files)
+    files.push_back({file.name, file.rows, file.bytes, file.xxh3});
+  TG_ASSIGN(const StoredResult stored, attempt.seal(std::move(files), report.rows_out, to_json(report)));
+  (void)stored;
+  return report;
+}
+
+}  // namespace tidegate
