@@ -46,7 +46,7 @@ outputs:
 )";
 
 constexpr const char* kManifest =
-    "{\"files\": [{\"path\": \"readings.csv\"}], \"complete_to\": \"2024-07-04\"}\n";
+    "{\"files\": [{\"path\": \"readings.csv\", \"rows\": 9}], \"complete_to\": \"2024-07-04\"}\n";
 
 }  // namespace
 

@@ -71,6 +71,20 @@ Result<Bound> bind_outputs(Effects& effects, Journal& journal, const QueryArgume
   return bound;
 }
 
+/// The allow-list is proven over empty tables of the same columns: a view would show how it reads its files.
+Status check_query(Bound& bound, const std::string& sql, SelectProblem& problem) {
+  TG_ASSIGN(auto database, sql::Database::open({}));
+  TG_ASSIGN(auto scratch, database->connect());
+  for (const std::string& table : bound.tables) {
+    TG_ASSIGN(const sql::Schema schema,
+              bound.connection->describe("SELECT * FROM " + quote_identifier(table)));
+    std::vector<std::string> columns;
+    for (const sql::Column& column : schema) columns.push_back(quote_identifier(column.name) + " " + column.type);
+    TG_TRY(scratch->execute(fmt::format("CREATE TABLE {} ({})", quote_identifier(table), join(columns, ", "))));
+  }
+  return check_select(*scratch, sql, bound.tables, &problem);
+}
+
 /// Everything as text, so that nested types print too.
 std::string as_text(const sql::Schema& schema, const std::string& sql, uint64_t limit) {
   std::vector<std::string> columns;
@@ -109,7 +123,7 @@ int command_query(Effects& effects, const Common& common, const QueryArguments& 
   std::string sql = arguments.sql;
   while (!sql.empty() && (sql.back() == ';' || sql.back() == ' ' || sql.back() == '\n')) sql.pop_back();
   SelectProblem problem;
-  if (const Status safe = check_select(*bound->connection, sql, bound->tables, &problem); !safe) {
+  if (const Status safe = check_query(*bound, sql, problem); !safe) {
     Failure failure = safe.error();
     if (!problem.message.empty())
       failure.message = problem.message + (problem.help.empty() ? "" : "; " + problem.help);

@@ -63,12 +63,17 @@ Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, sql::Conne
 }
 
 void check_outputs(Plan& plan, sql::Connection& scratch, Diagnostics& diagnostics) {
+  std::map<std::string, sql::Schema> relations;
+  for (size_t s = 0; s < plan.sources.size(); ++s)
+    if (!plan.sources[s].schema.empty()) relations[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;
+  for (const Output& output : plan.pipeline.outputs)
+    if (const CheckedStage* stage = plan.checked.stage(output.from.value)) relations[output.name.value] = stage->schema;
   for (const Output& output : plan.pipeline.outputs) {
     const auto stage = std::find_if(plan.checked.stages.begin(), plan.checked.stages.end(),
                                     [&](const CheckedStage& s) { return s.name == output.from.value; });
     if (stage == plan.checked.stages.end()) continue;
     check_contract(output, stage->schema, scratch, diagnostics,
-                   [&](const std::string& select) { return check_select(scratch, select, {"t"}); });
+                   [&](const std::string& select) { return check_select(scratch, select, {"t"}); }, relations);
   }
 }
 
@@ -101,8 +106,6 @@ void warn_of_unknowable(const Plan& plan, Diagnostics& diagnostics) {
     for (uint32_t s : plan.output_sources[o]) {
       const Source& source = plan.pipeline.sources[s];
       if (source.arrives || source.manifest || source.from_output) continue;
-      // A small side table without a clock of its own is not what the promise is about.
-      if (!source.event_time) continue;
       diagnostics.add({.code = std::string(codes::kPromiseUnknown),
                        .severity = Severity::kWarning,
                        .span = output.freshness->span,
@@ -179,6 +182,11 @@ Status choose_workers(Plan& plan, const PlanOptions& options) {
   plan.host_bytes = options.memory_bytes ? options.memory_bytes : host_memory_bytes() / 10 * 9;
   uint64_t bound = 0;
   for (const GraphGroup& group : plan.graph.groups) bound = std::max(bound, group.memory_bytes);
+  for (const GraphGroup& group : plan.graph.groups)
+    if (group.memory_bytes < kTaskMemoryMin)
+      return fail(FailureClass::kMemory, "plan.memory_too_small",
+                  fmt::format("stage \"{}\" is bounded to {}, but a worker needs {} before it holds a row: raise `memory`",
+                              group.name, format_size(group.memory_bytes), format_size(kTaskMemoryMin)));
   if (bound > plan.host_bytes)
     return fail(FailureClass::kMemory, "plan.host_too_small",
                 fmt::format("a task is bounded to {}, but this host allows {} in all: lower `memory` or "
