@@ -40,8 +40,9 @@ CompleteUpTo unknown(std::string why) {
 }
 
 std::string quarantine_message(const SourceArrival& a) {
-  return fmt::format("{}: {} quarantined rows count as missing", a.source,
-                     format_count(a.rows_quarantined));
+  return fmt::format("{}: {} quarantined rows count as missing{}", a.source,
+                     format_count(a.rows_quarantined),
+                     a.missing.empty() ? "" : ", and so do " + join(a.missing, ", "));
 }
 
 /// The schedule of an `arrives` source.

@@ -36,3 +36,18 @@ grep -q 'duckdb/node-bindings' err || fail "does not name the package: $(cat err
 grep -q -- '--duckdb DIR' err || fail "does not say what to do: $(cat err)"
 [ ! -e copy/.deps/duckdb/libduckdb.so ] || fail "a half-installed library was left"
 [ -z "$(find copy/.deps -name 'aside.*')" ] || fail "the download was left in .deps"
+
+# A manifest of the example that is missing is noticed, written without a download, and then all is there.
+mkdir -p copy/examples/flights/data copy/.deps/duckdb
+touch copy/.deps/duckdb/libduckdb.so
+touch copy/examples/flights/data/flights-3m.parquet copy/examples/flights/data/airports.csv
+rm -f bin/npm
+copy/scripts/deps --list 2>listed || fail "--list exits $?"
+grep -q 'their manifests' listed || fail "missing manifests are not noticed: $(cat listed)"
+if ! grep -q 'Debian packages' listed; then
+  copy/scripts/deps 2>err </dev/null || fail "manifests: $(cat err)"
+  grep -q '"path": "airports.csv", "rows": 3376' copy/examples/flights/data/airports-manifest.json ||
+    fail "the airports' manifest is wrong"
+  rm copy/examples/flights/data/airports-manifest.json
+  copy/scripts/deps --list 2>&1 | grep -q 'their manifests' || fail "one missing manifest is not noticed"
+fi
