@@ -163,9 +163,15 @@ int command_run(Effects& effects, const Common& common, const RunArguments& argu
   options.force = arguments.force;
   options.interrupt_fd = catch_interrupts();
   Reporter reporter(effects, talk_mode(common), common.colour_err);
+  // What is wrong comes first: with --json the last line is that of run_finished.
+  bool told = false;
+  options.planned = [&] {
+    print_diagnostics(common, diagnostics, *text);
+    told = true;
+  };
   const auto summary = run_pipeline(effects, std::move(*pipeline), options, reporter, diagnostics);
   reporter.end();
-  print_diagnostics(common, diagnostics, *text);
+  if (!told) print_diagnostics(common, diagnostics, *text);
   if (!summary) return tell_failure(common, summary.error(), failure_exit(summary.error()));
   if (diagnostics.has_errors()) return kExitUsage;
   if (!common.json && !common.quiet) out(render_summary(*summary, common.colour_out));

@@ -23,7 +23,8 @@ using EngineEvent = std::variant<WorkerReady, WorkerGone, AttemptProgress, Attem
 class Engine {
  public:
   virtual ~Engine() = default;
-  /// Starts the workers; each reports WorkerReady.
+  /// Starts all workers now. Without it each is started when it gets its first task. Each reports
+  /// WorkerReady; a slot may be given a task before that.
   virtual Status start() = 0;
   /// Gives a task to a slot. If its worker is being replaced, the task waits for the new one.
   virtual void run(uint32_t slot, const TaskSpec& spec) = 0;

@@ -41,7 +41,8 @@ LocalEngine::LocalEngine(Effects& effects, std::string program, uint32_t slots)
 LocalEngine::~LocalEngine() { shutdown(); }
 
 Status LocalEngine::start() {
-  for (uint32_t slot = 0; slot < workers_.size(); ++slot) TG_TRY(launch(slot));
+  for (uint32_t slot = 0; slot < workers_.size(); ++slot)
+    if (workers_[slot].process.pid <= 0) TG_TRY(launch(slot));
   return {};
 }
 
@@ -63,6 +64,12 @@ void LocalEngine::send(uint32_t slot, const std::string& payload) {
 void LocalEngine::run(uint32_t slot, const TaskSpec& spec) {
   Worker& worker = workers_[slot];
   TG_ASSERT(!worker.busy);
+  if (worker.process.pid <= 0) {
+    if (const Status started = launch(slot); !started) {
+      events_.push_back(AttemptFailed{slot, spec.attempt, started.error()});
+      return;
+    }
+  }
   worker.busy = true;
   worker.attempt = spec.attempt;
   worker.label = spec.label;
@@ -90,11 +97,13 @@ void LocalEngine::replace(uint32_t slot) {
 Result<std::vector<EngineEvent>> LocalEngine::poll(int64_t timeout_us, int wake_fd) {
   std::vector<pollfd> fds;
   for (const Worker& worker : workers_) {
+    // A slot whose worker has not been started yet has descriptors of -1, which poll passes over.
     fds.push_back({worker.process.socket, POLLIN, 0});
     fds.push_back({worker.process.pidfd, POLLIN, 0});
   }
   if (wake_fd >= 0) fds.push_back({wake_fd, POLLIN, 0});
   const bool busy = std::any_of(workers_.begin(), workers_.end(), [](const Worker& w) { return w.busy; });
+  if (!events_.empty()) timeout_us = 0;
   const int64_t wait = busy ? std::min(timeout_us, kSampleUs) : timeout_us;
   const int ready = ::poll(fds.data(), fds.size(), static_cast<int>((std::max<int64_t>(wait, 0) + 999) / 1000));
   if (ready < 0 && errno != EINTR) return std::unexpected(errno_failure(errno, "cannot wait for workers"));

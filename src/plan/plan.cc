@@ -44,14 +44,37 @@ Result<SnapshotOptions> upstream_files(const Source& source, Journal* journal, S
   return options;
 }
 
-Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, sql::Connection& scratch,
-                      int64_t now_us, Diagnostics& diagnostics) {
+/// A DuckDB that reads metadata, opened when a source has files that the cache does not know.
+class MetadataReader {
+ public:
+  Result<sql::Connection*> get() {
+    if (!connection_) {
+      TG_ASSIGN(database_, sql::Database::open({.memory_bytes = kScratchBytes}));
+      TG_ASSIGN(connection_, database_->connect());
+    }
+    return connection_.get();
+  }
+
+ private:
+  std::unique_ptr<sql::Database> database_;
+  std::unique_ptr<sql::Connection> connection_;
+};
+
+Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t now_us, Diagnostics& diagnostics) {
+  MetadataReader reader;
   for (const Source& source : plan.pipeline.sources) {
     SnapshotOptions options;
     options.now_us = now_us;
     if (plan.state) options.cache_path = path_join(plan.state->path(), "inputs.cache");
     TG_ASSIGN(options, upstream_files(source, journal, std::move(options)));
-    auto snapshot = snapshot_source(effects, plan.pipeline, source, &scratch, diagnostics, options);
+    Diagnostics found;
+    auto snapshot = snapshot_source(effects, plan.pipeline, source, nullptr, found, options);
+    if (!snapshot && snapshot.error().code == "source.needs_sql") {
+      TG_ASSIGN(sql::Connection * connection, reader.get());
+      found = {};
+      snapshot = snapshot_source(effects, plan.pipeline, source, connection, found, options);
+    }
+    for (Diagnostic& diagnostic : found.sorted()) diagnostics.add(std::move(diagnostic));
     if (!snapshot) {
       if (snapshot.error().code != "source.invalid") return std::unexpected(snapshot.error());
       plan.sources.emplace_back();
@@ -126,13 +149,17 @@ Status find_results(Effects& effects, Plan& plan, Journal* journal) {
   // Unordered producers name their consumers by content: their digest comes with their result.
   for (uint32_t g = 0; g < plan.graph.groups.size(); ++g) {
     compute_identities(plan.graph);
-    for (uint32_t index : plan.graph.groups[g].tasks) {
-      GraphTask& task = plan.graph.tasks[index];
+    const auto& tasks = plan.graph.groups[g].tasks;
+    std::vector<std::string> identities;
+    for (uint32_t index : tasks) identities.push_back(plan.graph.tasks[index].identity);
+    TG_ASSIGN(const auto heads, journal->results(identities));
+    for (size_t unit = 0; unit < tasks.size(); ++unit) {
+      GraphTask& task = plan.graph.tasks[tasks[unit]];
       if (task.identity.empty()) {
         task.why = "what it reads is not made yet";
         continue;
       }
-      TG_ASSIGN(const auto head, journal->result(task.identity));
+      const auto& head = heads[unit];
       if (head) {
         TG_ASSIGN(const bool stands, has_result(effects, *plan.state, task.identity, head->attempt));
         if (stands) {
@@ -207,9 +234,7 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
   plan.run_time_us = options.run_time_us;
   if (state) plan.state = *state;
   if (diagnostics.has_errors()) return plan;
-  TG_ASSIGN(auto database, sql::Database::open({.memory_bytes = kScratchBytes}));
-  TG_ASSIGN(auto scratch, database->connect());
-  TG_TRY(take_snapshots(effects, plan, journal, *scratch, options.now_us, diagnostics));
+  TG_TRY(take_snapshots(effects, plan, journal, options.now_us, diagnostics));
   std::map<std::string, sql::Schema> schemas;
   for (size_t s = 0; s < plan.sources.size(); ++s)
     if (!plan.sources[s].schema.empty()) schemas[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;

@@ -127,8 +127,20 @@ Result<std::vector<uint64_t>> CommitLog::numbers() {
 
 Result<Commit> CommitLog::read(uint64_t number) {
   TG_ASSIGN(const std::string text, read_file(*effects_, path_of(number), kEntryBytesMax));
+  // One run asks for the same entry several times, and one with a thousand files takes long to parse: the
+  // last few are remembered by their bytes.
+  struct Parsed {
+    std::string path, text;
+    Commit commit;
+  };
+  constexpr size_t kParsedMax = 4;
+  static thread_local std::vector<Parsed> parsed;
+  for (const Parsed& known : parsed)
+    if (known.path == path_of(number) && known.text == text) return known.commit;
   TG_ASSIGN(Commit commit, parse(text, path_of(number)));
   if (commit.number != number) return corrupt(path_of(number));
+  if (parsed.size() == kParsedMax) parsed.erase(parsed.begin());
+  parsed.push_back({path_of(number), text, commit});
   return commit;
 }
 

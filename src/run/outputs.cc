@@ -44,28 +44,12 @@ Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
   request.contract_hash = plan_.contract_hashes[index];
   request.force = context_.force;
   for (const sql::Column& column : group.schema) request.schema.emplace_back(column.name, column.type);
-  const auto sink = std::find_if(group.sinks.begin(), group.sinks.end(), [&](const TaskSink& one) {
-    return one.kind == TaskSink::Kind::kParquet && one.compression == output.compression;
-  });
-  TG_ASSERT(sink != group.sinks.end());
   IdentityHash identity;
   identity.add("output").add(output.compression);
-  std::vector<StagedFile> empty;
   for (uint32_t task : graph.groups[g].tasks) {
-    const GraphTask& made = graph.tasks[task];
-    identity.add(made.identity);
-    if (graph.groups[g].unordered) identity.add(made.digest);
-    TG_ASSIGN(const auto stored, find_result(effects_, *plan_.state, made.identity, made.attempt));
-    if (!stored)
-      return fail(FailureClass::kLost, "publish.result_missing",
-                  fmt::format("a finished result has gone: {}", result_directory(*plan_.state, made.identity, made.attempt)));
-    const ResultFile* file = stored->file(sink->file);
-    TG_ASSERT(file != nullptr);
-    StagedFile staged{path_join(stored->directory, file->name), file->rows, file->bytes, file->xxh3};
-    (file->rows == 0 ? empty : request.files).push_back(std::move(staged));
+    identity.add(graph.tasks[task].identity);
+    if (graph.groups[g].unordered) identity.add(graph.tasks[task].digest);
   }
-  // Empty parts carry nothing but the columns: one is enough, if there is no other.
-  if (request.files.empty() && !empty.empty()) request.files.push_back(empty.front());
   request.identity = identity.hex();
   for (uint32_t s : plan_.output_sources[index]) {
     SourceArrival arrival = plan_.sources[s].arrival;
@@ -95,6 +79,31 @@ Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
     if (output.freshness->completeness) request.completeness = output.freshness->completeness->value;
   }
   return request;
+}
+
+Result<std::vector<StagedFile>> Outputs::files_of(uint32_t index, const Graph& graph) {
+  const Output& output = plan_.pipeline.outputs[index];
+  const uint32_t g = graph.outputs[index].group;
+  const auto& sinks = plan_.groups[g].sinks;
+  const auto sink = std::find_if(sinks.begin(), sinks.end(), [&](const TaskSink& one) {
+    return one.kind == TaskSink::Kind::kParquet && one.compression == output.compression;
+  });
+  TG_ASSERT(sink != sinks.end());
+  std::vector<StagedFile> files, empty;
+  for (uint32_t task : graph.groups[g].tasks) {
+    const GraphTask& made = graph.tasks[task];
+    TG_ASSIGN(const auto stored, find_result(effects_, *plan_.state, made.identity, made.attempt));
+    if (!stored)
+      return fail(FailureClass::kLost, "publish.result_missing",
+                  fmt::format("a finished result has gone: {}", result_directory(*plan_.state, made.identity, made.attempt)));
+    const ResultFile* file = stored->file(sink->file);
+    TG_ASSERT(file != nullptr);
+    StagedFile staged{path_join(stored->directory, file->name), file->rows, file->bytes, file->xxh3};
+    (file->rows == 0 ? empty : files).push_back(std::move(staged));
+  }
+  // Empty parts carry nothing but the columns: one is enough, if there is no other.
+  if (files.empty() && !empty.empty()) files.push_back(empty.front());
+  return files;
 }
 
 /// Completeness, quarantine and emptiness are promises too: counted, and refused like a check.
@@ -174,8 +183,6 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
   auto request = request_of(output, graph);
   if (!request) return failed(request.error());
   item.request = std::move(*request);
-  for (const StagedFile& file : item.request.files) item.rows += file.rows;
-  TG_TRY(add_promises(output, item));
   for (const SourceArrival& arrival : item.request.sources) TG_TRY(emit("source_read", to_json(arrival)));
   constexpr int kAsksMax = 3;
   Decision decision = Decision::kAuditFirst;
@@ -202,6 +209,7 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
     for (const GenerationFile& file : (*standing)->record.files)
       item.files.push_back(path_join((*standing)->directory, file.name));
     item.reaudit = true;
+    TG_TRY(add_promises(output, item));
     const bool broken = std::any_of(item.promises.begin(), item.promises.end(), counts_as_failed);
     if (decision == Decision::kUnchanged && !broken) {
       const auto confirmed = confirm_unchanged(effects_, journal_, place(output), item.request, std::nullopt, context_.run);
@@ -210,6 +218,11 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
     }
     return answer;
   }
+  auto files = files_of(output, graph);
+  if (!files) return failed(files.error());
+  item.request.files = std::move(*files);
+  for (const StagedFile& file : item.request.files) item.rows += file.rows;
+  TG_TRY(add_promises(output, item));
   auto publication_of = publication(output);
   if (!publication_of) return failed(publication_of.error());
   auto staged = (*publication_of)->stage(item.request);
@@ -252,9 +265,9 @@ Result<TaskSpec> Outputs::verify_spec(uint32_t index, const Graph& graph, const 
     }
     for (uint32_t o = 0; o < graph.outputs.size(); ++o) {
       if (graph.outputs[o].name != to) continue;
-      TG_ASSIGN(const PublishRequest other, request_of(o, graph));
+      TG_ASSIGN(const auto other, files_of(o, graph));
       std::vector<std::string> files;
-      for (const StagedFile& file : other.files) files.push_back(file.path);
+      for (const StagedFile& file : other) files.push_back(file.path);
       work.outputs.emplace_back(to, std::move(files));
     }
   }

@@ -59,7 +59,9 @@ class Outputs {
     std::vector<std::string> reasons;  ///< of a refusal
   };
 
+  /// Identity, promises and arrivals: all but the files.
   Result<PublishRequest> request_of(uint32_t output, const Graph& graph);
+  Result<std::vector<StagedFile>> files_of(uint32_t output, const Graph& graph);
   Result<Publication*> publication(uint32_t output);
   Status add_promises(uint32_t output, Item& item);
   OutputPlace place(uint32_t output) const;

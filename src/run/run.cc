@@ -54,6 +54,8 @@ class Driver {
     TG_TRY(record_plan());
     reporter_.begin(plan_.graph);
     TG_TRY(carry_out(conductor_.begin(effects_.monotonic_us())));
+    for (uint32_t slot = 0; slot < plan_.workers; ++slot)
+      if (!conductor_.finished()) TG_TRY(tell(SlotReady{slot}));
     while (!conductor_.finished()) TG_TRY(step());
     reporter_.end();
     return finish();
@@ -142,8 +144,7 @@ class Driver {
   // What the engine says.
 
   Status on(const WorkerReady& event) {
-    TG_TRY(emit("worker_started", fmt::format(R"({{"worker":{},"pid":{}}})", event.slot, event.pid)));
-    return tell(SlotReady{event.slot});
+    return emit("worker_started", fmt::format(R"({{"worker":{},"pid":{}}})", event.slot, event.pid));
   }
 
   Status on(const WorkerGone& event) {
@@ -435,6 +436,7 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
   if (before && !options.run_time_us)
     if (const int64_t adopted = number_field(before->started_data, "run_time_us")) plan_options.run_time_us = adopted;
   TG_ASSIGN(Plan plan, make_plan(effects, std::move(pipeline), &state, journal.get(), plan_options, diagnostics));
+  if (options.planned) options.planned();
   if (diagnostics.has_errors()) return RunSummary{};
   if (options.saved) TG_TRY(compare_saved(*options.saved, plan));
   const std::string run_started =
@@ -446,7 +448,11 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
   TG_TRY(journal->append("run_started", context.run, run_started));
   TG_TRY(journal->commit());
   LocalEngine engine(effects, options.program.empty() ? self_path() : options.program, plan.workers);
-  TG_TRY(engine.start());
+  // With nothing to do no worker is needed; checks that are run anew start one by themselves.
+  const bool work = std::any_of(plan.graph.tasks.begin(), plan.graph.tasks.end(), [](const GraphTask& task) {
+    return task.state == TaskState::kWaiting;
+  });
+  if (work) TG_TRY(engine.start());
   Driver driver(effects, std::move(plan), *journal, context, options, reporter, engine);
   return driver.run();
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ struct RunOptions {
   /// Run exactly this: a world that differs is refused (plan.changed).
   std::optional<SavedPlan> saved;
   std::optional<int64_t> run_time_us;
+  /// Called when planning has said all it has to say, before anything starts.
+  std::function<void()> planned;
 };
 
 struct OutputSummary {
