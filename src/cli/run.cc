@@ -50,6 +50,10 @@ int failure_exit(const Failure& failure) {
   return kExitFailed;
 }
 
+std::string counted(size_t number, const char* noun) {
+  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
+}
+
 Result<uint64_t> memory_argument(const std::string& text) {
   if (text.empty()) return uint64_t{0};
   return parse_size(text);
@@ -94,8 +98,9 @@ int command_check(Effects& effects, const Common& common, const CheckArguments& 
     } else if (diagnostics.has_errors()) {
       exit = kExitUsage;
     } else if (!common.json && !common.quiet) {
-      out(fmt::format("{}: {} stages over {} sources are safe to split; {} outputs\n", file, plan->checked.stages.size(),
-                      plan->pipeline.sources.size(), plan->pipeline.outputs.size()));
+      out(fmt::format("{}: {} over {} safe to split; {}\n", file, counted(plan->checked.stages.size(), "stage"),
+                      counted(plan->pipeline.sources.size(), "source") + (plan->checked.stages.size() == 1 ? " is" : " are"),
+                      counted(plan->pipeline.outputs.size(), "output")));
     }
   }
   return exit;
@@ -120,8 +125,16 @@ int command_plan(Effects& effects, const Common& common, const PlanArguments& ar
     return tell_failure(common, opened.error(), kExitUsage);
   }
   PlanOptions options{.now_us = effects.now_us(), .run_time_us = effects.now_us(), .workers = arguments.run.workers, .memory_bytes = *memory};
+  if (journal) {
+    const auto before = interrupted_run(*journal, pipeline->name.value);
+    if (!before) return tell_failure(common, before.error(), kExitFailed);
+    if (*before && (*before)->run_time_us) options.run_time_us = (*before)->run_time_us;
+  }
   auto plan = make_plan(effects, std::move(*pipeline), state ? &*state : nullptr, journal.get(), options, diagnostics);
-  print_diagnostics(common, diagnostics, *text);
+  // With --json a plan is one document: what is said beside it goes to standard error.
+  Common beside = common;
+  beside.json &= !plan || diagnostics.has_errors();
+  print_diagnostics(beside, diagnostics, *text);
   if (!plan) return tell_failure(common, plan.error(), failure_exit(plan.error()));
   if (diagnostics.has_errors()) return kExitUsage;
   out(common.json ? render_plan_json(*plan) + "\n" : render_plan(*plan, common.colour_out));

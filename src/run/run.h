@@ -64,6 +64,13 @@ struct RunSummary {
   int exit_code() const;
 };
 
+/// The newest run of a pipeline, if it was interrupted or its conductor died.
+struct InterruptedRun {
+  std::string run;
+  int64_t run_time_us = 0;  ///< adopted by the run that goes on with it, so that its results serve
+};
+Result<std::optional<InterruptedRun>> interrupted_run(Journal& journal, const std::string& pipeline);
+
 /// Plans and runs a pipeline: takes the state directory's lock, recovers what an earlier run left,
 /// runs what has no result yet, verifies and publishes each output, journals all of it.
 /// Mistakes of the contract are in `diagnostics` (nothing was started then, and the summary is
