@@ -99,7 +99,8 @@ void Conductor::on(const LookedUp& input, int64_t) {
   GraphTask& task = graph_.tasks[input.task];
   if (task.state != TaskState::kWaiting) return;
   if (!input.found) {
-    make_ready(input.task);
+    // Named early, by a producer's content that is known before all else it reads: it waits on.
+    if (inputs_done(input.task)) make_ready(input.task);
     return;
   }
   task.attempt = input.attempt;
@@ -165,6 +166,7 @@ void Conductor::on(const CancelAsked&, int64_t) {
 }
 
 void Conductor::on(const Tick&, int64_t now_us) {
+  int64_t next_us = INT64_MAX;
   while (!backoff_.empty() && backoff_.begin()->first <= now_us) {
     const uint32_t task = backoff_.begin()->second;
     backoff_.erase(backoff_.begin());
@@ -174,10 +176,17 @@ void Conductor::on(const Tick&, int64_t now_us) {
   for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
     if (slots_[slot].use != SlotUse::kTask || !slots_[slot].stopping.empty()) continue;
     const int64_t deadline = records_[slots_[slot].index].deadline_us;
-    if (deadline == 0 || deadline > now_us) continue;
+    if (deadline == 0) continue;
+    if (deadline > now_us) {
+      next_us = std::min(next_us, deadline);
+      continue;
+    }
     slots_[slot].stopping = "timeout";
     actions_.push_back(StopSlot{slot, "timeout"});
   }
+  // One wake-up is asked for at a time: the next is due.
+  if (!backoff_.empty()) next_us = std::min(next_us, backoff_.begin()->first);
+  if (next_us != INT64_MAX) actions_.push_back(WakeAt{next_us});
 }
 
 std::string Conductor::next_attempt() {

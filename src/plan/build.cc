@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <set>
+#include <tuple>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -54,6 +55,7 @@ class Builder {
     for (const CheckedStage& stage : plan_.checked.stages) TG_TRY(add_stage(stage));
     TG_TRY(add_outputs());
     sort_groups();
+    settle_sinks();
     name_recipes();
     for (uint32_t g = 0; g < plan_.graph.groups.size(); ++g) add_tasks(g);
     return {};
@@ -416,6 +418,29 @@ class Builder {
     for (GraphOutput& output : plan_.graph.outputs) {
       output.group = place[output.group];
       for (uint32_t& g : output.after) g = place[g];
+    }
+  }
+
+  /// Sinks were made in the order in which stages are written, which must decide no byte of a result.
+  void settle_sinks() {
+    const auto rank = [](const TaskSink& sink) {
+      std::vector<std::pair<uint32_t, std::string>> keys;
+      for (const HashKey& key : sink.keys) keys.emplace_back(key.column, key.type);
+      return std::tuple(sink.kind, sink.buckets, std::move(keys), sink.compression);
+    };
+    for (uint32_t g = 0; g < plan_.groups.size(); ++g) {
+      auto& sinks = plan_group(g).sinks;
+      std::sort(sinks.begin(), sinks.end(), [&](const TaskSink& a, const TaskSink& b) { return rank(a) < rank(b); });
+      std::map<std::string, std::string> renamed;
+      for (size_t i = 0; i < sinks.size(); ++i) {
+        if (sinks[i].kind != TaskSink::Kind::kMapOutput) continue;
+        std::string file = fmt::format("rows-{}.tgm", i);
+        renamed[sinks[i].file] = file;
+        sinks[i].file = std::move(file);
+      }
+      for (PlanGroup& reader : plan_.groups)
+        for (PlanInput& input : reader.inputs)
+          if (!input.sink_file.empty() && input.index == g) input.sink_file = renamed.at(input.sink_file);
     }
   }
 

@@ -159,7 +159,7 @@ Result<Publication*> Outputs::publication(uint32_t output) {
   if (slot) return slot.get();
   Publication::Options options{.state_id = context_.state_id,
                                .pipeline = plan_.pipeline.name.value,
-                               .pipeline_file = path_absolute(plan_.pipeline.text->path(), plan_.pipeline.directory),
+                               .pipeline_file = path_join(plan_.pipeline.directory, path_basename(plan_.pipeline.text->path())),
                                .run = context_.run,
                                .fence = context_.fence,
                                .together = together,

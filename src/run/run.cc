@@ -386,9 +386,8 @@ class Driver {
   int interrupts_ = 0;
 };
 
-/// The run_time() that an interrupted run of the same pipeline had, so that its results serve.
-Result<std::optional<RunHead>> interrupted_run(Journal& journal, const std::string& pipeline) {
-  return journal.unfinished_run(pipeline);
+std::string pipeline_path(const Pipeline& pipeline) {
+  return path_join(pipeline.directory, path_basename(pipeline.text->path()));
 }
 
 int64_t number_field(const std::string& json, std::string_view key) {
@@ -397,6 +396,12 @@ int64_t number_field(const std::string& json, std::string_view key) {
 }
 
 }  // namespace
+
+Result<std::optional<InterruptedRun>> interrupted_run(Journal& journal, const std::string& pipeline) {
+  TG_ASSIGN(const auto head, journal.unfinished_run(pipeline));
+  if (!head) return std::nullopt;
+  return InterruptedRun{head->run, number_field(head->started_data, "run_time_us")};
+}
 
 int RunSummary::exit_code() const {
   if (state == "succeeded") return 0;
@@ -420,6 +425,11 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
                      .started_us = started};
   for (const Output& output : pipeline.outputs) {
     const OutputPlace place = output_place(pipeline, output);
+    if (place.root == state.path() || place.root.starts_with(state.path() + "/"))
+      return fail(FailureClass::kDefect, "plan.output_in_state",
+                  fmt::format("output \"{}\" would be published into the state directory, which gc clears: publish it "
+                              "elsewhere than {}",
+                              output.name.value, place.root));
     if (!exists(effects, place.root)) continue;
     // A directory that belongs to another is told when the output is staged.
     const auto recovered = recover_output(effects, *journal, place, state.id(), lock.fence(), context.run);
@@ -433,15 +443,14 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
   plan_options.memory_bytes = options.memory_bytes;
   plan_options.run_time_us = options.run_time_us.value_or(plan_options.now_us);
   TG_ASSIGN(const auto before, interrupted_run(*journal, pipeline.name.value));
-  if (before && !options.run_time_us)
-    if (const int64_t adopted = number_field(before->started_data, "run_time_us")) plan_options.run_time_us = adopted;
+  if (before && before->run_time_us && !options.run_time_us) plan_options.run_time_us = before->run_time_us;
   TG_ASSIGN(Plan plan, make_plan(effects, std::move(pipeline), &state, journal.get(), plan_options, diagnostics));
   if (options.planned) options.planned();
   if (diagnostics.has_errors()) return RunSummary{};
   if (options.saved) TG_TRY(compare_saved(*options.saved, plan));
   const std::string run_started =
       fmt::format(R"({{"pipeline":{},"file":{},"run_time_us":{},"workers":{},"memory_bytes":{},"plan":"{}"{}}})",
-                  quote_json(plan.pipeline.name.value), quote_json(plan.pipeline.text->path()), plan.run_time_us,
+                  quote_json(plan.pipeline.name.value), quote_json(pipeline_path(plan.pipeline)), plan.run_time_us,
                   plan.workers, plan.host_bytes, plan.digest,
                   before ? fmt::format(R"(,"resumed_from":{})", quote_json(before->run)) : "");
   reporter.event("run_started", context.run, run_started, effects.now_us());

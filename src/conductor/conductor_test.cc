@@ -1,0 +1,290 @@
+#include "conductor/conductor.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace tidegate {
+namespace {
+
+std::string text_of(const Action& action) {
+  return std::visit(
+      [](const auto& a) -> std::string {
+        using T = std::decay_t<decltype(a)>;
+        if constexpr (std::is_same_v<T, StartTask>) return fmt::format("start {} {} {} {}", a.task, a.identity, a.attempt, a.slot);
+        else if constexpr (std::is_same_v<T, StopSlot>) return fmt::format("stop {} {}", a.slot, a.why);
+        else if constexpr (std::is_same_v<T, LookUp>) return fmt::format("lookup {} {}", a.task, a.identity);
+        else if constexpr (std::is_same_v<T, StageOutput>) return fmt::format("stage {}", a.output);
+        else if constexpr (std::is_same_v<T, VerifyOutput>) return fmt::format("verify {} {} {}", a.output, a.attempt, a.slot);
+        else if constexpr (std::is_same_v<T, CommitOutputs>) return fmt::format("commit {} from {}", a.outputs.size(), a.outputs.front());
+        else if constexpr (std::is_same_v<T, DropStaged>) return fmt::format("drop {}", a.output);
+        else if constexpr (std::is_same_v<T, WakeAt>) return fmt::format("wake {}", a.us);
+        else if constexpr (std::is_same_v<T, RecordRetry>) return fmt::format("retry {} {} {}", a.task, a.delay_us, a.number);
+        else if constexpr (std::is_same_v<T, RecordFailure>) return fmt::format("failure {} {}", a.task, a.failure.code);
+        else return fmt::format("finish {}", a.state);
+      },
+      action);
+}
+
+/// `sizes[g]` tasks in group g; each group reads the one before as a whole.
+Graph chain(const std::vector<uint32_t>& sizes) {
+  Graph graph;
+  for (uint32_t g = 0; g < sizes.size(); ++g) {
+    GraphGroup group;
+    group.name = fmt::format("g{}", g);
+    group.recipe = fmt::format("recipe {}", g);
+    if (g > 0) group.inputs.push_back({g - 1, GraphInput::Mode::kWhole, 0});
+    for (uint32_t unit = 0; unit < sizes[g]; ++unit) {
+      GraphTask task;
+      task.group = g;
+      task.unit = unit;
+      task.unit_identity = fmt::format("unit {}", unit);
+      group.tasks.push_back(static_cast<uint32_t>(graph.tasks.size()));
+      graph.tasks.push_back(task);
+    }
+    graph.groups.push_back(std::move(group));
+  }
+  graph.outputs.push_back({"out", static_cast<uint32_t>(sizes.size() - 1), {}});
+  compute_identities(graph);
+  mark_needed(graph);
+  return graph;
+}
+
+/// A world that answers the conductor, with failures drawn from a seed. Records all inputs.
+class World {
+ public:
+  World(Graph graph, uint32_t slots, uint64_t seed) : conductor_(std::move(graph), {slots, seed}), random_(seed) {
+    take(conductor_.begin(now_));
+    for (uint32_t slot = 0; slot < slots; ++slot) tell(SlotReady{slot});
+  }
+
+  double transient = 0, lost = 0, slot_loss = 0, lost_result = 0;
+  std::optional<uint32_t> defect_task;
+  bool refuse = false;
+
+  void run() {
+    constexpr int kStepsMax = 100'000;
+    for (int step = 0; !conductor_.finished() && step < kStepsMax; ++step) {
+      now_ += 1000;
+      if (!queue_.empty()) {
+        // Answers come in any order.
+        const size_t at = random_() % queue_.size();
+        const Action action = queue_[at];
+        queue_.erase(queue_.begin() + static_cast<long>(at));
+        answer(action);
+      } else if (wake_ != 0) {
+        now_ = std::max(now_, wake_);
+        wake_ = 0;
+        tell(Tick{});
+      } else {
+        FAIL() << "nothing is under way and it has not finished";
+      }
+    }
+    EXPECT_TRUE(conductor_.finished());
+  }
+
+  void tell(const ConductorInput& input) {
+    inputs_.emplace_back(now_, input);
+    take(conductor_.handle(input, now_));
+  }
+
+  Conductor conductor_;
+  std::mt19937_64 random_;
+  int64_t now_ = 1'000'000;
+  int64_t wake_ = 0;
+  std::vector<Action> queue_;
+  std::vector<std::string> log_;
+  std::vector<std::pair<int64_t, ConductorInput>> inputs_;
+  std::map<uint32_t, int> finished_;
+  std::string state_;
+
+ private:
+  bool chance(double p) { return std::uniform_real_distribution<>(0, 1)(random_) < p; }
+
+  void take(const std::vector<Action>& actions) {
+    for (const Action& action : actions) {
+      log_.push_back(text_of(action));
+      if (const auto* wake = std::get_if<WakeAt>(&action)) wake_ = wake_ ? std::min(wake_, wake->us) : wake->us;
+      else if (const auto* finish = std::get_if<Finish>(&action)) state_ = finish->state;
+      else if (!std::holds_alternative<RecordFailure>(action) && !std::holds_alternative<RecordRetry>(action) &&
+               !std::holds_alternative<DropStaged>(action))
+        queue_.push_back(action);
+    }
+  }
+
+  void answer(const Action& action) {
+    if (const auto* start = std::get_if<StartTask>(&action)) {
+      // Everything it reads must be there.
+      const GraphTask& task = conductor_.graph().tasks[start->task];
+      for (const GraphInput& input : conductor_.graph().groups[task.group].inputs) {
+        for (uint32_t producer : conductor_.graph().groups[input.producer].tasks) {
+          EXPECT_TRUE(lost_result > 0 ||
+                      conductor_.graph().tasks[producer].state == TaskState::kDone ||
+                        conductor_.graph().tasks[producer].state == TaskState::kReused);
+        }
+      }
+      if (defect_task == start->task)
+        return tell(TaskBroke{start->task, start->attempt, {FailureClass::kDefect, "sql.binder", "no"}});
+      if (chance(transient)) return tell(TaskBroke{start->task, start->attempt, {FailureClass::kTransient, "t", "t"}});
+      if (chance(lost_result) && task.group > 0) {
+        const auto& producers = conductor_.graph().groups[task.group - 1].tasks;
+        return tell(TaskBroke{start->task, start->attempt, {FailureClass::kLost, "shuffle.missing", "m"},
+                              producers[random_() % producers.size()]});
+      }
+      if (chance(slot_loss)) {
+        tell(SlotLost{start->slot, {FailureClass::kLost, "worker.killed", "k"}});
+        return tell(SlotReady{start->slot});
+      }
+      ++finished_[start->task];
+      tell(TaskFinished{start->task, start->attempt, "digest"});
+      // Told twice: the second is no news.
+      if (chance(0.1)) tell(TaskFinished{start->task, start->attempt, "digest"});
+    } else if (const auto* stage = std::get_if<StageOutput>(&action)) {
+      tell(OutputStaged{stage->output, false, std::nullopt});
+    } else if (const auto* verify = std::get_if<VerifyOutput>(&action)) {
+      tell(OutputVerified{verify->output, verify->attempt, !refuse});
+    } else if (const auto* commit = std::get_if<CommitOutputs>(&action)) {
+      for (uint32_t output : commit->outputs) tell(OutputCommitted{output, std::nullopt});
+    } else if (const auto* look = std::get_if<LookUp>(&action)) {
+      tell(LookedUp{look->task, false, "", ""});
+    } else if (const auto* stop = std::get_if<StopSlot>(&action)) {
+      std::erase_if(queue_, [&](const Action& other) {
+        const auto* started = std::get_if<StartTask>(&other);
+        return started && started->slot == stop->slot;
+      });
+      tell(SlotLost{stop->slot, {FailureClass::kTransient, "task.interrupted", "i"}});
+    }
+  }
+};
+
+TEST(Conductor, RunsAChainEachTaskOnce) {
+  World world(chain({5, 3, 7}), 2, 1);
+  world.run();
+  EXPECT_EQ(world.state_, "succeeded");
+  EXPECT_EQ(world.finished_.size(), 15u);
+  for (const auto& [task, times] : world.finished_) EXPECT_EQ(times, 1) << task;
+  EXPECT_EQ(world.conductor_.output_state(0), OutputState::kPublished);
+}
+
+TEST(Conductor, HealsFailuresWithinTheirLimits) {
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    World world(chain({6, 4, 4}), 3, seed);
+    world.transient = 0.1;
+    world.slot_loss = 0.05;
+    world.run();
+    // A task may run out of attempts; then the run fails and says so. It never hangs.
+    EXPECT_TRUE(world.state_ == "succeeded" || world.state_ == "failed") << seed;
+    for (const auto& [task, times] : world.finished_) EXPECT_EQ(times, 1) << seed << " " << task;
+  }
+}
+
+TEST(Conductor, MakesLostResultsAgain) {
+  int again = 0;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    World world(chain({4, 4}), 2, seed);
+    world.lost_result = 0.2;
+    world.run();
+    EXPECT_TRUE(world.state_ == "succeeded" || world.state_ == "failed") << seed;
+    for (const auto& [task, times] : world.finished_) again += times > 1;
+  }
+  EXPECT_GT(again, 20) << "producers ran again";
+}
+
+TEST(Conductor, ADefectIsNotRetriedAndFailsItsOutputsOnly) {
+  Graph graph = chain({2, 2});
+  // A second output beside the chain, over the first group.
+  graph.outputs.push_back({"early", 0, {}});
+  World world(graph, 2, 3);
+  world.defect_task = 2;
+  world.run();
+  EXPECT_EQ(world.state_, "failed");
+  EXPECT_EQ(world.conductor_.output_state(0), OutputState::kFailed);
+  EXPECT_EQ(world.conductor_.output_state(1), OutputState::kPublished);
+  EXPECT_EQ(std::count_if(world.log_.begin(), world.log_.end(), [](const std::string& line) { return line.starts_with("start 2 "); }), 1);
+}
+
+TEST(Conductor, RefusesWhatItsChecksRefuse) {
+  World world(chain({2, 2}), 2, 4);
+  world.refuse = true;
+  world.run();
+  EXPECT_EQ(world.state_, "refused");
+  EXPECT_EQ(world.conductor_.output_state(0), OutputState::kRefused);
+  for (const std::string& line : world.log_) EXPECT_FALSE(line.starts_with("commit")) << line;
+}
+
+TEST(Conductor, TogetherAllOrNone) {
+  Graph graph = chain({2, 2});
+  graph.outputs.push_back({"early", 0, {}});
+  graph.publish_together = true;
+  World good(graph, 2, 5);
+  good.run();
+  EXPECT_EQ(good.state_, "succeeded");
+  EXPECT_EQ(std::count(good.log_.begin(), good.log_.end(), "commit 2 from 0"), 1);
+  World bad(graph, 2, 5);
+  bad.defect_task = 3;
+  bad.run();
+  EXPECT_EQ(bad.state_, "failed");
+  EXPECT_EQ(bad.conductor_.output_state(1), OutputState::kRefused) << "nothing of the set is published";
+}
+
+TEST(Conductor, CancelStopsWhatRunsAndFinishesInterrupted) {
+  World world(chain({5, 3}), 2, 6);
+  world.tell(CancelAsked{});
+  world.run();
+  EXPECT_EQ(world.state_, "interrupted");
+}
+
+TEST(Conductor, ReusedResultsAreNotRunAndTheirProducersAreNotNeeded) {
+  Graph graph = chain({5, 3});
+  for (uint32_t task : graph.groups[1].tasks) {
+    graph.tasks[task].state = TaskState::kReused;
+    graph.tasks[task].attempt = "before";
+  }
+  mark_needed(graph);
+  for (uint32_t task : graph.groups[0].tasks) EXPECT_EQ(graph.tasks[task].state, TaskState::kUnneeded);
+  World world(graph, 2, 7);
+  world.run();
+  EXPECT_EQ(world.state_, "succeeded");
+  EXPECT_TRUE(world.finished_.empty());
+}
+
+TEST(Conductor, ConsumersOfUnorderedResultsGoByContent) {
+  Graph graph = chain({2, 2, 2});
+  graph.groups[0].unordered = true;
+  for (GraphTask& task : graph.tasks) task.identity.clear();
+  compute_identities(graph);
+  EXPECT_FALSE(graph.tasks[0].identity.empty());
+  EXPECT_TRUE(graph.tasks[2].identity.empty());
+  EXPECT_TRUE(graph.tasks[4].identity.empty());
+  World world(graph, 2, 8);
+  world.run();
+  EXPECT_EQ(world.state_, "succeeded");
+  EXPECT_EQ(std::count_if(world.log_.begin(), world.log_.end(), [](const std::string& line) { return line.starts_with("lookup"); }), 4);
+}
+
+TEST(Conductor, AReplayGivesTheSameActions) {
+  for (uint64_t seed : {11u, 12u, 13u}) {
+    World world(chain({8, 5, 3}), 3, seed);
+    world.transient = 0.15;
+    world.slot_loss = 0.1;
+    world.lost_result = 0.05;
+    world.run();
+    Conductor again(chain({8, 5, 3}), {3, seed});
+    std::vector<std::string> log;
+    for (const Action& action : again.begin(1'000'000)) log.push_back(text_of(action));
+    for (const auto& [time, input] : world.inputs_)
+      for (const Action& action : again.handle(input, time)) log.push_back(text_of(action));
+    EXPECT_EQ(log, world.log_);
+  }
+}
+
+TEST(Conductor, CostsLittleATask) {
+  World world(chain({2000, 64, 2000}), 2, 14);
+  world.run();
+  EXPECT_EQ(world.state_, "succeeded");
+  EXPECT_EQ(world.conductor_.tasks_run(), 4064u);
+}
+
+}  // namespace
+}  // namespace tidegate
