@@ -30,8 +30,8 @@ std::string to_text(const Owner& owner) {
 
 std::unexpected<Failure> foreign_directory(const std::string& root, const std::string& name) {
   return fail(FailureClass::kDefect, "publish.foreign_directory",
-              fmt::format("this directory holds what tidegate did not put there (\"{}\"); publish to "
-                          "one of your output's own: \"{}\"",
+              fmt::format("this directory holds what tidegate did not put there (\"{}\"); "
+                          "give this output a directory of its own: \"{}\"",
                           name, root));
 }
 

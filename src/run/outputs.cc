@@ -212,9 +212,16 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
     TG_TRY(add_promises(output, item));
     const bool broken = std::any_of(item.promises.begin(), item.promises.end(), counts_as_failed);
     if (decision == Decision::kUnchanged && !broken) {
+      answer.unchanged = true;
+      // The same promises over the same arrivals are on record already.
+      TG_ASSIGN(const auto record, journal_.output_record(item.request.output));
+      const bool known = record && std::all_of(item.request.sources.begin(), item.request.sources.end(),
+                                               [&](const SourceArrival& arrival) {
+                                                 return record->find(to_json(arrival)) != std::string::npos;
+                                               });
+      if (known) return answer;
       const auto confirmed = confirm_unchanged(effects_, journal_, place(output), item.request, std::nullopt, context_.run);
       if (!confirmed) return failed(confirmed.error());
-      answer.unchanged = true;
     }
     return answer;
   }

@@ -1,0 +1,135 @@
+#include "task/spec.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "task/limits.h"
+#include "task/task.h"
+
+namespace tidegate {
+namespace {
+
+TaskSpec full_spec() {
+  TaskSpec spec;
+  spec.identity = "id";
+  spec.attempt = "000001-ab";
+  spec.label = "stage \"x\", 1 of 2";
+  spec.stage = "x";
+  spec.partition = 3;
+  spec.memory_bytes = uint64_t{512} << 20;
+  spec.run_time_us = 17;
+  spec.state_dir = "/s";
+  TaskInput scan;
+  scan.name = "rows";
+  scan.schema = {{"a b", "DECIMAL(12,2)"}};
+  scan.scan.emplace();
+  scan.scan->snapshot.source = "rows";
+  scan.scan->snapshot.schema = scan.schema;
+  scan.scan->snapshot.recipe.options = {{"delim", "'${env:SECRET}'"}};
+  scan.scan->snapshot.files.emplace_back();
+  scan.scan->snapshot.files[0].path = "/data/a.csv";
+  scan.scan->snapshot.files[0].stat.ctime_ns = 5;
+  scan.scan->partition.slices = {{0, 10, 20}};
+  scan.scan->columns = {"a b"};
+  scan.scan->count_rejects = true;
+  TaskInput bucket;
+  bucket.name = "b";
+  bucket.map_outputs = {{"/r/rows-0.tgm", "000001-cd"}};
+  bucket.bucket_begin = 4;
+  bucket.bucket_end = 5;
+  spec.inputs = {scan, bucket};
+  spec.steps = {{"x", "SELECT 1"}};
+  TaskSink sink;
+  sink.file = "rows-0.tgm";
+  sink.keys = {{0, "BIGINT"}};
+  sink.buckets = 8;
+  spec.sinks = {sink};
+  spec.verify.emplace();
+  spec.verify->output = "o";
+  spec.verify->files = {"/p"};
+  spec.verify->rows_before = 9;
+  spec.verify->outputs = {{"other", {"/q"}}};
+  spec.verify->sources = {{"rows", *scan.scan}};
+  return spec;
+}
+
+TEST(TaskSpec, GoesThereAndBack) {
+  const std::string text = to_json(full_spec());
+  const auto back = task_spec_from_json(text);
+  ASSERT_TRUE(back) << back.error().describe();
+  EXPECT_EQ(to_json(*back), text);
+  EXPECT_EQ(back->inputs[0].scan->partition.slices[0].row_end, 20);
+  EXPECT_EQ(back->verify->rows_before, 9u);
+}
+
+TEST(TaskSpec, SecretsTravelAsWritten) {
+  EXPECT_NE(to_json(full_spec()).find("${env:SECRET}"), std::string::npos);
+}
+
+TEST(TaskSpec, DamagedTextIsAFailure) {
+  const std::string text = to_json(full_spec());
+  for (size_t size = 0; size < text.size(); size += 7) EXPECT_FALSE(task_spec_from_json(text.substr(0, size)));
+  EXPECT_FALSE(task_spec_from_json("[]"));
+  EXPECT_FALSE(task_report_from_json("{}"));
+}
+
+TEST(TaskReport, GoesThereAndBack) {
+  TaskReport report;
+  report.rows_in = 3;
+  report.files = {{"part.parquet", 10, 2, "ff"}};
+  CheckOutcome check;
+  check.name = "unique(a)";
+  check.kind = "unique";
+  check.status = "fail";
+  check.samples = {R"({"a":1})"};
+  report.checks = {check};
+  const auto back = task_report_from_json(to_json(report));
+  ASSERT_TRUE(back) << back.error().describe();
+  EXPECT_EQ(to_json(*back), to_json(report));
+  EXPECT_EQ(back->checks[0].samples[0], R"({"a":1})");
+}
+
+TEST(Failures, KeepTheirCauses) {
+  Failure failure{FailureClass::kLost, "shuffle.torn", "torn \xff", {"s", 1, "a", "h"}};
+  failure.cause = std::make_shared<const Failure>(Failure{FailureClass::kDisk, "disk.io", "io"});
+  const auto back = failure_from_json(to_json(failure));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->cls, FailureClass::kLost);
+  ASSERT_TRUE(back->cause);
+  EXPECT_EQ(back->cause->code, "disk.io");
+}
+
+TEST(Frames, GoThereAndBackAndEndOrderly) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  const std::string large(3'000'000, 'x');
+  std::thread sender([&] {
+    EXPECT_TRUE(send_frame(pair[0], ""));
+    EXPECT_TRUE(send_frame(pair[0], large));
+    const char half[] = {10, 0, 0, 0, 'a'};
+    EXPECT_EQ(::write(pair[0], half, sizeof half), 5);
+    ::close(pair[0]);
+  });
+  EXPECT_EQ(**receive_frame(pair[1]), "");
+  EXPECT_EQ(**receive_frame(pair[1]), large);
+  EXPECT_EQ(receive_frame(pair[1]).error().code, "worker.hung_up");
+  EXPECT_FALSE(receive_frame(pair[1])->has_value());
+  sender.join();
+  ::close(pair[1]);
+}
+
+TEST(Memory, SharesStayBelowTheBound) {
+  TaskSpec spec = full_spec();
+  for (uint64_t mib : {128u, 256u, 512u, 4096u}) {
+    spec.memory_bytes = mib << 20;
+    const MemoryShares shares = split_memory(spec);
+    EXPECT_LT(shares.duckdb_bytes + shares.writer_bytes + shares.scan_bytes, spec.memory_bytes) << mib;
+    EXPECT_GE(shares.duckdb_bytes, uint64_t{32} << 20);
+  }
+}
+
+}  // namespace
+}  // namespace tidegate
