@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "cli/cli.h"
 
 namespace tidegate::cli {
@@ -59,7 +60,10 @@ int command_init(Effects& effects, const Common& common, const std::string& dire
   if (status) status = write_file(effects, path_join(directory, "data/manifest.json"), kManifest);
   if (status) status = write_file(effects, pipeline, kPipeline);
   if (!status) return tell_failure(common, status.error(), kExitFailed);
-  if (!common.quiet) out(fmt::format("made {0}; now: tidegate run {0}\n", pipeline));
+  if (common.json)
+    out(fmt::format("{{\"pipeline\":{}}}\n", quote_json(pipeline)));
+  else if (!common.quiet)
+    out(fmt::format("made {0}; now: tidegate run {0}\n", pipeline));
   return kExitDone;
 }
 

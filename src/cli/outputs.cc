@@ -53,6 +53,18 @@ std::string manual_run(Effects& effects, const char* what) {
   return fmt::format("{}-{}", what, hex64(effects.random_u64()).substr(0, 6));
 }
 
+/// Journals that these tasks have no result any more, a page of them in an event.
+Status tell_dropped(Journal& journal, const std::string& run, const std::vector<std::string>& identities) {
+  constexpr size_t kPage = 1000;
+  for (size_t begin = 0; begin < identities.size(); begin += kPage) {
+    std::vector<std::string> quoted;
+    for (size_t i = begin; i < std::min(identities.size(), begin + kPage); ++i)
+      quoted.push_back(quote_json(identities[i]));
+    TG_TRY(journal.append("results_dropped", run, fmt::format(R"({{"identities":[{}]}})", join(quoted, ","))));
+  }
+  return {};
+}
+
 }  // namespace
 
 int command_trust(Effects& effects, const Common& common, const TrustArguments& arguments) {
@@ -149,6 +161,7 @@ int command_gc(Effects& effects, const Common& common, const GcArguments& argume
     if (!given) return tell_failure(common, given.error(), kExitUsage);
     limits.age_us_max = *given;
   }
+  limits.dry_run = arguments.dry_run;
   auto changer = open_changer(effects, common, "gc");
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
   // Nothing published needs a result: generations hold their own links. An interrupted run's results are
@@ -158,7 +171,10 @@ int command_gc(Effects& effects, const Common& common, const GcArguments& argume
   const auto outputs = changer->journal->output_names();
   if (!outputs) return tell_failure(common, outputs.error(), kExitFailed);
   const std::string run = manual_run(effects, "gc");
+  if (const Status told = tell_dropped(*changer->journal, run, report->identities_gone); !told)
+    return tell_failure(common, told.error(), kExitFailed);
   for (const std::string& output : *outputs) {
+    if (arguments.dry_run) break;
     const auto place = place_of(effects, *changer->journal, output);
     if (!place) continue;
     if (const Status fresh = refresh_stats(effects, *changer->journal, *place, run); !fresh)
@@ -169,7 +185,8 @@ int command_gc(Effects& effects, const Common& common, const GcArguments& argume
     out(fmt::format("{{\"results_removed\":{},\"bytes_removed\":{},\"results_kept\":{},\"bytes_kept\":{}}}\n",
                     report->results_removed, report->bytes_removed, report->results_kept, report->bytes_kept));
   else
-    out(fmt::format("dropped {} results ({}); {} results ({}) stay\n", report->results_removed,
+    out(fmt::format("{} {} results ({}); {} results ({}) stay\n",
+                    arguments.dry_run ? "would drop" : "dropped", report->results_removed,
                     format_size(report->bytes_removed), report->results_kept, format_size(report->bytes_kept)));
   return kExitDone;
 }

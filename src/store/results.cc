@@ -270,11 +270,14 @@ Result<EvictionReport> evict_results(Effects& effects, const StateDir& state,
   for (const Candidate& candidate : candidates) {
     const bool torn = candidate.made_us == INT64_MIN;
     if (!torn && candidate.made_us >= oldest && report.bytes_kept <= limits.bytes_max) break;
-    const std::string aside = path_join(
-        state.spill(), fmt::format("evicted-{}-{}", candidate.attempt, hex64(effects.random_u64())));
-    TG_TRY(effects.rename(candidate.directory, aside));
-    TG_TRY(remove_tree(effects, aside));
-    (void)effects.rmdir(path_dirname(candidate.directory));
+    if (!limits.dry_run) {
+      const std::string aside = path_join(
+          state.spill(), fmt::format("evicted-{}-{}", candidate.attempt, hex64(effects.random_u64())));
+      TG_TRY(effects.rename(candidate.directory, aside));
+      TG_TRY(remove_tree(effects, aside));
+      const std::string home = path_dirname(candidate.directory);
+      if (effects.rmdir(home)) report.identities_gone.push_back(path_basename(home));
+    }
     report.bytes_kept -= candidate.bytes;
     report.bytes_removed += candidate.bytes;
     --report.results_kept;

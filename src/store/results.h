@@ -94,6 +94,7 @@ struct NeededResult {
 struct EvictionLimits {
   uint64_t bytes_max = UINT64_MAX;  ///< of all results together, needed ones included
   int64_t age_us_max = INT64_MAX;   ///< an unneeded result older than this goes in any case
+  bool dry_run = false;             ///< only report what would go
 };
 
 struct EvictionReport {
@@ -101,6 +102,7 @@ struct EvictionReport {
   size_t results_removed = 0;
   uint64_t bytes_kept = 0;
   uint64_t bytes_removed = 0;
+  std::vector<std::string> identities_gone;  ///< of which no result is left
 };
 
 /// Drops results that nobody needs, oldest first, until the limits hold. Each is renamed out of

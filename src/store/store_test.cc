@@ -271,10 +271,15 @@ TEST_F(StoreTest, EvictsTheOldestUnneededFirst) {
     const timespec times[2] = {{1000 + i, 0}, {1000 + i, 0}};
     ASSERT_EQ(::utimensat(AT_FDCWD, (directory + "/result.json").c_str(), times, 0), 0);
   }
-  const auto report =
-      evict_results(fx(), state, {NeededResult{.identity = identity(0)}}, {.bytes_max = 20});
+  const std::vector<NeededResult> needed = {NeededResult{.identity = identity(0)}};
+  const auto dry = evict_results(fx(), state, needed, {.bytes_max = 20, .dry_run = true});
+  ASSERT_TRUE(dry) << dry.error().describe();
+  EXPECT_EQ(dry->results_removed, 2u);
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(*has_result(fx(), state, identity(i), "a")) << "dry";
+  const auto report = evict_results(fx(), state, needed, {.bytes_max = 20});
   ASSERT_TRUE(report) << report.error().describe();
   EXPECT_EQ(report->results_removed, 2u);
+  EXPECT_EQ(report->identities_gone, (std::vector<std::string>{identity(1), identity(2)}));
   EXPECT_EQ(report->bytes_kept, 20u);
   EXPECT_TRUE(*has_result(fx(), state, identity(0), "a")) << "the oldest, but needed";
   EXPECT_FALSE(*has_result(fx(), state, identity(1), "a"));
