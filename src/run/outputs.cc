@@ -10,6 +10,7 @@
 #include "publish/audit.h"
 #include "publish/keep.h"
 #include "publish/recover.h"
+#include "sql/parquet_type.h"
 #include "store/results.h"
 
 namespace tidegate {
@@ -43,7 +44,7 @@ Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
   request.output = output.name.value;
   request.contract_hash = plan_.contract_hashes[index];
   request.force = context_.force;
-  for (const sql::Column& column : group.schema) request.schema.emplace_back(column.name, column.type);
+  for (const sql::Column& column : sql::parquet_schema(group.schema)) request.schema.emplace_back(column.name, column.type);
   IdentityHash identity;
   identity.add("output").add(output.compression);
   for (uint32_t task : graph.groups[g].tasks) {
@@ -257,7 +258,7 @@ Result<TaskSpec> Outputs::verify_spec(uint32_t index, const Graph& graph, const 
   work.pipeline_text = plan_.pipeline.text->text();
   work.pipeline_path = path_join(plan_.pipeline.directory, path_basename(plan_.pipeline.text->path()));
   work.files = item.files;
-  work.schema = plan_.groups[g].schema;
+  work.schema = sql::parquet_schema(plan_.groups[g].schema);
   TG_ASSIGN(const auto standing, journal_.output_record(output.name.value));
   if (standing) {
     TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*standing));

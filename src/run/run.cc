@@ -63,7 +63,6 @@ class Driver {
 
  private:
   Status emit(std::string_view type, const std::string& data) {
-    reporter_.event(type, context_.run, data, effects_.now_us());
     return journal_.append(type, context_.run, data);
   }
 
@@ -178,10 +177,24 @@ class Driver {
     const GraphTask& task = conductor_.graph().tasks[index];
     const TaskReport& report = event.report;
     TG_TRY(emit("task_finished", finished_data(task, task.identity, event.attempt, to_json(report))));
+    if (report.rows_quarantined > 0) TG_TRY(tell_quarantined(task, report));
     count(task.group, report);
     reporter_.task_ended(conductor_.graph(), index, true, report.rows_in, report.bytes_read,
                          report.bytes_spilled, report.us);
     return tell(TaskFinished{index, event.attempt, report.digest});
+  }
+
+  Status tell_quarantined(const GraphTask& task, const TaskReport& report) {
+    for (const PlanInput& input : plan_.groups[task.group].inputs) {
+      if (input.kind != PlanInput::Kind::kPartition || !plan_.pipeline.sources[input.index].quarantine_share) continue;
+      if (task.unit < input.unit_begin || task.unit - input.unit_begin >= input.unit_count) continue;
+      const Partition& partition = plan_.sources[input.index].partitions[task.unit - input.unit_begin];
+      return emit("rows_quarantined",
+                  fmt::format(R"({{"source":{},"file":{},"rows":{},"samples":[{}]}})",
+                              quote_json(plan_.pipeline.sources[input.index].name.value), quote_json(partition.label),
+                              report.rows_quarantined, join(report.quarantine_samples, ",")));
+    }
+    return {};
   }
 
   void count(uint32_t group, const TaskReport& report) {
@@ -453,7 +466,7 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
                   quote_json(plan.pipeline.name.value), quote_json(pipeline_path(plan.pipeline)), plan.run_time_us,
                   plan.workers, plan.host_bytes, plan.digest,
                   before ? fmt::format(R"(,"resumed_from":{})", quote_json(before->run)) : "");
-  reporter.event("run_started", context.run, run_started, effects.now_us());
+  journal->observe([&](const Event& event) { reporter.event(event); });
   TG_TRY(journal->append("run_started", context.run, run_started));
   TG_TRY(journal->commit());
   LocalEngine engine(effects, options.program.empty() ? self_path() : options.program, plan.workers);
