@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "contract/codes.h"
 #include "plan/build.h"
+#include "sql/parquet_type.h"
 #include "store/results.h"
 #include "task/task.h"
 #include "verify/verify.h"
@@ -90,12 +91,12 @@ void check_outputs(Plan& plan, sql::Connection& scratch, Diagnostics& diagnostic
   for (size_t s = 0; s < plan.sources.size(); ++s)
     if (!plan.sources[s].schema.empty()) relations[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;
   for (const Output& output : plan.pipeline.outputs)
-    if (const CheckedStage* stage = plan.checked.stage(output.from.value)) relations[output.name.value] = stage->schema;
+    if (const CheckedStage* stage = plan.checked.stage(output.from.value)) relations[output.name.value] = sql::parquet_schema(stage->schema);
   for (const Output& output : plan.pipeline.outputs) {
     const auto stage = std::find_if(plan.checked.stages.begin(), plan.checked.stages.end(),
                                     [&](const CheckedStage& s) { return s.name == output.from.value; });
     if (stage == plan.checked.stages.end()) continue;
-    check_contract(output, stage->schema, scratch, diagnostics,
+    check_contract(output, sql::parquet_schema(stage->schema), scratch, diagnostics,
                    [&](const std::string& select) { return check_select(scratch, select, {"t"}); }, relations);
   }
 }

@@ -12,6 +12,7 @@
 #include "contract/contract.h"
 #include "source/rejects.h"
 #include "source/source.h"
+#include "sql/parquet_type.h"
 #include "store/file_hash.h"
 #include "store/results.h"
 #include "task/limits.h"
@@ -252,10 +253,11 @@ class Run {
 
   Status write_parquet(const TaskSink& sink) {
     const std::string path = path_join(directory_, sink.file);
+    TG_ASSIGN(const sql::Schema schema, connection_->describe("SELECT * FROM " + last_));
     TG_ASSIGN(const std::string rows,
               connection_->execute_in_steps(
-                  fmt::format("COPY (SELECT * FROM {}) TO {} (FORMAT parquet, COMPRESSION {})", last_,
-                              quote_literal(path),
+                  fmt::format("COPY ({}) TO {} (FORMAT parquet, COMPRESSION {})",
+                              sql::parquet_select(last_, schema), quote_literal(path),
                               sink.compression == "none" ? "uncompressed" : sink.compression),
                   [&] { meter_.tick(); }));
     TG_ASSIGN(const FileHash hash, hash_file(effects_, path));
