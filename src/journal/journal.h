@@ -100,6 +100,9 @@ class Journal {
   /// journal/events.h does not list, or data without a field listed there as required, is refused
   /// (journal.bad_event).
   virtual Status append(std::string_view type, std::string_view run, std::string_view data) = 0;
+  /// Calls `seen` with every event from now on as it is appended, before it is durable: what goes
+  /// out live is then what the journal holds. Another call takes the place of the first.
+  virtual void observe(std::function<void(const Event&)> seen) = 0;
   /// Makes everything appended durable (one transaction, FULL). Nothing to do is free. After a
   /// failure nothing is lost: the events stay buffered, and a further commit finds out whether the
   /// failed one had reached the disk after all.

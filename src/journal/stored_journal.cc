@@ -69,6 +69,7 @@ Status StoredJournal::append(std::string_view type, std::string_view run, std::s
   if (pending_.empty()) pending_since_us_ = effects_.monotonic_us();
   overlay(event);
   pending_.push_back({std::move(event), std::move(hash)});
+  if (seen_) seen_(pending_.back().event);
   return {};
 }
 

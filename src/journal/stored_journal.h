@@ -39,6 +39,7 @@ class StoredJournal final : public Journal {
   }
 
   Status append(std::string_view type, std::string_view run, std::string_view data) override;
+  void observe(std::function<void(const Event&)> seen) override { seen_ = std::move(seen); }
   Status commit() override;
   int64_t pending_us() const override;
   JournalCost cost() const override;
@@ -72,6 +73,7 @@ class StoredJournal final : public Journal {
   Result<std::optional<std::string>> fact(std::string_view key) override;
 
  private:
+  std::function<void(const Event&)> seen_;
   struct Pending {
     Event event;
     std::string hash;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "base/text.h"
 #include "base/units.h"
@@ -81,14 +82,16 @@ void Reporter::task_ended(const Graph& graph, uint32_t task, bool done, uint64_t
   view.done_bytes += std::max<uint64_t>(graph.tasks[task].bytes, 1);
 }
 
-void Reporter::event(std::string_view type, std::string_view run, std::string_view data, int64_t time_us) {
+void Reporter::event(const Event& event) {
   if (mode_ != TalkMode::kJson) return;
-  std::string line = fmt::format(R"({{"event":{},"time":"{}","run":{})", quote_json(type),
-                                 format_timestamp_us(time_us), quote_json(run));
-  if (data.size() > 2) line.append(",").append(data.substr(1));
-  else line += "}";
-  line += '\n';
-  put(stdout, line);
+  nlohmann::ordered_json line = {{"event", event.type},
+                                 {"time", format_timestamp_us(event.time_us)},
+                                 {"sequence", event.sequence},
+                                 {"run", event.run}};
+  const auto data = nlohmann::ordered_json::parse(event.data, nullptr, false);
+  if (data.is_object())
+    for (const auto& [name, value] : data.items()) line[name] = value;
+  put(stdout, line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   std::fflush(stdout);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/effects.h"
+#include "journal/journal.h"
 #include "plan/graph.h"
 
 namespace tidegate {
@@ -35,7 +36,7 @@ class Reporter {
   void task_ended(const Graph& graph, uint32_t task, bool done, uint64_t rows_in, uint64_t bytes,
                   uint64_t spilled_bytes, int64_t us);
   /// One event as it goes to the journal: printed in kJson.
-  void event(std::string_view type, std::string_view run, std::string_view data, int64_t time_us);
+  void event(const Event& event);
   /// A line for a person, above the progress view.
   void say(std::string_view line);
   /// Redraws if it is time to.
