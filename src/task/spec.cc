@@ -1,6 +1,9 @@
 #include "task/spec.h"
 
+#include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 namespace tidegate {
 namespace {
@@ -41,9 +44,22 @@ json pairs_json(const std::vector<std::pair<std::string, std::string>>& pairs) {
 
 json scan_json(const TaskScan& scan) {
   const SourceSnapshot& snapshot = scan.snapshot;
-  json files = json::array(), slices = json::array();
-  for (const InputFile& file : snapshot.files)
-    files.push_back({{"path", file.path}, {"name", file.name}, {"stat", stat_json(file.stat)}});
+  // Files of one shape share it; one without is read by the snapshot's own columns.
+  json files = json::array(), slices = json::array(), shapes = json::array();
+  std::vector<const sql::Schema*> known;
+  for (const InputFile& file : snapshot.files) {
+    json item = {{"path", file.path}, {"name", file.name}, {"stat", stat_json(file.stat)}, {"rows", file.rows}};
+    if (file.columns && *file.columns != snapshot.schema) {
+      const auto same = [&](const sql::Schema* shape) { return *shape == *file.columns; };
+      const auto found = std::find_if(known.begin(), known.end(), same);
+      item["shape"] = found - known.begin();
+      if (found == known.end()) {
+        known.push_back(file.columns.get());
+        shapes.push_back(schema_json(*file.columns));
+      }
+    }
+    files.push_back(std::move(item));
+  }
   for (const FileSlice& slice : scan.partition.slices)
     slices.push_back({slice.file, slice.row_begin, slice.row_end});
   return {{"source", snapshot.source},
@@ -53,6 +69,7 @@ json scan_json(const TaskScan& scan) {
           {"set_aside", snapshot.recipe.set_aside_bad_rows},
           {"directory", snapshot.recipe.directory},
           {"files", files},
+          {"shapes", shapes},
           {"slices", slices},
           {"label", scan.partition.label},
           {"rows", scan.partition.rows},
@@ -70,11 +87,15 @@ TaskScan scan_from(const json& j) {
   for (const json& option : j.at("options")) snapshot.recipe.options.emplace_back(option.at(0), option.at(1));
   snapshot.recipe.set_aside_bad_rows = j.at("set_aside");
   snapshot.recipe.directory = j.at("directory");
+  std::vector<std::shared_ptr<const sql::Schema>> shapes;
+  for (const json& shape : j.at("shapes")) shapes.push_back(std::make_shared<const sql::Schema>(schema_from(shape)));
   for (const json& item : j.at("files")) {
     InputFile file;
     file.path = item.at("path");
     file.name = item.at("name");
     file.stat = stat_from(item.at("stat"));
+    file.rows = item.at("rows");
+    if (item.contains("shape")) file.columns = shapes.at(item.at("shape").get<size_t>());
     snapshot.files.push_back(std::move(file));
   }
   for (const json& slice : j.at("slices"))

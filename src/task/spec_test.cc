@@ -32,6 +32,8 @@ TaskSpec full_spec() {
   scan.scan->snapshot.files.emplace_back();
   scan.scan->snapshot.files[0].path = "/data/a.csv";
   scan.scan->snapshot.files[0].stat.ctime_ns = 5;
+  scan.scan->snapshot.files[0].rows = 30;
+  scan.scan->snapshot.files[0].columns = std::make_shared<const sql::Schema>(sql::Schema{{"A b", "DATE"}});
   scan.scan->partition.slices = {{0, 10, 20}};
   scan.scan->columns = {"a b"};
   scan.scan->count_rejects = true;
@@ -62,6 +64,9 @@ TEST(TaskSpec, GoesThereAndBack) {
   ASSERT_TRUE(back) << back.error().describe();
   EXPECT_EQ(to_json(*back), text);
   EXPECT_EQ(back->inputs[0].scan->partition.slices[0].row_end, 20);
+  // A file whose columns are not the source's is read by its own.
+  ASSERT_TRUE(back->inputs[0].scan->snapshot.files[0].columns);
+  EXPECT_EQ(*back->inputs[0].scan->snapshot.files[0].columns, (sql::Schema{{"A b", "DATE"}}));
   EXPECT_EQ(back->verify->rows_before, 9u);
 }
 

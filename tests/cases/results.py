@@ -50,9 +50,9 @@ def write_tables(db, directory, options):
     yaml = ""
     for table, in db.run("SELECT table_name FROM duckdb_tables() ORDER BY table_oid"):
         os.makedirs(f"{directory}/data/{table}")
-        rows, files = int(db.run(f"SELECT count(*) FROM {table}")[0][0]), int(options["files"])
+        rows, files = int(db.run(f"SELECT count(*) FROM \"{table}\"")[0][0]), int(options["files"])
         for i in range(files):
-            db.run(f"COPY (FROM {table} WHERE rowid * {files} // greatest({rows}, 1) = {i}) TO "
+            db.run(f"COPY (FROM \"{table}\" WHERE rowid * {files} // greatest({rows}, 1) = {i}) TO "
                    f"'{directory}/data/{table}/{i}.parquet' (ROW_GROUP_SIZE {options['groups']})")
         yaml += f"{table}: {{files: data/{table}/*.parquet, partition: {options['partition']}, on_empty: allow}}\n"
     return yaml
