@@ -15,7 +15,7 @@ _tidegate() {
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      --state | --workers | --memory | --seed) ((i++)) ;;
+      --state | --workers | --memory | --seed | --rows | --most | --limit | --age) ((i++)) ;;
       -*) ;;
       *)
         command=${COMP_WORDS[i]}
@@ -25,18 +25,23 @@ _tidegate() {
   done
   case $previous in
     --state) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-    --parquet | -o) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --parquet | -o | --output) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --require) mapfile -t COMPREPLY < <(compgen -W "trusted" -- "$current"); return ;;
-    --workers | --memory | --seed | --at | --to | --explain) return ;;
+    --of-output) mapfile -t COMPREPLY < <(compgen -W "$(_tidegate_outputs)" -- "$current"); return ;;
+    --workers | --memory | --seed | --at | --to | --explain | --rows | --most | --type | --after | --limit | --age) return ;;
   esac
   if [[ $current == -* ]]; then
-    local options="--state --json --quiet --help --version"
+    local options="--state --json --quiet --help"
+    if [[ -z $command ]]; then options="--help --version"; fi
     case $command in
       check) options="$options --explain" ;;
-      plan) options="$options -o --workers --memory" ;;
+      plan) options="$options -o --output --workers --memory" ;;
       run) options="$options --workers --memory --seed --force" ;;
       trust) options="$options --at --verify" ;;
-      query) options="$options --csv --parquet --require" ;;
+      query) options="$options --csv --parquet --require --rows --memory" ;;
+      runs) options="$options --most" ;;
+      events) options="$options --type --of-output --after --most" ;;
+      gc) options="$options --limit --age --dry-run" ;;
       rollback) options="$options --to" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")

@@ -22,4 +22,16 @@ for command in init check plan run trust query runs events explain rollback audi
   grep -q "fB$command\|^\.B $command" prefix/share/man/man1/tidegate.1 || fail "no $command in the manual"
   grep -q "'$command:" prefix/share/zsh/site-functions/_tidegate || fail "no $command for zsh"
   grep -q -- "-a $command " prefix/share/fish/vendor_completions.d/tidegate.fish || fail "no $command for fish"
+  grep -q "^## $command$" "$TIDEGATE_SOURCE/docs/cli.md" || fail "no $command in docs/cli.md"
+  # And so is each of its options.
+  for option in $(prefix/bin/tidegate "$command" --help | grep -o -- '^  [^ ]*--[a-z-]*' | grep -o -- '--[a-z-]*'); do
+    name=${option#--}
+    sed -n "/^## $command$/,/^## /p" "$TIDEGATE_SOURCE/docs/cli.md" | grep -q -- "$option\|-o PLAN" ||
+      sed -n '1,/^## /p' "$TIDEGATE_SOURCE/docs/cli.md" | grep -q -- "\`$option" || fail "$command $option is not in docs/cli.md"
+    grep -q -- "$option" prefix/share/bash-completion/completions/tidegate || fail "no $option for bash"
+    grep -q -- "$option" prefix/share/zsh/site-functions/_tidegate || fail "no $option for zsh"
+    grep -q -- "-l $name\b" prefix/share/fish/vendor_completions.d/tidegate.fish || fail "no $option for fish"
+    [ "$option" = --output ] || sed 's/\\-/-/g' prefix/share/man/man1/tidegate.1 | grep -q -- "$option" ||
+      fail "no $option in the manual"
+  done
 done
