@@ -190,6 +190,8 @@ class Builder {
       base = &input;
     }
     if (!base || (base->mode != InputMode::kPartition && base->mode != InputMode::kAligned)) return false;
+    // What a stage with `on_empty` gives must be counted by itself.
+    if (plan_.pipeline.stage(base->name)->on_empty != OnEmpty::kAllow) return false;
     return consumers_.at(base->name) == 1 && !published_.contains(base->name) && !stage.one_task;
   }
 
@@ -218,6 +220,7 @@ class Builder {
     graph_group(g).retry = written->retry.value_or(plan_.pipeline.retry);
     graph_group(g).unordered |= stage.unordered;
     uses_run_time_[g] |= stage.uses_run_time;
+    plan_group(g).on_empty = written->on_empty;
     plan_group(g).steps.push_back({stage.name, stage.sql});
     plan_group(g).schema = stage.schema;
     plan_.stage_group[stage.name] = g;

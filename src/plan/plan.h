@@ -45,6 +45,7 @@ struct PlanGroup {
   sql::Schema schema;                ///< of the last step
   std::string strategy;              ///< "map over 8 partitions", ...
   std::string why;
+  OnEmpty on_empty = OnEmpty::kAllow;///< of the last step
   uint64_t estimated_bytes = 0;
   uint64_t estimated_rows = 0;
 };

@@ -108,7 +108,7 @@ Result<std::vector<StagedFile>> Outputs::files_of(uint32_t index, const Graph& g
 }
 
 /// Completeness, quarantine and emptiness are promises too: counted, and refused like a check.
-Status Outputs::add_promises(uint32_t index, Item& item) {
+Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
   const Output& output = plan_.pipeline.outputs[index];
   for (const SourceArrival& arrival : item.request.sources) {
     // A source that still grows is judged at read time; one that is closed is judged now.
@@ -151,6 +151,35 @@ Status Outputs::add_promises(uint32_t index, Item& item) {
     check.message = "the output has no rows";
     item.promises.push_back(std::move(check));
   }
+  return add_empty_stages(index, graph, item);
+}
+
+/// Stages upstream that say `on_empty` and came to no rows at all.
+Status Outputs::add_empty_stages(uint32_t index, const Graph& graph, Item& item) {
+  std::vector<bool> upstream(graph.groups.size(), false);
+  upstream[graph.outputs[index].group] = true;
+  for (size_t g = graph.groups.size(); g-- > 0;) {
+    if (!upstream[g]) continue;
+    for (const GraphInput& input : graph.groups[g].inputs) upstream[input.producer] = true;
+    if (plan_.groups[g].on_empty == OnEmpty::kAllow) continue;
+    uint64_t rows = 0;
+    bool known = true;
+    for (uint32_t task : graph.groups[g].tasks) {
+      TG_ASSIGN(const auto head, journal_.result(graph.tasks[task].identity));
+      known &= head.has_value();
+      if (!head) continue;
+      TG_ASSIGN(const TaskReport report, task_report_from_json(head->data));
+      rows += report.rows_out;
+    }
+    if (!known || rows > 0) continue;
+    CheckOutcome check;
+    check.kind = "on_empty";
+    check.name = fmt::format("on_empty({})", graph.groups[g].name);
+    check.failing = 1;
+    check.status = plan_.groups[g].on_empty == OnEmpty::kFail ? "fail" : "warn";
+    check.message = fmt::format("stage \"{}\" gave no rows", graph.groups[g].name);
+    item.promises.push_back(std::move(check));
+  }
   return {};
 }
 
@@ -174,7 +203,7 @@ Result<Publication*> Outputs::publication(uint32_t output) {
 }
 
 Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const Emit& emit) {
-  Item& item = items_[output];
+  Item& item = items_[output] = Item{};
   OutputStaged answer{output, false, std::nullopt};
   const auto failed = [&](Failure failure) {
     item.reasons.push_back(failure.message);
@@ -210,7 +239,7 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
     for (const GenerationFile& file : (*standing)->record.files)
       item.files.push_back(path_join((*standing)->directory, file.name));
     item.reaudit = true;
-    TG_TRY(add_promises(output, item));
+    TG_TRY(add_promises(output, graph, item));
     const bool broken = std::any_of(item.promises.begin(), item.promises.end(), counts_as_failed);
     if (decision == Decision::kUnchanged && !broken) {
       answer.unchanged = true;
@@ -230,7 +259,7 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
   if (!files) return failed(files.error());
   item.request.files = std::move(*files);
   for (const StagedFile& file : item.request.files) item.rows += file.rows;
-  TG_TRY(add_promises(output, item));
+  TG_TRY(add_promises(output, graph, item));
   auto publication_of = publication(output);
   if (!publication_of) return failed(publication_of.error());
   auto staged = (*publication_of)->stage(item.request);
@@ -238,6 +267,7 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
   item.generation = staged->generation;
   item.files = staged->paths;
   item.rows = staged->rows;
+  item.staged = true;
   return answer;
 }
 
@@ -364,17 +394,20 @@ Status Outputs::after_publish(uint32_t output) {
   return {};
 }
 
-Status Outputs::drop(uint32_t output, const Emit& emit) {
+Status Outputs::drop(uint32_t output, std::string_view why, const Emit& emit) {
   Item& item = items_[output];
   std::vector<std::string> quoted;
   for (const std::string& reason : item.reasons) quoted.push_back(quote_json(reason));
-  if (quoted.empty()) quoted.push_back(quote_json("another output of the set was refused"));
+  if (quoted.empty()) quoted.push_back(quote_json(why));
   TG_TRY(emit("output_refused", fmt::format(R"({{"output":{},"generation":{},"reasons":[{}]}})",
                                             quote_json(item.request.output), quote_json(item.generation),
                                             join(quoted, ","))));
   if (item.reaudit) return journal_.commit();
   auto& slot = publications_[plan_.pipeline.publish_together ? 0 : output];
-  if (slot) {
+  item.staged = false;
+  // A set is staged as one: its files go when no member's checks read them any more.
+  const bool read = plan_.pipeline.publish_together && std::ranges::any_of(items_, &Item::staged);
+  if (slot && !read) {
     TG_TRY(slot->abort());
     slot.reset();
   }

@@ -44,11 +44,13 @@ class Outputs {
   /// Takes the checks' outcome; false if one that counts failed.
   Result<bool> verified(uint32_t output, std::vector<CheckOutcome> checks, const Emit& emit);
   std::vector<OutputCommitted> commit(const std::vector<uint32_t>& outputs, const Emit& emit);
-  Status drop(uint32_t output, const Emit& emit);
+  /// It is not published; `why` if it has no reason of its own.
+  Status drop(uint32_t output, std::string_view why, const Emit& emit);
   OutputSummary summary(uint32_t output, OutputState state, const std::optional<Failure>& failure) const;
 
  private:
   struct Item {
+    bool staged = false;               ///< its files lie in a generation that is not committed
     bool reaudit = false;              ///< the standing bytes fulfil it, if the checks say so
     PublishRequest request;
     std::vector<std::string> files;    ///< that the checks read
@@ -63,7 +65,8 @@ class Outputs {
   Result<PublishRequest> request_of(uint32_t output, const Graph& graph);
   Result<std::vector<StagedFile>> files_of(uint32_t output, const Graph& graph);
   Result<Publication*> publication(uint32_t output);
-  Status add_promises(uint32_t output, Item& item);
+  Status add_promises(uint32_t output, const Graph& graph, Item& item);
+  Status add_empty_stages(uint32_t output, const Graph& graph, Item& item);
   OutputPlace place(uint32_t output) const;
   std::optional<Failure> commit_one(uint32_t output, const Emit& emit);
   std::optional<Failure> commit_group(const std::vector<uint32_t>& outputs, const Emit& emit);
