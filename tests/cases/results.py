@@ -9,7 +9,7 @@ A case is a text file of sections. What stands before the first `---` are commen
 --- sources     YAML of `sources:`, for files that the input's own COPY statements write under data/
 --- stages      YAML of `stages:`; `buckets:` is added
 --- whole [S]   SQL over the input's tables whose rows stage S (default: the last one) must publish
---- refused T0401 [TEXT]    instead of `whole`: check exits 2 and says this code, and this text
+--- refused T0401 [TEXT]    YAML of `stages:` (default: the last `--- stages`); check exits 2, says this code and this text
 """
 import os
 import re
@@ -58,6 +58,10 @@ def write_tables(db, directory, options):
     return yaml
 
 
+def last_stage(stages):
+    return re.findall(r"(?m)^(\w+):", stages)[-1]
+
+
 def run_case(name):
     """What is wrong with a case, and how many runs it took."""
     options, sections = read_case(f"{here}/results/{name}.case")
@@ -68,33 +72,31 @@ def run_case(name):
     try:
         db.run(of["input"].replace("data/", f"{directory}/data/"))
         sources = of["sources"] if "sources" in of else write_tables(db, directory, options)
-        stages = of["stages"]
-        wholes = [(argument or re.findall(r"(?m)^(\w+):", stages)[-1], text.strip().rstrip(";"))
+        stages, runs = of.get("stages", ""), 0
+        wholes = [(argument or last_stage(stages), text.strip().rstrip(";"))
                   for section, argument, text in sections if section == "whole"]
-        outputs = "".join(f"  {s}: {{from: {s}, publish: {{parquet: published/{s}}}}}\n" for s, _ in wholes)
-        refused = [argument for section, argument, _ in sections if section == "refused"]
-        assert wholes or refused, f"{name}: nothing to compare with"
-        if refused:
-            last = re.findall(r"(?m)^(\w+):", stages)[-1]
-            outputs = f"  {last}: {{from: {last}, publish: {{parquet: published/{last}}}}}\n"
         path = f"{directory}/{name}.yaml"
 
-        def write(text):
+        def write(text, outputs):
+            lines = "".join(f"  {s}: {{from: {s}, publish: {{parquet: published/{s}}}}}\n" for s in outputs)
             with open(path, "w", encoding="utf-8") as file:
                 file.write(f"version: 1\npipeline: {name}\nsources:\n{indent(sources, 2)}stages:\n"
-                           f"{indent(text, 2)}outputs:\n{outputs}")
+                           f"{indent(text, 2)}outputs:\n{lines}")
 
-        if refused:
-            write(stages)
-            code, text = refused[0].split(" ", 1) if " " in refused[0] else (refused[0], "")
+        for section, argument, text in sections:
+            if section != "refused":
+                continue
+            runs += 1
+            text = text if text.strip() else stages
+            write(text, [last_stage(text)])
+            code, _, words = argument.partition(" ")
             rc, _, said = tidegate("check", path)
-            if rc != 2 or f"error[{code}]" not in said or text not in said:
-                return f"check exits {rc}, not 2 with {code} {text}\n{said}", 1
-            return "", 1
-        runs = 0
+            if rc != 2 or f"error[{code}]" not in said or words not in said:
+                return f"check exits {rc}, not 2 with {code} {words}\n{text}{said}", runs
+        assert wholes or runs, f"{name}: nothing to compare with"
         counts = options["buckets"].split() if with_buckets(stages, 1) != stages else ["1"]
-        for count in counts:
-            write(with_buckets(stages, count))
+        for count in counts if wholes else []:
+            write(with_buckets(stages, count), [stage for stage, _ in wholes])
             rc, out, said = tidegate("run", path, "--json", "--workers", "1")
             runs += 1
             if rc:
