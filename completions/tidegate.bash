@@ -43,6 +43,7 @@ _tidegate() {
       events) options="$options --type --of-output --after --most" ;;
       gc) options="$options --limit --age --dry-run" ;;
       rollback) options="$options --to" ;;
+      audit) options="$options --take-over" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
     return

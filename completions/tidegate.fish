@@ -49,5 +49,6 @@ complete -c tidegate -n '__fish_seen_subcommand_from events' -l after -x -d 'onl
 complete -c tidegate -n '__fish_seen_subcommand_from gc' -l limit -x -d 'keep results up to this size'
 complete -c tidegate -n '__fish_seen_subcommand_from gc' -l age -x -d 'drop older ones'
 complete -c tidegate -n '__fish_seen_subcommand_from gc' -l dry-run -d 'only say what would go'
+complete -c tidegate -n '__fish_seen_subcommand_from audit' -l take-over -d 'the directory is ours now'
 complete -c tidegate -n '__fish_seen_subcommand_from rollback' -l to -x -d 'the generation'
 complete -c tidegate -n '__fish_seen_subcommand_from trust rollback audit path explain' -a '(__tidegate_outputs)'
