@@ -89,6 +89,7 @@ struct EventsArguments {
 struct OutputArguments {
   std::string output;
   std::string to;
+  bool take_over = false;  ///< audit: the directory belongs to this state directory from now on
 };
 struct GcArguments {
   std::string limit;

@@ -78,6 +78,9 @@ void add_commands(CLI::App& app, Arguments& a) {
     command->add_option("OUTPUT", a.output.output, "The output")->required();
     if (std::strcmp(name, "rollback") == 0)
       command->add_option("--to", a.output.to, "The generation (default: the one before)");
+    if (std::strcmp(name, "audit") == 0)
+      command->add_flag("--take-over", a.output.take_over,
+                        "OUTPUT is a directory whose state directory was lost: this one owns it from now on");
   }
   auto* gc = app.add_subcommand("gc", "Drop what no promise needs");
   gc->add_option("--limit", a.gc.limit, "Keep finished results up to this size (default 10GiB)");

@@ -49,6 +49,19 @@ Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::stri
                           meant.empty() ? "" : "; did you mean ", meant));
 }
 
+/// Makes a published directory this state directory's own; makes the state directory if there is none.
+Status take_over(Effects& effects, const Common& common, const std::string& root) {
+  TG_ASSIGN(const auto owner, read_owner(effects, root));
+  if (!owner)
+    return fail(FailureClass::kDefect, "output.unknown",
+                fmt::format("no output is published in the directory \"{}\"", root));
+  TG_ASSIGN(const StateDir state, StateDir::open(effects, state_directory(common, working_directory()), StateDir::Mode::kWrite));
+  TG_ASSIGN(const ConductorLock lock, ConductorLock::take(effects, state, "audit --take-over"));
+  Owner next = *owner;
+  next.state_id = state.id();
+  return take_over_place(effects, {owner->output, root}, next);
+}
+
 std::string manual_run(Effects& effects, const char* what) {
   return fmt::format("{}-{}", what, hex64(effects.random_u64()).substr(0, 6));
 }
@@ -112,6 +125,10 @@ int command_rollback(Effects& effects, const Common& common, const OutputArgumen
 }
 
 int command_audit(Effects& effects, const Common& common, const OutputArguments& arguments) {
+  if (arguments.take_over) {
+    const Status taken = take_over(effects, common, path_absolute(arguments.output, working_directory()));
+    if (!taken) return tell_failure(common, taken.error(), kExitUsage);
+  }
   auto changer = open_changer(effects, common, "audit");
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
   const auto place = place_of(effects, *changer->journal, arguments.output);

@@ -188,6 +188,9 @@ int command_run(Effects& effects, const Common& common, const RunArguments& argu
   if (!summary) return tell_failure(common, summary.error(), failure_exit(summary.error()));
   if (diagnostics.has_errors()) return kExitUsage;
   if (!common.json && !common.quiet) out(render_summary(*summary, common.colour_out));
+  else
+    for (const OutputSummary& output : summary->outputs)
+      if (!output.reason.empty()) err(fmt::format("{}: {}: {}\n", output.output, output.state, output.reason));
   return summary->exit_code();
 }
 

@@ -112,10 +112,18 @@ void Conductor::on(const LookedUp& input, int64_t) {
 void Conductor::on(const OutputStaged& input, int64_t) {
   OutputRecord& output = outputs_[input.output];
   if (output.state != OutputState::kStaging) return;
+  if (input.failure && input.failure->cls == FailureClass::kLost && input.lost_producer && !cancelled_ &&
+      output.stage_tries < Retry{}.lost_max) {
+    ++output.stage_tries;
+    output.state = OutputState::kWaiting;
+    make_again(*input.lost_producer);
+    return;
+  }
   if (input.failure) {
     const bool refused = input.failure->code == "publish.rejected";
     output.state = refused ? OutputState::kRefused : OutputState::kFailed;
     output.failure = input.failure;
+    actions_.push_back(DropStaged{input.output});
   } else if (input.unchanged) {
     output.state = OutputState::kUnchanged;
   } else {
@@ -136,8 +144,11 @@ void Conductor::on(const VerifyBroke& input, int64_t) {
   OutputRecord& output = outputs_[input.output];
   if (output.state != OutputState::kVerifying || output.attempt != input.attempt) return;
   release(output.slot);
-  const bool again = !cancelled_ &&
-                     (input.failure.cls == FailureClass::kTransient ||
+  if (cancelled_) {  // stopped by us: the next run checks it
+    output.state = OutputState::kStaged;
+    return;
+  }
+  const bool again = (input.failure.cls == FailureClass::kTransient ||
                       input.failure.cls == FailureClass::kLost) &&
                      output.verify_tries < Retry{}.lost_max;
   if (again) {

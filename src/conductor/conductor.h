@@ -29,7 +29,13 @@ struct TaskBroke {
 /// The answer to LookUp: a finished result stands, or not.
 struct LookedUp { uint32_t task; bool found; std::string attempt; std::string digest; };
 /// The answer to StageOutput. `unchanged`: the standing generation has these bytes and this contract.
-struct OutputStaged { uint32_t output; bool unchanged; std::optional<Failure> failure; };
+/// `lost_producer`: the task whose result was missing or altered, for failures of class lost.
+struct OutputStaged {
+  uint32_t output;
+  bool unchanged;
+  std::optional<Failure> failure;
+  std::optional<uint32_t> lost_producer = {};
+};
 /// The answer to VerifyOutput: `passed` is false if an error check failed.
 struct OutputVerified { uint32_t output; std::string attempt; bool passed; };
 struct VerifyBroke { uint32_t output; std::string attempt; Failure failure; };
@@ -103,6 +109,7 @@ class Conductor {
     std::string attempt;
     uint32_t slot = 0;
     uint32_t verify_tries = 0;
+    uint32_t stage_tries = 0;
     std::optional<Failure> failure;
   };
   enum class SlotUse : uint8_t { kGone, kIdle, kTask, kVerify };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -12,7 +13,17 @@ namespace {
 
 constexpr const char* kMagic = "tidegate-plan";
 constexpr int kSavedVersion = 1;
+const std::string kReusedOf = "what is reused of ";
 constexpr uint64_t kSavedBytesMax = uint64_t{256} << 20;
+
+/// More results than were planned with are no less: a run of this plan was interrupted, perhaps.
+bool is_less(const std::string& name, const std::string& before, const std::string& now) {
+  if (!name.starts_with(kReusedOf)) return before != now;
+  std::istringstream identities(before);
+  for (std::string identity; identities >> identity;)
+    if (now.find(identity) == std::string::npos) return true;
+  return false;
+}
 
 }  // namespace
 
@@ -23,10 +34,10 @@ std::vector<std::pair<std::string, std::string>> plan_parts(const Plan& plan) {
     parts.emplace_back(fmt::format("source {}", plan.pipeline.sources[s].name.value), plan.sources[s].arrival.identity);
   for (const GraphGroup& group : plan.graph.groups) {
     parts.emplace_back(fmt::format("the recipe of {}", group.name), group.recipe);
-    IdentityHash reused;
+    std::string reused;
     for (uint32_t task : group.tasks)
-      reused.add(plan.graph.tasks[task].identity).add(static_cast<uint64_t>(plan.graph.tasks[task].state));
-    parts.emplace_back(fmt::format("what is reused of {}", group.name), reused.hex());
+      if (plan.graph.tasks[task].state == TaskState::kReused) reused += plan.graph.tasks[task].identity + " ";
+    parts.emplace_back(kReusedOf + group.name, std::move(reused));
   }
   return parts;
 }
@@ -73,7 +84,7 @@ Status compare_saved(const SavedPlan& saved, const Plan& now) {
     for (const auto& [old_name, old_value] : saved.parts) {
       if (old_name != name) continue;
       known = true;
-      if (old_value != value) changed.push_back(name);
+      if (is_less(name, old_value, value)) changed.push_back(name);
     }
     if (!known) changed.push_back(name + " (new)");
   }

@@ -60,7 +60,8 @@ Status check_owner(const std::string& root, const Owner& there, const Owner& wan
                 fmt::format("{}: \"{}\"", std::move(why), root));
   };
   if (there.state_id != wanted.state_id)
-    return refuse(fmt::format("another state directory publishes here (output {} of pipeline {})",
+    return refuse(fmt::format("another state directory publishes here (output {} of pipeline {}); if it was "
+                              "lost, \"tidegate audit DIRECTORY --take-over\" makes this one the owner",
                               there.output, there.pipeline));
   if (there.pipeline != wanted.pipeline || there.output != wanted.output)
     return refuse(fmt::format("output {} of pipeline {} is published here", there.output,

@@ -47,7 +47,10 @@ Result<Decision> decide(Effects& effects, Journal& journal, const OutputPlace& p
     if (!head->broken.empty()) return Decision::kPublish;
     TG_ASSIGN(const GenerationRecord known, generation_record_from_json(head->record));
     if (known.generation != standing->record.generation) return Decision::kAuditFirst;
-    return known.contract_hash == contract_hash ? Decision::kUnchanged : Decision::kVerifyAgain;
+    const bool failed = std::ranges::any_of(known.checks, [](const CheckOutcome& check) {
+      return check.status == "fail" || check.status == "error";
+    });
+    return known.contract_hash == contract_hash && !failed ? Decision::kUnchanged : Decision::kVerifyAgain;
   }
   if (force) return Decision::kPublish;
   if (standing)

@@ -273,10 +273,15 @@ class Driver {
   }
 
   Status act(const StageOutput& action) {
-    TG_ASSIGN(const OutputStaged staged,
+    TG_ASSIGN(OutputStaged staged,
               outputs_.stage(action.output, conductor_.graph(), [&](std::string_view type, const std::string& data) {
                 return emit(type, data);
               }));
+    if (staged.failure && staged.failure->cls == FailureClass::kLost)
+      staged.lost_producer = task_of_path(conductor_.graph(), staged.failure->message);
+    if (staged.failure)
+      reporter_.say(fmt::format("{}: {} ({}, {})", plan_.pipeline.outputs[action.output].name.value,
+                                staged.failure->message, staged.failure->code, to_string(staged.failure->cls)));
     return tell(staged);
   }
 
@@ -290,15 +295,22 @@ class Driver {
   Status act(const CommitOutputs& action) {
     const auto emit_event = [&](std::string_view type, const std::string& data) { return emit(type, data); };
     for (const OutputCommitted& committed : outputs_.commit(action.outputs, emit_event)) {
-      if (!committed.failure)
-        reporter_.say(fmt::format("published {}", plan_.pipeline.outputs[committed.output].name.value));
+      const std::string& name = plan_.pipeline.outputs[committed.output].name.value;
+      if (!committed.failure) reporter_.say(fmt::format("published {}", name));
+      else
+        TG_TRY(emit("output_refused", fmt::format(R"({{"output":{},"reasons":[{}]}})", quote_json(name),
+                                                  quote_json(committed.failure->message))));
       TG_TRY(tell(committed));
     }
     return {};
   }
 
   Status act(const DropStaged& action) {
-    return outputs_.drop(action.output, [&](std::string_view type, const std::string& data) {
+    const auto& failure = conductor_.output_failure(action.output);
+    const std::string why = failure           ? failure->message
+                            : interrupts_ > 0 ? "the run was interrupted"
+                                              : "another output of the set was refused";
+    return outputs_.drop(action.output, why, [&](std::string_view type, const std::string& data) {
       return emit(type, data);
     });
   }
