@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "cli/cli.h"
 #include "journal/records.h"
+#include "run/reporter.h"
 #include "trust/trust.h"
 
 namespace tidegate::cli {
@@ -17,15 +18,6 @@ using nlohmann::json;
 json parsed(const std::string& text) {
   json value = json::parse(text, nullptr, false);
   return value.is_object() ? value : json::object();
-}
-
-std::string event_json(const Event& event) {
-  json line = parsed(event.data);
-  line["event"] = event.type;
-  line["time"] = format_timestamp_us(event.time_us);
-  line["sequence"] = event.sequence;
-  if (!event.run.empty()) line["run"] = event.run;
-  return line.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::string event_text(const Event& event) {

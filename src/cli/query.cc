@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/table.h"
 #include "prove/prove.h"
+#include "prove/tokens.h"
 #include "publish/standing.h"
 #include "source/scan.h"
 #include "store/state_dir.h"
@@ -85,12 +86,14 @@ Status check_query(Bound& bound, const std::string& sql, SelectProblem& problem)
   return check_select(*scratch, sql, bound.tables, &problem);
 }
 
-/// Everything as text, so that nested types print too.
+/// Everything as text, so that nested types print too. By place: two columns may have one name.
 std::string as_text(const sql::Schema& schema, const std::string& sql, uint64_t limit) {
-  std::vector<std::string> columns;
-  for (const sql::Column& column : schema)
-    columns.push_back(fmt::format("CAST({0} AS VARCHAR) AS {0}", quote_identifier(column.name)));
-  return fmt::format("SELECT {} FROM ({}) LIMIT {}", join(columns, ", "), sql, limit);
+  std::vector<std::string> names, columns;
+  for (size_t i = 0; i < schema.size(); ++i) {
+    names.push_back(fmt::format("c{}", i));
+    columns.push_back(fmt::format("CAST(c{0} AS VARCHAR) AS c{0}", i));
+  }
+  return fmt::format("SELECT {} FROM ({}) AS answer({}) LIMIT {}", join(columns, ", "), sql, join(names, ", "), limit);
 }
 
 std::string verdict_lines(const std::vector<TrustAnswer>& answers) {
@@ -120,8 +123,8 @@ int command_query(Effects& effects, const Common& common, const QueryArguments& 
   if (!journal) return tell_failure(common, journal.error(), kExitUsage);
   auto bound = bind_outputs(effects, **journal, arguments, memory);
   if (!bound) return tell_failure(common, bound.error(), kExitFailed);
-  std::string sql = arguments.sql;
-  while (!sql.empty() && (sql.back() == ';' || sql.back() == ' ' || sql.back() == '\n')) sql.pop_back();
+  std::string sql = prove::canonical_sql(arguments.sql);  // a comment at its end would swallow what is put after
+  while (!sql.empty() && (sql.back() == ';' || sql.back() == ' ')) sql.pop_back();
   SelectProblem problem;
   if (const Status safe = check_query(*bound, sql, problem); !safe) {
     Failure failure = safe.error();

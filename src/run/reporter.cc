@@ -82,16 +82,20 @@ void Reporter::task_ended(const Graph& graph, uint32_t task, bool done, uint64_t
   view.done_bytes += std::max<uint64_t>(graph.tasks[task].bytes, 1);
 }
 
-void Reporter::event(const Event& event) {
-  if (mode_ != TalkMode::kJson) return;
+std::string event_json(const Event& event) {
   nlohmann::ordered_json line = {{"event", event.type},
                                  {"time", format_timestamp_us(event.time_us)},
-                                 {"sequence", event.sequence},
-                                 {"run", event.run}};
+                                 {"sequence", event.sequence}};
+  if (!event.run.empty()) line["run"] = event.run;
   const auto data = nlohmann::ordered_json::parse(event.data, nullptr, false);
   if (data.is_object())
     for (const auto& [name, value] : data.items()) line[name] = value;
-  put(stdout, line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+void Reporter::event(const Event& event) {
+  if (mode_ != TalkMode::kJson) return;
+  put(stdout, event_json(event) + "\n");
   std::fflush(stdout);
 }
 

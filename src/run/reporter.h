@@ -19,6 +19,9 @@ enum class TalkMode : uint8_t {
   kQuiet,     ///< errors only
 };
 
+/// An event as one line of JSON without a newline, the same live and from the journal.
+std::string event_json(const Event& event);
+
 /// Tells a person, or a program, how a run goes. Talk goes to standard error, events of kJson to
 /// standard output.
 class Reporter {
