@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,11 @@
 
 namespace tidegate {
 namespace {
+
+Failure bound_failure(const std::string& label, const std::string& what) {
+  return {FailureClass::kMemory, "memory.bound",
+          fmt::format("{} {}: raise `memory` of the stage, or give it more buckets", label, what)};
+}
 
 Failure end_failure(const ExitStatus& status, const std::string& label) {
   if (!status.signalled)
@@ -49,6 +55,12 @@ Status LocalEngine::start() {
 Status LocalEngine::launch(uint32_t slot) {
   Worker& worker = workers_[slot];
   TG_ASSIGN(worker.process, spawn(program_, {"worker", "--fd", "3"}));
+  if (!worker.cgroup) {
+    if (auto made = MemoryCgroup::make(effects_, fmt::format("tidegate-{}-{}", ::getpid(), slot)))
+      worker.cgroup.emplace(std::move(*made));
+  }
+  // Without a cgroup the watch alone holds the bound.
+  if (worker.cgroup && !worker.cgroup->add(worker.process.pid)) worker.cgroup.reset();
   worker.hello = worker.busy = worker.replacing = false;
   worker.inbox.clear();
   worker.killed_for.reset();
@@ -74,6 +86,7 @@ void LocalEngine::run(uint32_t slot, const TaskSpec& spec) {
   worker.attempt = spec.attempt;
   worker.label = spec.label;
   worker.bound_bytes = spec.memory_bytes;
+  if (worker.cgroup) (void)worker.cgroup->limit(spec.memory_bytes);
   std::string payload = to_json(spec);
   if (worker.hello && !worker.replacing)
     send(slot, payload);
@@ -197,6 +210,10 @@ Status LocalEngine::handle_end(uint32_t slot) {
   if (worker.busy && !waiting) {
     worker.busy = false;
     Failure failure = worker.killed_for ? *worker.killed_for : end_failure(status, worker.label);
+    const uint64_t kills = worker.cgroup ? worker.cgroup->kills() : 0;
+    if (!worker.killed_for && (std::exchange(worker.cgroup_kills, kills) < kills ||
+                               (!status.signalled && status.code == kExitOutOfMemory)))
+      failure = bound_failure(worker.label, fmt::format("crossed its bound of {}", format_size(worker.bound_bytes)));
     failure.where.attempt = worker.attempt;
     events_.push_back(WorkerGone{slot, std::move(failure)});
   } else if (worker.busy && worker.killed_for) {
@@ -220,10 +237,8 @@ void LocalEngine::sample() {
     total += bytes;
     peak_worker_bytes_ = std::max(peak_worker_bytes_, bytes);
     if (!worker.busy || worker.queued || worker.killed_for || bytes <= worker.bound_bytes) continue;
-    worker.killed_for =
-        Failure{FailureClass::kMemory, "memory.bound",
-                fmt::format("{} took {}, its bound is {}: raise `memory` of the stage, or give it more buckets",
-                            worker.label, format_size(bytes), format_size(worker.bound_bytes))};
+    worker.killed_for = bound_failure(worker.label, fmt::format("took {}, its bound is {}", format_size(bytes),
+                                                                format_size(worker.bound_bytes)));
     kill_group(worker.process);
   }
   peak_total_bytes_ = std::max(peak_total_bytes_, total);
@@ -234,6 +249,7 @@ void LocalEngine::shutdown() {
     if (worker.process.pid <= 0) continue;
     kill_group(worker.process);
     reap(worker.process);
+    worker.cgroup.reset();
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/effects.h"
 #include "base/subprocess.h"
+#include "engine/cgroup.h"
 #include "engine/engine.h"
 
 namespace tidegate {
@@ -14,7 +15,8 @@ namespace tidegate {
 /// Workers as processes of this machine: `PROGRAM worker --fd 3`, each in its own process group,
 /// fed over a socket pair, watched by pidfd. The resident size of a busy worker is looked at every
 /// kSampleUs; above its task's bound it is killed and reported with class memory. (Inside, the
-/// worker's own address space limit comes first and ends most crossings with a clean error.)
+/// worker's own address space limit comes first and ends most crossings with a clean error.) Where
+/// the system allows it each worker is in a memory cgroup too, whose limit the kernel keeps.
 class LocalEngine final : public Engine {
  public:
   static constexpr int64_t kSampleUs = 10'000;
@@ -37,6 +39,8 @@ class LocalEngine final : public Engine {
  private:
   struct Worker {
     Subprocess process;
+    std::optional<MemoryCgroup> cgroup;  ///< of the slot, for all its workers in turn
+    uint64_t cgroup_kills = 0;           ///< seen so far
     bool hello = false;
     bool busy = false;
     bool replacing = false;            ///< killed by us between tasks: its end is no news

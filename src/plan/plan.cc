@@ -13,6 +13,7 @@
 #include "plan/build.h"
 #include "sql/parquet_type.h"
 #include "store/results.h"
+#include "task/limits.h"
 #include "task/task.h"
 #include "verify/verify.h"
 
@@ -20,6 +21,18 @@ namespace tidegate {
 namespace {
 
 constexpr uint64_t kScratchBytes = uint64_t{512} << 20;
+
+/// What binding may take beside DuckDB's own limit. DuckDB works constants out as it binds, so
+/// `length(repeat('x', 1000000000))` would take its gigabyte here.
+constexpr uint64_t kBindingBytes = kScratchBytes + (uint64_t{256} << 20);
+
+class BindingWall {
+ public:
+  explicit BindingWall(Effects& effects) { set_address_space_wall(effects, kBindingBytes); }
+  BindingWall(const BindingWall&) = delete;
+  BindingWall& operator=(const BindingWall&) = delete;
+  ~BindingWall() { lift_address_space_wall(); }
+};
 
 /// The published generation that an `output:` source reads.
 Result<SnapshotOptions> upstream_files(const Source& source, Journal* journal, SnapshotOptions options) {
@@ -241,10 +254,13 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
     if (!plan.sources[s].schema.empty()) schemas[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;
   TG_ASSIGN(auto binding, sql::Database::open({.memory_bytes = kScratchBytes}));
   TG_ASSIGN(auto bind_connection, binding->connect());
-  plan.checked = prove_pipeline(plan.pipeline, schemas, *bind_connection, diagnostics);
-  if (diagnostics.has_errors()) return plan;
-  check_outputs(plan, *bind_connection, diagnostics);
-  if (diagnostics.has_errors()) return plan;
+  {
+    const BindingWall wall(effects);
+    plan.checked = prove_pipeline(plan.pipeline, schemas, *bind_connection, diagnostics);
+    if (diagnostics.has_errors()) return plan;
+    check_outputs(plan, *bind_connection, diagnostics);
+    if (diagnostics.has_errors()) return plan;
+  }
   trace_sources(plan);
   warn_of_unknowable(plan, diagnostics);
   TG_TRY(build_groups(plan, journal));

@@ -348,6 +348,8 @@ class Driver {
 
   Result<RunSummary> finish() {
     engine_.shutdown();
+    // What killed workers had spilled may be much, and the next run may be far.
+    (void)clean_spill(effects_, *plan_.state);
     RunSummary& summary = summary_;
     summary.run = context_.run;
     summary.us = effects_.monotonic_us() - context_.started_us;

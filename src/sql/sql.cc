@@ -39,6 +39,8 @@ constexpr Rule kRules[] = {
 
 /// DuckDB puts its type's name before its text ("Binder Error: ..."); the code says it already.
 std::string strip_prefix(std::string_view text) {
+  // Its advice is about its own settings, which are not for a pipeline to change.
+  text = text.substr(0, text.find("\n\nPossible solutions:"));
   const size_t colon = text.find(" Error: ");
   if (colon != std::string_view::npos && colon < 40 && text.find('\n') > colon)
     text.remove_prefix(colon + 8);
@@ -52,10 +54,8 @@ std::unexpected<Failure> result_failure(duckdb_result* result) {
   return std::unexpected(std::move(failure));
 }
 
-std::unexpected<Failure> prepare_failure(duckdb_prepared_statement statement) {
-  const char* text = duckdb_prepare_error(statement);
-  std::string_view view = text ? text : "unknown error";
-  int type = DUCKDB_ERROR_INVALID;
+/// The type of an error that comes as text alone, by the name that DuckDB puts before it.
+int type_named_in(std::string_view text) {
   struct Name {
     std::string_view prefix;
     int type;
@@ -68,10 +68,21 @@ std::unexpected<Failure> prepare_failure(duckdb_prepared_statement statement) {
                              {"Invalid Input Error", DUCKDB_ERROR_INVALID_INPUT},
                              {"Not implemented Error", DUCKDB_ERROR_NOT_IMPLEMENTED},
                              {"Conversion Error", DUCKDB_ERROR_CONVERSION},
+                             {"Out of Range Error", DUCKDB_ERROR_OUT_OF_RANGE},
+                             {"Constraint Error", DUCKDB_ERROR_CONSTRAINT},
+                             {"INTERRUPT Error", DUCKDB_ERROR_INTERRUPT},
+                             {"Decimal Error", DUCKDB_ERROR_DECIMAL},
+                             {"Mismatch Type Error", DUCKDB_ERROR_MISMATCH_TYPE},
                              {"Out of Memory Error", DUCKDB_ERROR_OUT_OF_MEMORY}};
   for (const Name& name : kNames)
-    if (view.starts_with(name.prefix)) type = name.type;
-  Failure failure = classify(type, view);
+    if (text.starts_with(name.prefix)) return name.type;
+  return DUCKDB_ERROR_INVALID;
+}
+
+std::unexpected<Failure> prepare_failure(duckdb_prepared_statement statement) {
+  const char* text = duckdb_prepare_error(statement);
+  std::string_view view = text ? text : "unknown error";
+  Failure failure = classify(type_named_in(view), view);
   duckdb_destroy_prepare(&statement);
   return std::unexpected(std::move(failure));
 }
@@ -353,7 +364,12 @@ Result<std::string> Connection::execute_in_steps(const std::string& sql,
   duckdb_destroy_prepare(&statement);
   if (executed != DuckDBSuccess) {
     duckdb_destroy_result(&result);
-    return std::unexpected(classify(error_type, pending_error));
+    // An error in one of the steps comes wrapped, as an invalid input.
+    constexpr std::string_view kWrapper = "pending query result\nError: ";
+    const size_t wrapped = pending_error.find(kWrapper);
+    if (wrapped == std::string::npos) return std::unexpected(classify(error_type, pending_error));
+    const std::string_view inner = std::string_view(pending_error).substr(wrapped + kWrapper.size());
+    return std::unexpected(classify(type_named_in(inner), inner));
   }
   std::string scalar;
   if (duckdb_row_count(&result) > 0 && duckdb_column_count(&result) > 0) {

@@ -67,6 +67,20 @@ TEST(Sql, LockedDatabaseReachesNoFile) {
   }
 }
 
+TEST(Sql, ErrorsInAStepKeepTheirClass) {
+  auto database = open();
+  auto connection = *database->connect();
+  const auto cast = connection->execute_in_steps("CREATE TABLE a AS SELECT (i || 'x')::INTEGER AS n FROM range(9) t(i)", [] {});
+  ASSERT_FALSE(cast);
+  EXPECT_EQ(cast.error().code, "sql.conversion") << cast.error().describe();
+  EXPECT_EQ(cast.error().message.find("pending query"), std::string::npos) << cast.error().message;
+  ASSERT_TRUE(connection->execute("SET memory_limit = '20MB'"));
+  const auto memory = connection->execute_in_steps("CREATE TABLE b AS SELECT list(i) AS l FROM range(9000000) t(i)", [] {});
+  ASSERT_FALSE(memory);
+  EXPECT_EQ(memory.error().cls, FailureClass::kMemory) << memory.error().describe();
+  EXPECT_EQ(memory.error().message.find("Possible solutions"), std::string::npos) << memory.error().message;
+}
+
 TEST(Sql, ErrorsHaveClasses) {
   auto database = open();
   auto connection = *database->connect();

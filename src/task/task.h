@@ -13,6 +13,8 @@ namespace tidegate {
 inline constexpr uint64_t kTaskFormatVersion = 1;
 /// The least bound of a task: an idle worker with DuckDB loaded takes about 60 MiB.
 inline constexpr uint64_t kTaskMemoryMin = uint64_t{128} << 20;
+/// How a worker ends that ran out of memory where C++ may not throw.
+inline constexpr int kExitOutOfMemory = 71;
 
 struct TaskProgress {
   uint64_t rows = 0;

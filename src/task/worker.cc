@@ -6,11 +6,14 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <optional>
 
 #include "base/text.h"
+#include "base/units.h"
 #include "task/limits.h"
 #include "task/task.h"
 
@@ -41,6 +44,23 @@ Failure unexpected_exception(const char* what) {
   return Failure{FailureClass::kDefect, "task.exception", fmt::format("unexpected exception: {}", what)};
 }
 
+/// DuckDB may run out of memory in a destructor or a noexcept function: that is the task's bound, no
+/// crash. Nothing may be allocated here.
+[[noreturn]] void on_terminate() {
+  if (const std::exception_ptr current = std::current_exception()) {
+    try {
+      std::rethrow_exception(current);
+    } catch (const std::bad_alloc&) {
+      ::_exit(kExitOutOfMemory);
+    } catch (const std::exception& error) {
+      for (const char* words : {"Out of Memory", "Allocation failure", "bad_alloc", "bad allocation"})
+        if (std::strstr(error.what(), words)) ::_exit(kExitOutOfMemory);
+    } catch (...) {
+    }
+  }
+  std::abort();
+}
+
 std::string outcome_frame(Effects& effects, const std::string& payload, int socket) {
   auto spec = task_spec_from_json(payload);
   if (!spec)
@@ -57,8 +77,8 @@ std::string outcome_frame(Effects& effects, const std::string& payload, int sock
   } catch (const std::bad_alloc&) {
     report = std::unexpected(Failure{
         FailureClass::kMemory, "memory.bound",
-        fmt::format("{} crossed its bound of {} bytes: raise `memory` of the stage, or give it more buckets",
-                    spec->label, spec->memory_bytes)});
+        fmt::format("{} crossed its bound of {}: raise `memory` of the stage, or give it more buckets",
+                    spec->label, format_size(spec->memory_bytes))});
   } catch (const std::exception& error) {
     report = std::unexpected(unexpected_exception(error.what()));
   }
@@ -110,6 +130,7 @@ int worker_main(Effects& effects, int socket) {
   ::prctl(PR_SET_NAME, "tidegate-worker");
   // Ctrl-C is the conductor's to handle; workers are in a group of their own, but be sure.
   ::signal(SIGINT, SIG_IGN);
+  std::set_terminate(on_terminate);
   // DuckDB is loaded before the first task comes, while the conductor still plans.
   const Status loaded = sql::load_library();
   if (!send_frame(socket, R"({"kind":"hello"})")) return 1;
