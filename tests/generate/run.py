@@ -121,7 +121,7 @@ class Batch:
         kind = self.rng.randrange(22)
         if kind <= 1:
             where = self.pick(["true", "i > 3", "x <> 'a'", "k IS NOT NULL", "f >= 0", "d > DATE '2020-01-01'", "n < 1"])
-            change = self.pick([{}, {"i": "i % 5"}, {"x": "upper(x)"}, {"f": "-f"}, {"k": "k::HUGEINT"}, {"k": "k::BIGINT"}, {"k": "k::DOUBLE"}, {"d": "d::TIMESTAMP"}, {"n": "n::DECIMAL(32,4)"}, {"x": "x::BLOB::VARCHAR"}, {"i": "length(x)::BIGINT"}, {"n": "-n"}])
+            change = self.pick([{}, {"i": "i % 5"}, {"x": "upper(x)"}, {"f": "-f"}, {"k": "k::HUGEINT"}, {"k": "k::BIGINT"}, {"k": "k::DOUBLE"}, {"d": "d::TIMESTAMP"}, {"n": "n::DECIMAL(32,4)"}, {"x": "md5(x)"}, {"i": "length(x)::BIGINT"}, {"n": "-n"}])
             return f"SELECT {self.same(**change)} FROM {q} q WHERE {where}"
         if kind <= 5:
             group = self.group()
@@ -219,7 +219,7 @@ class Batch:
 class Hunt:
     def __init__(self, seed):
         self.rng, self.db = random.Random(seed), DuckDB()
-        self.tried = self.accepted = self.compared = self.unordered = self.failed_alike = 0
+        self.tried = self.accepted = self.compared = 0
         self.codes, self.wrong = Counter(), []
 
     def batch(self, number, size):
@@ -239,9 +239,9 @@ class Hunt:
                 self.tried += 1
                 try:  # What DuckDB itself cannot run is no case.
                     self.db.run(batch.whole(stage))
-                    self.db.run(f"SELECT count(*), max(i) FROM (FROM {stage['name']} LIMIT 20001)")
-                    if int(self.db.run(f"SELECT count(*) FROM {stage['name']}")[0][0]) > 20000:
+                    if int(self.db.run(f"SELECT count(*) FROM (FROM {stage['name']} LIMIT 20001)")[0][0]) > 20000:
                         continue
+                    self.db.run(f"CREATE OR REPLACE TEMP TABLE tidegate_tried AS FROM {stage['name']}")
                 except Error as error:
                     self.codes["DuckDB: " + str(error).split(":")[0][:20]] += 1
                     continue
@@ -283,7 +283,6 @@ class Hunt:
         batch.write(sources, batch.stages, path)
         rc, out, err = tidegate("run", path, "--json", timeout=600)
         if rc:
-            # Failing alike is no difference: both sides find two rows for one scalar, say.
             self.wrong.append(batch.name)
             events = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
             why = [e.get("message") for e in events if e.get("event") == "task_failed"]
