@@ -90,6 +90,11 @@ Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t no
     }
     for (Diagnostic& diagnostic : found.sorted()) diagnostics.add(std::move(diagnostic));
     if (!snapshot) {
+      if (snapshot.error().cls == FailureClass::kMemory)
+        return fail_because(snapshot.error(), "source.memory",
+                            fmt::format("looking into source \"{}\" takes more memory than may be had: lower "
+                                        "`max_line_size` or `maximum_object_size` in its `options`",
+                                        source.name.value));
       if (snapshot.error().code != "source.invalid") return std::unexpected(snapshot.error());
       plan.sources.emplace_back();
       continue;
@@ -335,7 +340,6 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
         if (mine)
           made.scan = part_scan(plan.sources[input.index],
                                 plan.sources[input.index].partitions[task.unit - input.unit_begin], input.columns);
-        if (made.scan) made.scan->count_rejects = plan.pipeline.sources[input.index].quarantine_share.has_value();
         break;
       case PlanInput::Kind::kSourceWhole:
         made.scan = whole_scan(plan.sources[input.index], input.columns);
@@ -352,6 +356,7 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
         for (uint32_t producer : graph.groups[input.index].tasks) add_result(producer);
         break;
     }
+    if (made.scan) made.scan->count_rejects = plan.pipeline.sources[input.index].quarantine_share.has_value();
     spec.inputs.push_back(std::move(made));
   }
   return spec;

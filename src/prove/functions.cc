@@ -4,6 +4,7 @@
 #include <cctype>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "base/text.h"
 
@@ -46,6 +47,16 @@ FunctionKind function_kind(std::string_view given) {
   if (has(chance, name)) return FunctionKind::kVolatile;
   if (has(session, name)) return FunctionKind::kSession;
   return FunctionKind::kUnknown;
+}
+
+std::string nearest_function(std::string_view given) {
+  static const std::vector<std::string> names = [] {
+    const Names allowed = split({kScalars, kMacros, kAggregates, kWindows});
+    std::vector<std::string> out(allowed.begin(), allowed.end());
+    std::sort(out.begin(), out.end());
+    return out;
+  }();
+  return did_you_mean(to_lower_ascii(given), names);
 }
 
 bool is_allowed_table_function(std::string_view name) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace tidegate::prove {
@@ -16,6 +17,8 @@ enum class FunctionKind : uint8_t {
 /// What a scalar, aggregate, window function or macro of that name is. The lists stand in
 /// allowed_functions.inc; a name without letters is an operator and allowed.
 FunctionKind function_kind(std::string_view name);
+/// The allowed function that was meant, or "".
+std::string nearest_function(std::string_view name);
 /// True for the few table functions that read nothing (range, generate_series, unnest).
 bool is_allowed_table_function(std::string_view name);
 /// True for an aggregate function.

@@ -25,7 +25,7 @@ RUNAWAY = {
     "repeat_constant": "SELECT length(repeat('x', 1000000000)) AS x FROM t",
     "repeat_chain": "SELECT length(replace(repeat(repeat('x', v * 1000), 1000000), 'x', 'yy')) AS x FROM t",
     "histogram": "SELECT cardinality(histogram(i)) AS x FROM t, range(100000000) r(i)",
-    "group_by_lists": "SELECT count(*) AS x FROM (SELECT i % 1000 AS g, list(i) AS l FROM t, range(300000000) r(i) GROUP BY 1)",
+    "group_by_lists": "SELECT sum(len(l)) AS x FROM (SELECT i % 1000 AS g, list(i) AS l FROM t, range(300000000) r(i) GROUP BY 1)",
     "mode": "SELECT mode(i) AS x FROM t, range(100000000) r(i)",
     "list_of_range": "SELECT len(range(v * 1000000000)) AS x FROM t",
     "nested_lists": "SELECT len(list_transform(range(v * 200000000), lambda x: x::VARCHAR)) AS x FROM t",
@@ -185,7 +185,7 @@ def huge_value(name, source, write_file):
     print(f"{name}: exit {code}, {peak / MIB:.0f} MiB at most, {kinds} {talk.strip()[:300]!r}", flush=True)
     check(code in (2, 3), name, "exits", code)
     check(not set(kinds) - {"memory", "data"}, name, "ends as", kinds)
-    check(kinds or "error[" in talk, name, "says nothing")
+    check(kinds or "max_line_size" in talk, name, "says nothing")
     check(peak <= BOUND * MIB + SLACK, name, "was seen at", peak // MIB, "MiB")
 
 
