@@ -43,15 +43,16 @@ const std::map<std::string, std::string>& stand_ins() {
   static const std::map<std::string, std::string> kStandIns = {
       {"HUGEINT", "DECIMAL(38,0)"}, {"UHUGEINT", "DECIMAL(38,0)"}, {"ENUM", "VARCHAR"},
       {"BIT", "VARCHAR"},           {"BIGNUM", "VARCHAR"},         {"TIME_NS", "VARCHAR"},
-      {"TIMESTAMP_S", "TIMESTAMP"}, {"TIMESTAMP_MS", "TIMESTAMP"}};
+      {"TIMESTAMP_S", "TIMESTAMP"}, {"TIMESTAMP_MS", "TIMESTAMP"}, {"INTERVAL", "VARCHAR"}};
   return kStandIns;
 }
 
 }  // namespace
 
 std::string parquet_type(const std::string& type) {
-  // UNION has a form of its own in Parquet, with the member's number in it.
-  if (type.starts_with("UNION(")) return type;
+  // UNION has a form of its own in Parquet, with the member's number in it; a column of INTERVAL is
+  // guarded by parquet_select, one inside a list or a struct cannot be.
+  if (type.starts_with("UNION(") || type == "INTERVAL") return type;
   std::string out;
   for (size_t i = 0; i < type.size();) {
     const char c = type[i];
@@ -94,7 +95,7 @@ std::string parquet_select(const std::string& relation, const Schema& schema) {
     if (column.type == "INTERVAL")
       replaced.push_back(fmt::format(
           "CASE WHEN datepart('microsecond', {0}) % 1000 = 0 THEN {0} WHEN {0} IS NOT NULL THEN error("
-          "'Conversion Error: an INTERVAL finer than milliseconds cannot be published: ' || {0}) END AS {0}",
+          "'an INTERVAL finer than milliseconds cannot be published: ' || {0}) END AS {0}",
           name));
   }
   if (replaced.empty()) return "SELECT * FROM " + relation;

@@ -16,6 +16,7 @@ TEST(ParquetType, StandsInExactlyForTheRest) {
   EXPECT_EQ(parquet_type("STRUCT(a HUGEINT, b ENUM('x''y)', 'HUGEINT')[])"), "STRUCT(a DECIMAL(38,0), b VARCHAR[])");
   EXPECT_EQ(parquet_type("TIMESTAMP_S"), "TIMESTAMP");
   EXPECT_EQ(parquet_type("INTEGER[3][]"), "INTEGER[][]");
+  EXPECT_EQ(parquet_type("STRUCT(i INTERVAL, l INTERVAL[])"), "STRUCT(i VARCHAR, l VARCHAR[])");
   EXPECT_EQ(parquet_type("MAP(UHUGEINT, BIT)"), "MAP(DECIMAL(38,0), VARCHAR)");
 }
 
