@@ -26,7 +26,7 @@ constexpr Names kRowsQuarantined[] = {"source", "file", "rows", "share?", "sampl
 constexpr Names kTaskStarted[] = {"identity", "attempt", "stage", "partition", "worker?"};
 constexpr Names kTaskFinished[] = {"identity", "attempt", "stage?", "partition?", "rows_in?",
                                    "rows_out?", "bytes?",  "us?",    "peak_rss?",  "digest?",
-                                   "files?"};
+                                   "files?",   "sources?", "checks?"};
 constexpr Names kStageReused[] = {"stage", "tasks"};
 constexpr Names kTaskFailed[] = {"identity", "attempt", "stage?", "partition?",
                                  "class",    "code",    "message"};

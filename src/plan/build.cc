@@ -378,8 +378,26 @@ class Builder {
           if (other.name == check.references_to.value) plan_.graph.outputs[o].after.push_back(other.group);
       }
     }
+    for (GraphOutput& output : plan_.graph.outputs) wait_for_counts(output);
     plan_.graph.publish_together = plan_.pipeline.publish_together;
     return {};
+  }
+
+  /// Makes an output wait for the groups upstream of it that count what a source sets aside.
+  void wait_for_counts(GraphOutput& output) {
+    std::set<uint32_t> seen = {output.group};
+    std::vector<uint32_t> open = {output.group};
+    while (!open.empty()) {
+      const uint32_t g = open.back();
+      open.pop_back();
+      const bool counts = std::any_of(plan_group(g).inputs.begin(), plan_group(g).inputs.end(), [&](const PlanInput& input) {
+        return (input.kind == PlanInput::Kind::kPartition || input.kind == PlanInput::Kind::kSourceWhole) &&
+               plan_.pipeline.sources[input.index].quarantine_share.has_value();
+      });
+      if (counts && g != output.group) output.after.push_back(g);
+      for (const GraphInput& input : graph_group(g).inputs)
+        if (seen.insert(input.producer).second) open.push_back(input.producer);
+    }
   }
 
   /// Fusing may put a group before one that it broadcasts: order them by what they read.

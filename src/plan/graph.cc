@@ -71,8 +71,11 @@ void compute_identities(Graph& graph) {
 
 void mark_needed(Graph& graph) {
   std::vector<bool> needed(graph.tasks.size(), false);
-  for (const GraphOutput& output : graph.outputs)
+  for (const GraphOutput& output : graph.outputs) {
     for (uint32_t task : graph.groups[output.group].tasks) needed[task] = true;
+    for (uint32_t group : output.after)
+      for (uint32_t task : graph.groups[group].tasks) needed[task] = true;
+  }
   for (size_t g = graph.groups.size(); g-- > 0;) {
     const GraphGroup& group = graph.groups[g];
     for (uint32_t index : group.tasks) {

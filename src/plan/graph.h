@@ -63,7 +63,9 @@ struct GraphGroup {
 struct GraphOutput {
   std::string name;
   uint32_t group = 0;
-  std::vector<uint32_t> after;       ///< groups that its checks read (`references`)
+  /// Groups that must be done, too: what its checks read (`references`), and upstream of it those
+  /// that count what a source sets aside, for that is part of its promises.
+  std::vector<uint32_t> after;
 };
 
 /// The tasks of a run and what each needs. Groups are in topological order.

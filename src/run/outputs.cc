@@ -36,6 +36,41 @@ OutputPlace Outputs::place(uint32_t output) const {
   return output_place(plan_.pipeline, plan_.pipeline.outputs[output]);
 }
 
+/// Adds up what the tasks on the way to an output have set aside of a source. Each group that reads it is
+/// asked, and the worst counts: which rows are bad depends on the columns that are read.
+Status Outputs::count_set_aside(uint32_t index, uint32_t source, const Graph& graph, SourceArrival& arrival) {
+  std::vector<uint32_t> readers = graph.outputs[index].after;
+  readers.push_back(graph.outputs[index].group);
+  for (uint32_t g : readers) {
+    bool parts = false, whole = false;
+    for (const PlanInput& input : plan_.groups[g].inputs) {
+      parts |= input.kind == PlanInput::Kind::kPartition && input.index == source;
+      whole |= input.kind == PlanInput::Kind::kSourceWhole && input.index == source;
+    }
+    if (!parts && !whole) continue;
+    uint64_t rows = 0, bad = 0;
+    for (uint32_t task : graph.groups[g].tasks) {
+      const GraphTask& made = graph.tasks[task];
+      TG_ASSIGN(const auto stored, find_result(effects_, *plan_.state, made.identity, made.attempt));
+      if (!stored)
+        return fail(FailureClass::kLost, "publish.result_missing",
+                    fmt::format("a finished result has gone: {}", result_directory(*plan_.state, made.identity, made.attempt)));
+      TG_ASSIGN(const TaskReport report, task_report_from_json(stored->data));
+      uint64_t task_rows = 0, task_bad = 0;
+      for (const TaskSourceCount& count : report.sources) {
+        if (count.source != plan_.sources[source].source) continue;
+        task_rows += count.rows;
+        task_bad += count.set_aside;
+      }
+      rows = parts ? rows + task_rows : std::max(rows, task_rows);
+      bad = parts ? bad + task_bad : std::max(bad, task_bad);
+    }
+    arrival.rows_read = std::max(arrival.rows_read, rows);
+    arrival.rows_quarantined = std::max(arrival.rows_quarantined, bad);
+  }
+  return {};
+}
+
 Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
   const Output& output = plan_.pipeline.outputs[index];
   const uint32_t g = graph.outputs[index].group;
@@ -55,23 +90,7 @@ Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
   for (uint32_t s : plan_.output_sources[index]) {
     SourceArrival arrival = plan_.sources[s].arrival;
     arrival.rows_read = plan_.sources[s].rows_known ? plan_.sources[s].rows : arrival.rows_read;
-    for (uint32_t reader = 0; reader < plan_.groups.size(); ++reader) {
-      bool reads = false;
-      for (const PlanInput& input : plan_.groups[reader].inputs)
-        reads |= input.kind == PlanInput::Kind::kPartition && input.index == s;
-      if (!reads || !plan_.pipeline.sources[s].quarantine_share) continue;
-      uint64_t rows = 0, bad = 0;
-      for (uint32_t task : graph.groups[reader].tasks) {
-        const GraphTask& made = graph.tasks[task];
-        TG_ASSIGN(const auto stored, find_result(effects_, *plan_.state, made.identity, made.attempt));
-        if (!stored) continue;
-        TG_ASSIGN(const TaskReport report, task_report_from_json(stored->data));
-        rows += report.source_rows;
-        bad += report.rows_quarantined;
-      }
-      arrival.rows_read = std::max(arrival.rows_read, rows);
-      arrival.rows_quarantined = std::max(arrival.rows_quarantined, bad);
-    }
+    if (plan_.pipeline.sources[s].quarantine_share) TG_TRY(count_set_aside(index, s, graph, arrival));
     request.sources.push_back(std::move(arrival));
   }
   if (output.freshness) {

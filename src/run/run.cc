@@ -177,22 +177,32 @@ class Driver {
     const GraphTask& task = conductor_.graph().tasks[index];
     const TaskReport& report = event.report;
     TG_TRY(emit("task_finished", finished_data(task, task.identity, event.attempt, to_json(report))));
-    if (report.rows_quarantined > 0) TG_TRY(tell_quarantined(task, report));
+    TG_TRY(tell_set_aside(task, report));
     count(task.group, report);
     reporter_.task_ended(conductor_.graph(), index, true, report.rows_in, report.bytes_read,
                          report.bytes_spilled, report.us);
     return tell(TaskFinished{index, event.attempt, report.digest});
   }
 
-  Status tell_quarantined(const GraphTask& task, const TaskReport& report) {
-    for (const PlanInput& input : plan_.groups[task.group].inputs) {
-      if (input.kind != PlanInput::Kind::kPartition || !plan_.pipeline.sources[input.index].quarantine_share) continue;
-      if (task.unit < input.unit_begin || task.unit - input.unit_begin >= input.unit_count) continue;
-      const Partition& partition = plan_.sources[input.index].partitions[task.unit - input.unit_begin];
-      return emit("rows_quarantined",
-                  fmt::format(R"({{"source":{},"file":{},"rows":{},"samples":[{}]}})",
-                              quote_json(plan_.pipeline.sources[input.index].name.value), quote_json(partition.label),
-                              report.rows_quarantined, join(report.quarantine_samples, ",")));
+  /// Rows that were set aside: told, and counted once where every task of a group reads the whole source.
+  Status tell_set_aside(const GraphTask& task, const TaskReport& report) {
+    for (const TaskSourceCount& count : report.sources) {
+      if (count.set_aside == 0) continue;
+      for (const PlanInput& input : plan_.groups[task.group].inputs) {
+        const bool part = input.kind == PlanInput::Kind::kPartition;
+        if ((!part && input.kind != PlanInput::Kind::kSourceWhole) || plan_.sources[input.index].source != count.source) continue;
+        if (!part && task.unit != 0) continue;
+        if (part && (task.unit < input.unit_begin || task.unit - input.unit_begin >= input.unit_count)) continue;
+        summary_.rows_quarantined += count.set_aside;
+        TG_TRY(emit("rows_quarantined",
+                    fmt::format(R"({{"source":{},"file":{},"rows":{},"share":{:.6g},"samples":[{}]}})",
+                                quote_json(count.source),
+                                quote_json(part ? plan_.sources[input.index].partitions[task.unit - input.unit_begin].label
+                                                : std::string("all of it")),
+                                count.set_aside, static_cast<double>(count.set_aside) / static_cast<double>(count.rows),
+                                join(count.samples, ","))));
+        break;
+      }
     }
     return {};
   }
@@ -209,7 +219,6 @@ class Driver {
     summary_.bytes_shuffled += report.bytes_shuffled;
     summary_.bytes_spilled += report.bytes_spilled;
     summary_.bytes_written += report.bytes_written;
-    summary_.rows_quarantined += report.rows_quarantined;
     peak_worker_ = std::max(peak_worker_, report.peak_rss);
   }
 

@@ -1,5 +1,7 @@
 #include "task/spec.h"
 
+#include "base/secrets.h"
+
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -196,7 +198,7 @@ CheckOutcome check_from(const json& j) {
 json failure_json(const Failure& failure) {
   json out = {{"class", to_string(failure.cls)},
               {"code", failure.code},
-              {"message", failure.message},
+              {"message", without_secrets(failure.message)},
               {"stage", failure.where.stage},
               {"partition", failure.where.partition},
               {"attempt", failure.where.attempt},
@@ -274,6 +276,10 @@ std::string to_json(const TaskReport& report) {
   for (const TaskOutputFile& file : report.files)
     files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"rows", file.rows}, {"xxh3", file.xxh3}});
   for (const CheckOutcome& check : report.checks) checks.push_back(check_json(check));
+  json sources = json::array();
+  for (const TaskSourceCount& source : report.sources)
+    sources.push_back({{"source", source.source}, {"rows", source.rows}, {"set_aside", source.set_aside},
+                       {"samples", source.samples}});
   return dump({{"rows_in", report.rows_in},
                {"rows_out", report.rows_out},
                {"bytes",
@@ -285,9 +291,7 @@ std::string to_json(const TaskReport& report) {
                {"peak_rss", report.peak_rss},
                {"digest", report.digest},
                {"files", files},
-               {"rows_quarantined", report.rows_quarantined},
-               {"source_rows", report.source_rows},
-               {"quarantine_samples", report.quarantine_samples},
+               {"sources", sources},
                {"checks", checks}});
 }
 
@@ -306,9 +310,9 @@ Result<TaskReport> task_report_from_json(const std::string& text) {
     report.digest = j.at("digest");
     for (const json& file : j.at("files"))
       report.files.push_back({file.at("name"), file.at("bytes"), file.at("rows"), file.at("xxh3")});
-    report.rows_quarantined = j.at("rows_quarantined");
-    report.source_rows = j.at("source_rows");
-    report.quarantine_samples = j.at("quarantine_samples").get<std::vector<std::string>>();
+    for (const json& source : j.at("sources"))
+      report.sources.push_back({source.at("source"), source.at("rows"), source.at("set_aside"),
+                                source.at("samples").get<std::vector<std::string>>()});
     for (const json& check : j.at("checks")) report.checks.push_back(check_from(check));
     return report;
   });

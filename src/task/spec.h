@@ -86,6 +86,14 @@ struct TaskOutputFile {
   std::string xxh3;                    ///< of the whole file (parquet), of the footer (map output)
 };
 
+/// What a task counted of a source that sets bad rows aside.
+struct TaskSourceCount {
+  std::string source;
+  uint64_t rows = 0;                   ///< good and bad together
+  uint64_t set_aside = 0;
+  std::vector<std::string> samples;    ///< JSON objects {file,line,column,reason,raw}
+};
+
 /// What a finished attempt says of itself: stands in result.json and in task_finished.
 struct TaskReport {
   uint64_t rows_in = 0;
@@ -98,9 +106,7 @@ struct TaskReport {
   uint64_t peak_rss = 0;
   std::string digest;                  ///< of the content, not of the attempt
   std::vector<TaskOutputFile> files;
-  uint64_t rows_quarantined = 0;
-  uint64_t source_rows = 0;            ///< of inputs that set bad rows aside: good and bad together
-  std::vector<std::string> quarantine_samples;  ///< JSON objects {file,line,column,reason,raw}
+  std::vector<TaskSourceCount> sources;///< that set bad rows aside
   std::vector<CheckOutcome> checks;    ///< of a verify task
 };
 

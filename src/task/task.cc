@@ -284,10 +284,12 @@ class Run {
     // Only the scan knows how many rows there were; it is read once more for the share.
     TG_ASSIGN(const sql::Table good,
               connection_->query("SELECT count(*) FROM " + quote_identifier(input.name)));
-    report_.rows_quarantined += rejects.rows;
-    report_.source_rows += rejects.rows + std::stoull(good.scalar());
+    TaskSourceCount& count = report_.sources.emplace_back();
+    count.source = input.scan->snapshot.source;
+    count.set_aside = rejects.rows;
+    count.rows = rejects.rows + std::stoull(good.scalar());
     for (const RejectedRow& row : rejects.first)
-      report_.quarantine_samples.push_back(
+      count.samples.push_back(
           fmt::format(R"({{"file":{},"line":{},"column":{},"reason":{},"raw":{}}})", quote_json(row.file), row.line,
                       quote_json(row.column), quote_json(row.reason), quote_json(row.raw)));
     return {};
