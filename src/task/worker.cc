@@ -56,6 +56,7 @@ Failure unexpected_exception(const char* what) {
       for (const char* words : {"Out of Memory", "Allocation failure", "bad_alloc", "bad allocation"})
         if (std::strstr(error.what(), words)) ::_exit(kExitOutOfMemory);
     } catch (...) {
+      std::abort();
     }
   }
   std::abort();
