@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "base/secrets.h"
 #include "base/text.h"
 
 namespace tidegate {
@@ -101,9 +102,8 @@ class Scan {
   }
 
   std::string csv(const std::string& files, const sql::Schema& present) const {
-    // A worker has one thread. The parallel scanner of DuckDB 1.5 gives no rows, and no error, for a
-    // line that is longer than its buffers.
-    return fmt::format("SELECT {} FROM read_csv({}, auto_detect = false, parallel = false, {}{}{}{})",
+    // Not `parallel = false`: with it DuckDB 1.5 ends a file quietly at a quote that is never closed.
+    return fmt::format("SELECT {} FROM read_csv({}, auto_detect = false, {}{}{}{})",
                        select_list(snapshot_, present, columns_, true), files,
                        columns_argument(typed(snapshot_, present)), options_,
                        kNoHive,
@@ -197,6 +197,7 @@ Result<std::string> resolve_secrets(Effects& effects, std::string_view text,
       return fail(FailureClass::kDefect, "source.secret",
                   fmt::format("not a reference to a secret: \"${{{}\"", inside));
     }
+    remember_secret(value, fmt::format("${{{}}}", inside));
     for (const char c : value) out.append(c == '\'' ? 2 : 1, c);
     text.remove_prefix(close + 1);
   }

@@ -41,6 +41,8 @@ constexpr Rule kRules[] = {
 std::string strip_prefix(std::string_view text) {
   // Its advice is about its own settings, which are not for a pipeline to change.
   text = text.substr(0, text.find("\n\nPossible solutions:"));
+  // Nor is the statement, which is one of ours around the pipeline's.
+  text = text.substr(0, text.find("\n\nLINE "));
   const size_t colon = text.find(" Error: ");
   if (colon != std::string_view::npos && colon < 40 && text.find('\n') > colon)
     text.remove_prefix(colon + 8);

@@ -277,9 +277,12 @@ std::string to_json(const TaskReport& report) {
     files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"rows", file.rows}, {"xxh3", file.xxh3}});
   for (const CheckOutcome& check : report.checks) checks.push_back(check_json(check));
   json sources = json::array();
-  for (const TaskSourceCount& source : report.sources)
+  for (const TaskSourceCount& source : report.sources) {
+    json samples = json::array();
+    for (const std::string& sample : source.samples) samples.push_back(without_secrets(sample));
     sources.push_back({{"source", source.source}, {"rows", source.rows}, {"set_aside", source.set_aside},
-                       {"samples", source.samples}});
+                       {"samples", std::move(samples)}});
+  }
   return dump({{"rows_in", report.rows_in},
                {"rows_out", report.rows_out},
                {"bytes",

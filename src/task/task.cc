@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "contract/contract.h"
+#include "source/line_length.h"
 #include "source/rejects.h"
 #include "source/source.h"
 #include "sql/parquet_type.h"
@@ -193,6 +194,7 @@ class Run {
     if (input.scan) {
       report_.rows_in += input.scan->partition.rows;
       report_.bytes_read += input.scan->partition.bytes;
+      TG_TRY(check_line_lengths(effects_, input.scan->snapshot, input.scan->partition));
       TG_ASSIGN(const std::string scan,
                 scan_sql(effects_, input.scan->snapshot, input.scan->partition, input.scan->columns));
       return connection_->execute(fmt::format("CREATE VIEW {} AS {}", quote_identifier(input.name), scan));
@@ -281,9 +283,10 @@ class Run {
   Status count_rejects(const TaskInput& input) {
     TG_ASSIGN(const Rejects rejects,
               read_rejects(effects_, *connection_, input.scan->snapshot, input.scan->partition));
-    // Only the scan knows how many rows there were; it is read once more for the share.
+    // Only the scan knows how many rows there were; it is read once more for the share. The hash has
+    // every value converted, else rows with a bad value count as good ones too.
     TG_ASSIGN(const sql::Table good,
-              connection_->query("SELECT count(*) FROM " + quote_identifier(input.name)));
+              connection_->query("SELECT count(*), bit_xor(hash(*COLUMNS(*))) FROM " + quote_identifier(input.name)));
     TaskSourceCount& count = report_.sources.emplace_back();
     count.source = input.scan->snapshot.source;
     count.set_aside = rejects.rows;
