@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/secrets.h"
 #include "base/text.h"
 #include "store/state_dir.h"
 #include "task/spec.h"
@@ -23,7 +24,7 @@ int tell_failure(const Common& common, const Failure& failure, int code) {
   int depth = 0;
   for (const Failure* cause = failure.cause.get(); cause && depth < kDepthMax; cause = cause->cause.get(), ++depth)
     text += fmt::format("  because: {} ({})\n", cause->message, cause->code);
-  err(text);
+  err(without_secrets(std::move(text)));
   return code;
 }
 
@@ -49,12 +50,12 @@ Result<Pipeline> load_pipeline(Effects& effects, const std::string& path, Diagno
 
 void print_diagnostics(const Common& common, const Diagnostics& diagnostics, const SourceText& source) {
   if (common.json) {
-    for (const Diagnostic& diagnostic : diagnostics.sorted()) out(render_json(diagnostic, source) + "\n");
+    for (const Diagnostic& diagnostic : diagnostics.sorted()) out(without_secrets(render_json(diagnostic, source)) + "\n");
     return;
   }
   const auto sorted = diagnostics.sorted();
   if (sorted.empty() || (common.quiet && !diagnostics.has_errors())) return;
-  err(render_all(diagnostics, source, common.colour_err));
+  err(without_secrets(render_all(diagnostics, source, common.colour_err)));
 }
 
 Result<std::unique_ptr<Journal>> open_journal(Effects& effects, const Common& common) {

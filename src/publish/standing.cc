@@ -28,10 +28,14 @@ Status check_standing_owner(const Owner& there, const OutputPlace& place,
                             const std::string& state_id) {
   if (there.state_id == state_id && there.output == place.output) return {};
   return fail(FailureClass::kDefect, "publish.foreign_owner",
-              fmt::format("output {} of pipeline {}{} is published here: \"{}\"", there.output,
+              fmt::format("output {} of pipeline {}{} is published here: \"{}\"{}", there.output,
                           there.pipeline,
                           there.state_id == state_id ? "" : " of another state directory",
-                          place.root));
+                          place.root,
+                          there.state_id == state_id
+                              ? ""
+                              : "; if that was lost, \"tidegate audit DIRECTORY --take-over\" makes "
+                                "this one the owner"));
 }
 
 Result<Decision> decide(Effects& effects, Journal& journal, const OutputPlace& place,

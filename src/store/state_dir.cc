@@ -140,6 +140,10 @@ Result<StateDir> StateDir::open(Effects& effects, const std::string& path, Mode 
   const std::string version_path = path_join(path, "version");
   auto text = read_file(effects, version_path, kSmallFileMax);
   if (!text && (is_not_found(text.error()) || text.error().code == "file.not_directory")) {
+    const auto there = effects.stat(path);
+    if (there && there->is_regular)
+      return fail(FailureClass::kDefect, "state.foreign",
+                  fmt::format("this is a file and no state directory: \"{}\"", path));
     if (mode == Mode::kRead)
       return fail(FailureClass::kDependency, "state.missing",
                   fmt::format("there is no state directory yet: \"{}\"", path));
