@@ -118,10 +118,10 @@ class Batch:
     def query(self, depth, names):
         q, p = self.relation(depth, names), self.relation(depth, names)
         keys = KEYS[self.key]
-        kind = self.rng.randrange(22)
+        kind = self.rng.randrange(23)
         if kind <= 1:
             where = self.pick(["true", "i > 3", "x <> 'a'", "k IS NOT NULL", "f >= 0", "d > DATE '2020-01-01'", "n < 1"])
-            change = self.pick([{}, {"i": "i % 5"}, {"x": "upper(x)"}, {"f": "-f"}, {"k": "k::HUGEINT"}, {"k": "k::BIGINT"}, {"k": "k::DOUBLE"}, {"d": "d::TIMESTAMP"}, {"n": "n::DECIMAL(32,4)"}, {"x": "md5(x)"}, {"i": "length(x)::BIGINT"}, {"n": "-n"}])
+            change = self.pick([{}, {"i": "i % 5"}, {"x": "upper(x)"}, {"f": "-f"}, {"k": "k::HUGEINT"}, {"k": "k::BIGINT"}, {"k": "k::DOUBLE"}, {"d": "d::TIMESTAMP"}, {"n": "n::DECIMAL(32,4)"}, {"x": "md5(x)"}, {"k": "(i % 40)::INTEGER", "i": "k::BIGINT"}, {"i": "length(x)::BIGINT"}, {"n": "-n"}])
             return f"SELECT {self.same(**change)} FROM {q} q WHERE {where}"
         if kind <= 5:
             group = self.group()
@@ -130,6 +130,8 @@ class Batch:
                      "f": self.pick(["max(f)", "min(f)", "count(f)::DOUBLE", "median(i)"]), "d": "max(d)", "n": self.pick(["min(n)", "max(n)"])}
             for key in group:
                 other.pop(key, None)
+            if self.chance(8):  # an alias that shadows what is grouped by
+                other["k"] = "(max(i) % 7)::INTEGER"
             having = self.pick(["", "", " HAVING count(*) > 1", " HAVING max(i) IS NOT NULL"])
             return f"SELECT {self.same(**other)} FROM {q} q GROUP BY {', '.join(group)}{having}"
         if kind == 6:
@@ -174,6 +176,9 @@ class Batch:
         if kind <= 20:
             operation = self.pick(["UNION ALL", "UNION ALL", "UNION", "INTERSECT", "EXCEPT", "EXCEPT ALL", "INTERSECT ALL"])
             return f"SELECT {self.same()} FROM {p} p {operation} SELECT {self.same()} FROM {q} q"
+        if kind == 21:
+            return (f"SELECT {self.same('p', i='l.i')} FROM {p} p, LATERAL (SELECT i FROM {q} q WHERE {self.equality('p', 'q')} "
+                    f"ORDER BY i LIMIT {self.pick([1, 2, 3])}) l")
         join = self.pick(["JOIN", "LEFT JOIN", "FULL JOIN"])
         using = ", ".join(keys)
         mixed = ", ".join(c if c in keys else f"{self.pick('ab')}.{c}" for c in COLUMNS)
@@ -194,6 +199,8 @@ class Batch:
         elif mode == "reduce":
             keyed = KEYS[self.key][:1] if len(KEYS[self.key]) > 1 and self.chance(40) else KEYS[self.key]
             fields["partition_by"] = "[" + ", ".join(keyed) + "]"
+            if keyed == ["k"] and len(names) == 2 and not broadcast and self.chance(10):
+                fields["partition_by"] = f"{{{names[0]}: [k], {names[1]}: [i]}}"
             if self.chance(80):
                 fields["buckets"] = str(self.pick([1, 2, 3, 5, 7, 7, 16]))
         sql = self.query(self.pick([0, 1, 1, 2]), names)
