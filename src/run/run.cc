@@ -80,7 +80,10 @@ class Driver {
       ++stages_[task.group].reused;
       if (std::find(plan_.adopted.begin(), plan_.adopted.end(), task.identity) == plan_.adopted.end()) continue;
       TG_ASSIGN(const auto found, find_result(effects_, *plan_.state, task.identity, task.attempt));
-      if (found) TG_TRY(emit("task_adopted", finished_data(task, task.identity, task.attempt, found->data)));
+      if (!found) continue;
+      TG_TRY(emit("task_adopted", finished_data(task, task.identity, task.attempt, found->data)));
+      TG_ASSIGN(const TaskReport report, task_report_from_json(found->data));
+      TG_TRY(tell_set_aside(task, report));
     }
     for (const auto& [stage, tasks] : reused)
       TG_TRY(emit("stage_reused", fmt::format(R"({{"stage":{},"tasks":{}}})", quote_json(stage), tasks)));
@@ -272,6 +275,7 @@ class Driver {
         answer = {action.task, true, found->attempt, report.digest};
         const GraphTask& task = conductor_.graph().tasks[action.task];
         TG_TRY(emit("task_adopted", finished_data(task, action.identity, found->attempt, found->data)));
+        TG_TRY(tell_set_aside(task, report));
       }
     }
     if (answer.found) {

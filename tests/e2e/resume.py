@@ -231,3 +231,19 @@ for round_ in range(KILLS):
 print(f"{killed_conductors} conductors and {killed_workers} workers killed, {late} runs were done before; {over_old} over an "
       f"old generation; {rerun} tasks run again, {adopted} adopted; {time.monotonic() - began:.0f} s")
 expect(KILLS < 50 or (killed_conductors > KILLS // 4 and killed_workers > KILLS // 20), "too few kills came in time")
+
+# Rows that were set aside by a task whose events were lost with its conductor are told by the run that adopts it.
+clean()
+use_input(2)
+with open("in/sales-0.csv", "a") as file:
+    file.write("k1,g1,2001-03-01,many\n")
+write("pipeline.yaml", PIPELINE.replace("    partition: 1KiB\n", "    partition: 1KiB\n    retry: {data: {quarantine: 5%}}\n"))
+process = start("run", "pipeline.yaml", "--json", "--workers", 1, "--state", STATE)
+for line in process.stdout:
+    if b'"task_finished"' in line:
+        break
+process.kill()
+finish(process)
+tidegate(*command(), code=0)
+told = journal(STATE, "--type", "rows_quarantined")
+expect([(e["source"], e["rows"]) for e in told] == [("sales", 1)], f"rows set aside: {told}")
