@@ -235,6 +235,44 @@ TEST(Conductor, CancelStopsWhatRunsAndFinishesInterrupted) {
   EXPECT_EQ(world.state_, "interrupted");
 }
 
+/// A conductor of one task and one output, its task reused: its actions are the output's alone.
+struct OneOutput {
+  explicit OneOutput(Graph graph) : conductor((graph.tasks[0].state = TaskState::kReused, std::move(graph)), {1, 7}) {}
+  std::string tell(const ConductorInput& input) {
+    std::string text;
+    for (const Action& action : conductor.handle(input, 1)) text += text_of(action) + "; ";
+    return text;
+  }
+  Conductor conductor;
+};
+
+TEST(Conductor, AResultFoundTornAtStagingIsMadeAgain) {
+  OneOutput one(chain({1}));
+  const auto begun = one.conductor.begin(0);
+  ASSERT_EQ(begun.size(), 1u);
+  one.tell(SlotReady{0});
+  const Failure torn{FailureClass::kLost, "publish.result_torn", "torn"};
+  EXPECT_TRUE(one.tell(OutputStaged{0, false, torn, 0}).starts_with("start 0 "));
+  EXPECT_EQ(one.conductor.output_state(0), OutputState::kWaiting);
+}
+
+TEST(Conductor, ATornResultThatNoTaskMadeFailsTheOutput) {
+  OneOutput one(chain({1}));
+  one.conductor.begin(0);
+  const Failure torn{FailureClass::kLost, "publish.result_torn", "torn"};
+  EXPECT_EQ(one.tell(OutputStaged{0, false, torn}), "drop 0; finish failed; ");
+}
+
+TEST(Conductor, CancelInTheChecksIsAnInterruption) {
+  OneOutput one(chain({1}));
+  one.conductor.begin(0);
+  one.tell(SlotReady{0});
+  EXPECT_TRUE(one.tell(OutputStaged{0, false, std::nullopt}).starts_with("verify 0 "));
+  EXPECT_EQ(one.tell(CancelAsked{}), "stop 0 interrupted; ");
+  EXPECT_EQ(one.tell(SlotLost{0, {FailureClass::kTransient, "task.interrupted", "interrupted"}}),
+            "drop 0; finish interrupted; ");
+}
+
 TEST(Conductor, ReusedResultsAreNotRunAndTheirProducersAreNotNeeded) {
   Graph graph = chain({5, 3});
   for (uint32_t task : graph.groups[1].tasks) {
