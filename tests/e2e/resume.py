@@ -125,14 +125,14 @@ draw = random.Random(SEED)
 write("pipeline.yaml", PIPELINE)
 
 # Undisturbed runs of two inputs: what is published, and how long it takes.
-reference, tasks, template = {}, {}, {}
+reference, tasks, seconds = {}, {}, 60
 for variant in (1, 2):
     make_input(variant)
     shutil.copytree("in", f"in-{variant}", copy_function=shutil.copy2)
     clean()
-    seconds = time.monotonic()
+    began = time.monotonic()
     answer = tidegate(*command(), code=0)
-    seconds = time.monotonic() - seconds
+    seconds = min(seconds, time.monotonic() - began)
     reference[variant] = published(OUTPUTS, STATE)
     tasks[variant] = answer.last["tasks"]["ran"]
     expect(answer.last["tasks"]["reused"] == 0, answer.told())
