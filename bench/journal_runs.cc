@@ -1,5 +1,5 @@
-// Appends the events of N finished runs to a state directory's journal: bench/run's `trust` needs a journal
-// with 10,000 runs, and making them for real would take a day.
+// Appends the events of N finished runs to a state directory's journal: bench/run's `trust` needs a
+// journal with 10,000 runs, and making them for real would take a day.
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -29,11 +29,16 @@ int main(int argc, char** argv) {
   const int runs = std::atoi(argv[2]);
   for (int n = 0; n < runs; ++n) {
     const std::string run = fmt::format("history-{:06}", n);
-    add("run_started", run, R"({"pipeline":"history","file":"h.yaml","run_time_us":1,"workers":2,"memory_bytes":1})");
+    add("run_started", run,
+        R"({"pipeline":"history","file":"h.yaml","run_time_us":1,"workers":2,"memory_bytes":1})");
     for (int task = 0; task < kTasks; ++task) {
       const std::string identity = IdentityHash().add(run).add(static_cast<uint64_t>(task)).hex();
-      add("task_started", run, fmt::format(R"({{"identity":"{}","attempt":"a","stage":"s","partition":{}}})", identity, task));
-      add("task_finished", run, fmt::format(R"({{"identity":"{}","attempt":"a","stage":"s","partition":{},"us":1000}})", identity, task));
+      add("task_started", run,
+          fmt::format(R"({{"identity":"{}","attempt":"a","stage":"s","partition":{}}})", identity,
+                      task));
+      add("task_finished", run,
+          fmt::format(R"({{"identity":"{}","attempt":"a","stage":"s","partition":{},"us":1000}})",
+                      identity, task));
     }
     add("run_finished", run, R"({"state":"succeeded","tasks":{"ran":5,"reused":0,"retried":0}})");
     if (n % kRunsACommit == kRunsACommit - 1)

@@ -35,14 +35,17 @@ TEST(Units, Percents) {
 }
 
 TEST(Units, TimesGoThereAndBack) {
-  for (const char* text : {"1970-01-01T00:00:00Z", "2001-06-30T12:34:56Z", "1969-12-31T23:59:59.999999Z",
-                           "2024-02-29T00:00:00Z", "0001-01-01T00:00:00Z"})
+  for (const char* text :
+       {"1970-01-01T00:00:00Z", "2001-06-30T12:34:56Z", "1969-12-31T23:59:59.999999Z",
+        "2024-02-29T00:00:00Z", "0001-01-01T00:00:00Z"})
     EXPECT_EQ(format_timestamp_us(*parse_timestamp_us(text)), text);
   bool date_only = false;
   EXPECT_EQ(format_date_us(*parse_timestamp_us("2001-06-30", &date_only)), "2001-06-30");
   EXPECT_TRUE(date_only);
-  EXPECT_EQ(*parse_timestamp_us("2001-06-30T12:00:00+02:00"), *parse_timestamp_us("2001-06-30 10:00:00"));
-  for (const char* bad : {"2001-02-30", "2001-6-30", "2001-06-30T25:00:00", "x", "2001-06-30T12:00:00+2"})
+  EXPECT_EQ(*parse_timestamp_us("2001-06-30T12:00:00+02:00"),
+            *parse_timestamp_us("2001-06-30 10:00:00"));
+  for (const char* bad :
+       {"2001-02-30", "2001-6-30", "2001-06-30T25:00:00", "x", "2001-06-30T12:00:00+2"})
     EXPECT_FALSE(parse_timestamp_us(bad)) << bad;
 }
 

@@ -184,7 +184,8 @@ Status remove_below(Effects& effects, const std::string& path, size_t& budget) {
   if (!stat) return is_not_found(stat.error()) ? Status{} : std::unexpected(stat.error());
   if (!stat->is_dir) return effects.unlink(path);
   TG_ASSIGN(const auto names, effects.list(path));
-  for (const std::string& name : names) TG_TRY(remove_below(effects, path_join(path, name), budget));
+  for (const std::string& name : names)
+    TG_TRY(remove_below(effects, path_join(path, name), budget));
   return effects.rmdir(path);
 }
 
@@ -211,9 +212,10 @@ Result<std::string> read_file(Effects& effects, const std::string& path, uint64_
     if (old > limit)
       return fail(FailureClass::kData, "file.too_large",
                   fmt::format("file is larger than {} bytes: \"{}\"", limit, path));
-    text.resize(old + std::max<size_t>(std::min<size_t>(stat.size + 1 > old ? stat.size + 1 - old : 0,
-                                                        size_t{1} << 26),
-                                       old == 0 && stat.size > 0 ? 1 : kReadBytes));
+    text.resize(
+        old + std::max<size_t>(
+                  std::min<size_t>(stat.size + 1 > old ? stat.size + 1 - old : 0, size_t{1} << 26),
+                  old == 0 && stat.size > 0 ? 1 : kReadBytes));
     TG_ASSIGN(const size_t got,
               effects.pread(raw, std::as_writable_bytes(std::span(text).subspan(old)), old));
     text.resize(old + got);
@@ -232,7 +234,8 @@ Status write_file(Effects& effects, const std::string& path, std::string_view by
   if (status) status = effects.rename(aside, path);
   if (!status) {
     (void)effects.unlink(aside);
-    return fail_because(status.error(), status.error().code, fmt::format("cannot write \"{}\"", path));
+    return fail_because(status.error(), status.error().code,
+                        fmt::format("cannot write \"{}\"", path));
   }
   return durable ? fsync_path(effects, path_dirname(path)) : Status{};
 }
@@ -243,7 +246,8 @@ Status make_directories(Effects& effects, const std::string& path) {
   if (is_exists(made.error())) {
     const auto stat = effects.stat(path);
     if (stat && stat->is_dir) return {};
-    return std::unexpected(errno_failure(ENOTDIR, fmt::format("cannot make the directory \"{}\"", path)));
+    return std::unexpected(
+        errno_failure(ENOTDIR, fmt::format("cannot make the directory \"{}\"", path)));
   }
   const std::string parent = path_dirname(path);
   if (!is_not_found(made.error()) || parent == path) return made;

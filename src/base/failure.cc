@@ -11,9 +11,8 @@
 namespace tidegate {
 namespace {
 
-constexpr std::array<std::string_view, 9> kNames = {"transient", "lost",       "memory",
-                                                    "disk",      "timeout",    "data",
-                                                    "dependency", "defect",    "uncertain"};
+constexpr std::array<std::string_view, 9> kNames = {
+    "transient", "lost", "memory", "disk", "timeout", "data", "dependency", "defect", "uncertain"};
 
 struct ErrnoRule {
   int error;
@@ -61,7 +60,8 @@ std::string Failure::describe() const {
   std::string text = fmt::format("{} ({}, {})", message, code, to_string(cls));
   constexpr int kDepthMax = 8;
   int depth = 0;
-  for (const Failure* next = cause.get(); next && depth < kDepthMax; next = next->cause.get(), ++depth)
+  for (const Failure* next = cause.get(); next && depth < kDepthMax;
+       next = next->cause.get(), ++depth)
     text += fmt::format("; caused by: {} ({})", next->message, next->code);
   return text;
 }

@@ -77,19 +77,18 @@ Failure errno_failure(int error, std::string what);
 #define TG_CONCAT(a, b) TG_CONCAT_(a, b)
 
 /// Evaluates a Status or Result expression and returns its failure from the enclosing function.
-#define TG_TRY(expr)                                               \
-  do {                                                             \
-    if (auto tg_status_ = (expr); !tg_status_)                     \
-      return std::unexpected(std::move(tg_status_).error());       \
+#define TG_TRY(expr)                                         \
+  do {                                                       \
+    if (auto tg_status_ = (expr); !tg_status_)               \
+      return std::unexpected(std::move(tg_status_).error()); \
   } while (0)
 
 /// TG_ASSIGN(auto x, f()): binds the value of a Result, or returns its failure.
-#define TG_ASSIGN(lhs, expr)                                                         \
-  auto TG_CONCAT(tg_result_, __LINE__) = (expr);                                     \
-  if (!TG_CONCAT(tg_result_, __LINE__))                                              \
-    return std::unexpected(std::move(TG_CONCAT(tg_result_, __LINE__)).error());      \
+#define TG_ASSIGN(lhs, expr)                                                    \
+  auto TG_CONCAT(tg_result_, __LINE__) = (expr);                                \
+  if (!TG_CONCAT(tg_result_, __LINE__))                                         \
+    return std::unexpected(std::move(TG_CONCAT(tg_result_, __LINE__)).error()); \
   lhs = std::move(*TG_CONCAT(tg_result_, __LINE__))
 
 /// Always on, in Release too.
-#define TG_ASSERT(cond) \
-  ((cond) ? (void)0 : ::tidegate::assertion_failed(#cond, __FILE__, __LINE__))
+#define TG_ASSERT(cond) ((cond) ? (void)0 : ::tidegate::assertion_failed(#cond, __FILE__, __LINE__))

@@ -31,9 +31,7 @@ uint64_t Xxh3Stream::digest() const { return XXH3_64bits_digest(state_->xxh); }
 struct IdentityHash::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   ~State() { EVP_MD_CTX_free(context); }
-  void raw(const void* data, size_t size) {
-    TG_ASSERT(EVP_DigestUpdate(context, data, size) == 1);
-  }
+  void raw(const void* data, size_t size) { TG_ASSERT(EVP_DigestUpdate(context, data, size) == 1); }
   std::string finish() {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
@@ -91,9 +89,12 @@ bool parse_hex64(std::string_view text, uint64_t& out) {
   uint64_t value = 0;
   for (char c : text) {
     uint64_t digit;
-    if (c >= '0' && c <= '9') digit = static_cast<uint64_t>(c - '0');
-    else if (c >= 'a' && c <= 'f') digit = static_cast<uint64_t>(c - 'a' + 10);
-    else return false;
+    if (c >= '0' && c <= '9')
+      digit = static_cast<uint64_t>(c - '0');
+    else if (c >= 'a' && c <= 'f')
+      digit = static_cast<uint64_t>(c - 'a' + 10);
+    else
+      return false;
     value = value << 4 | digit;
   }
   out = value;

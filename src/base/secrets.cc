@@ -30,7 +30,8 @@ void remember_secret(std::string_view value, std::string_view reference) {
 std::string without_secrets(std::string text) {
   const std::lock_guard lock(mutex);
   for (const auto& [value, reference] : secrets()) {
-    for (size_t at = text.find(value); at != std::string::npos; at = text.find(value, at + reference.size()))
+    for (size_t at = text.find(value); at != std::string::npos;
+         at = text.find(value, at + reference.size()))
       text.replace(at, value.size(), reference);
   }
   return text;

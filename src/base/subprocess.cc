@@ -76,7 +76,8 @@ Result<Subprocess> spawn(const std::string& program, const std::vector<std::stri
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   Subprocess process;
-  const int error = ::posix_spawn(&process.pid, program.c_str(), &files, &attributes, argv.data(), environ);
+  const int error =
+      ::posix_spawn(&process.pid, program.c_str(), &files, &attributes, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&files);
   ::posix_spawnattr_destroy(&attributes);
   ::close(pair[1]);

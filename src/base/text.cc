@@ -23,8 +23,10 @@ size_t utf8_length(std::string_view text, size_t i) {
   const auto byte = [&](size_t k) { return static_cast<uint8_t>(text[k]); };
   const uint8_t first = byte(i);
   if (first < 0x80) return 1;
-  size_t size = first >= 0xF0 && first < 0xF5 ? 4 : first >= 0xE0 && first < 0xF0 ? 3
-              : first >= 0xC2 && first < 0xE0 ? 2 : 0;
+  size_t size = first >= 0xF0 && first < 0xF5   ? 4
+                : first >= 0xE0 && first < 0xF0 ? 3
+                : first >= 0xC2 && first < 0xE0 ? 2
+                                                : 0;
   if (size == 0 || i + size > text.size()) return 0;
   for (size_t k = 1; k < size; ++k)
     if ((byte(i + k) & 0xC0) != 0x80) return 0;
@@ -140,7 +142,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
     for (size_t j = 1; j <= b.size(); ++j) {
       const size_t swap = lower(a[i - 1]) == lower(b[j - 1]) ? 0 : 1;
       next[j] = std::min({row[j] + 1, next[j - 1] + 1, row[j - 1] + swap});
-      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
+      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+          lower(a[i - 2]) == lower(b[j - 1]))
         next[j] = std::min(next[j], before[j - 2] + 1);
     }
     before.swap(row);

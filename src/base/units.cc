@@ -25,15 +25,21 @@ constexpr Unit kSizes[] = {{"B", 1},
                            {"TiB", uint64_t{1} << 40}};
 
 constexpr uint64_t kSecond = 1'000'000;
-constexpr Unit kDurations[] = {{"us", 1},          {"ms", 1'000},         {"s", kSecond},
-                               {"m", 60 * kSecond}, {"min", 60 * kSecond}, {"h", 3600 * kSecond},
-                               {"d", 86400 * kSecond}, {"w", 7 * 86400 * kSecond}};
+constexpr Unit kDurations[] = {{"us", 1},
+                               {"ms", 1'000},
+                               {"s", kSecond},
+                               {"m", 60 * kSecond},
+                               {"min", 60 * kSecond},
+                               {"h", 3600 * kSecond},
+                               {"d", 86400 * kSecond},
+                               {"w", 7 * 86400 * kSecond}};
 
 /// Splits "1.5GiB" at the end of its number; false if it does not begin with one.
 bool split_number(std::string_view text, double& number, std::string_view& rest) {
   size_t i = 0;
   bool dot = false;
-  while (i < text.size() && ((text[i] >= '0' && text[i] <= '9') || (text[i] == '.' && !dot && i > 0)))
+  while (i < text.size() &&
+         ((text[i] >= '0' && text[i] <= '9') || (text[i] == '.' && !dot && i > 0)))
     dot |= text[i++] == '.';
   if (i == 0) return false;
   const auto [end, error] = std::from_chars(text.data(), text.data() + i, number);
@@ -101,12 +107,13 @@ Result<uint64_t> parse_size(std::string_view raw) {
       return fail(FailureClass::kDefect, "units.size", fmt::format("size too large: \"{}\"", raw));
     return static_cast<uint64_t>(std::llround(bytes));
   }
-  return fail(FailureClass::kDefect, "units.size",
-              unit.empty()
-                  ? fmt::format("size without a unit: \"{}\"; write e.g. {}MiB", raw, text)
-                  : fmt::format("unknown unit of size \"{}\"; known are B, KB, MB, GB, TB, KiB, MiB, "
-                                "GiB, TiB",
-                                unit));
+  return fail(
+      FailureClass::kDefect, "units.size",
+      unit.empty()
+          ? fmt::format("size without a unit: \"{}\"; write e.g. {}MiB", raw, text)
+          : fmt::format("unknown unit of size \"{}\"; known are B, KB, MB, GB, TB, KiB, MiB, "
+                        "GiB, TiB",
+                        unit));
 }
 
 Result<int64_t> parse_duration_us(std::string_view raw) {
@@ -117,8 +124,9 @@ Result<int64_t> parse_duration_us(std::string_view raw) {
     double number = 0;
     std::string_view rest;
     if (!split_number(text, number, rest))
-      return fail(FailureClass::kDefect, "units.duration",
-                  fmt::format("not a duration: \"{}\"; write a number with its unit, e.g. 24h", raw));
+      return fail(
+          FailureClass::kDefect, "units.duration",
+          fmt::format("not a duration: \"{}\"; write a number with its unit, e.g. 24h", raw));
     size_t size = 0;
     while (size < rest.size() && rest[size] >= 'a' && rest[size] <= 'z') ++size;
     const std::string_view unit = rest.substr(0, size);
@@ -127,15 +135,17 @@ Result<int64_t> parse_duration_us(std::string_view raw) {
       if (known.name == unit) found = &known;
     if (!found)
       return fail(FailureClass::kDefect, "units.duration",
-                  unit.empty() ? fmt::format("duration without a unit: \"{}\"; write e.g. {}h", raw, text)
-                               : fmt::format("unknown unit of time \"{}\"; known are us, ms, s, m, h, "
-                                             "d, w",
-                                             unit));
+                  unit.empty()
+                      ? fmt::format("duration without a unit: \"{}\"; write e.g. {}h", raw, text)
+                      : fmt::format("unknown unit of time \"{}\"; known are us, ms, s, m, h, "
+                                    "d, w",
+                                    unit));
     total += number * static_cast<double>(found->factor);
     text = trim(rest.substr(size));
   }
   if (total > 0x1p60)
-    return fail(FailureClass::kDefect, "units.duration", fmt::format("duration too long: \"{}\"", raw));
+    return fail(FailureClass::kDefect, "units.duration",
+                fmt::format("duration too long: \"{}\"", raw));
   return std::llround(total);
 }
 
@@ -144,8 +154,9 @@ Result<double> parse_percent(std::string_view raw) {
   double number = 0;
   std::string_view rest;
   if (!split_number(text, number, rest) || trim(rest) != "%" || number > 100)
-    return fail(FailureClass::kDefect, "units.percent",
-                fmt::format("not a share: \"{}\"; write a percentage from 0% to 100%, e.g. 99.9%", raw));
+    return fail(
+        FailureClass::kDefect, "units.percent",
+        fmt::format("not a share: \"{}\"; write a percentage from 0% to 100%, e.g. 99.9%", raw));
   return std::round(number * 1e7) / 1e9;
 }
 
@@ -191,7 +202,8 @@ Result<int64_t> parse_timestamp_us(std::string_view raw, bool* date_only) {
   if ((zone[0] != '+' && zone[0] != '-') || (zone.size() != 6 && zone.size() != 3)) return bad();
   const auto zone_hour = digits(zone, 1, 2);
   const auto zone_minute = zone.size() == 6 ? digits(zone, 4, 2) : Result<int>(0);
-  if (!zone_hour || !zone_minute || *zone_hour > 15 || (zone.size() == 6 && zone[3] != ':')) return bad();
+  if (!zone_hour || !zone_minute || *zone_hour > 15 || (zone.size() == 6 && zone[3] != ':'))
+    return bad();
   const int64_t offset = (*zone_hour * int64_t{3600} + *zone_minute * 60) * 1'000'000;
   return zone[0] == '+' ? us - offset : us + offset;
 }

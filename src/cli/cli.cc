@@ -18,11 +18,13 @@ void err(const std::string& text) { std::fwrite(text.data(), 1, text.size(), std
 
 int tell_failure(const Common& common, const Failure& failure, int code) {
   if (common.json) out(fmt::format("{{\"event\":\"error\",\"failure\":{}}}\n", to_json(failure)));
-  std::string text = fmt::format("{}: {} ({}, {})\n", common.colour_err ? "\x1b[31merror\x1b[0m" : "error",
-                                 failure.message, failure.code, to_string(failure.cls));
+  std::string text =
+      fmt::format("{}: {} ({}, {})\n", common.colour_err ? "\x1b[31merror\x1b[0m" : "error",
+                  failure.message, failure.code, to_string(failure.cls));
   constexpr int kDepthMax = 8;
   int depth = 0;
-  for (const Failure* cause = failure.cause.get(); cause && depth < kDepthMax; cause = cause->cause.get(), ++depth)
+  for (const Failure* cause = failure.cause.get(); cause && depth < kDepthMax;
+       cause = cause->cause.get(), ++depth)
     text += fmt::format("  because: {} ({})\n", cause->message, cause->code);
   err(without_secrets(std::move(text)));
   return code;
@@ -36,21 +38,26 @@ std::string working_directory() {
 std::string state_directory(const Common& common, const std::string& beside) {
   const std::string here = working_directory();
   if (!common.state.empty()) return path_absolute(common.state, here);
-  if (const char* given = std::getenv("TIDEGATE_STATE"); given && *given) return path_absolute(given, here);
+  if (const char* given = std::getenv("TIDEGATE_STATE"); given && *given)
+    return path_absolute(given, here);
   return path_join(path_absolute(beside, here), ".tidegate");
 }
 
-Result<Pipeline> load_pipeline(Effects& effects, const std::string& path, Diagnostics& diagnostics) {
+Result<Pipeline> load_pipeline(Effects& effects, const std::string& path,
+                               Diagnostics& diagnostics) {
   constexpr uint64_t kPipelineBytesMax = uint64_t{16} << 20;
   auto text = read_file(effects, path, kPipelineBytesMax);
-  if (!text) return fail_because(text.error(), "pipeline.unreadable", "cannot read the pipeline file");
+  if (!text)
+    return fail_because(text.error(), "pipeline.unreadable", "cannot read the pipeline file");
   const std::string directory = path_dirname(path_absolute(path, working_directory()));
   return parse_pipeline(path, directory, std::move(*text), diagnostics);
 }
 
-void print_diagnostics(const Common& common, const Diagnostics& diagnostics, const SourceText& source) {
+void print_diagnostics(const Common& common, const Diagnostics& diagnostics,
+                       const SourceText& source) {
   if (common.json) {
-    for (const Diagnostic& diagnostic : diagnostics.sorted()) out(without_secrets(render_json(diagnostic, source)) + "\n");
+    for (const Diagnostic& diagnostic : diagnostics.sorted())
+      out(without_secrets(render_json(diagnostic, source)) + "\n");
     return;
   }
   const auto sorted = diagnostics.sorted();

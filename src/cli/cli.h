@@ -15,7 +15,7 @@ namespace tidegate::cli {
 
 // Exit codes; public, they stay.
 inline constexpr int kExitDone = 0;
-inline constexpr int kExitUsage = 2;        ///< or the contract does not hold: nothing was started
+inline constexpr int kExitUsage = 2;  ///< or the contract does not hold: nothing was started
 inline constexpr int kExitFailed = 3;
 inline constexpr int kExitRefused = 4;
 inline constexpr int kExitNotTrusted = 5;
@@ -23,10 +23,10 @@ inline constexpr int kExitInterrupted = 130;
 
 /// What every command takes.
 struct Common {
-  std::string state;     ///< --state, "" if not given
+  std::string state;  ///< --state, "" if not given
   bool json = false;
   bool quiet = false;
-  bool colour_out = false;   ///< standard output is a terminal
+  bool colour_out = false;  ///< standard output is a terminal
   bool colour_err = false;
 };
 
@@ -46,7 +46,8 @@ std::string working_directory();
 /// `diagnostics`.
 Result<Pipeline> load_pipeline(Effects& effects, const std::string& path, Diagnostics& diagnostics);
 /// Prints all findings (standard error; with --json objects on standard output).
-void print_diagnostics(const Common& common, const Diagnostics& diagnostics, const SourceText& source);
+void print_diagnostics(const Common& common, const Diagnostics& diagnostics,
+                       const SourceText& source);
 
 /// Opens the journal for reading; a failure if there is no state directory.
 Result<std::unique_ptr<Journal>> open_journal(Effects& effects, const Common& common);

@@ -6,8 +6,9 @@
 namespace tidegate::cli {
 namespace {
 
-/// Carbon dioxide in the air at Mauna Loa, monthly mean in parts per million, as published by the Scripps CO2
-/// program (C. D. Keeling et al.; the series of npm's vega-datasets, co2-concentration.csv).
+/// Carbon dioxide in the air at Mauna Loa, monthly mean in parts per million, as published by the
+/// Scripps CO2 program (C. D. Keeling et al.; the series of npm's vega-datasets,
+/// co2-concentration.csv).
 constexpr const char* kReadings =
     "month,ppm\n"
     "2016-01-01,402.65\n2016-02-01,404.16\n2016-03-01,404.85\n2016-04-01,407.57\n"
@@ -23,7 +24,8 @@ constexpr const char* kReadings =
     "2019-05-01,414.83\n2019-06-01,413.96\n2019-07-01,411.85\n2019-08-01,410.08\n"
     "2019-09-01,408.55\n2019-10-01,408.43\n2019-11-01,410.29\n2019-12-01,411.85\n";
 
-constexpr const char* kPipeline = R"(# A first pipeline: carbon dioxide at Mauna Loa, months become years.
+constexpr const char* kPipeline =
+    R"(# A first pipeline: carbon dioxide at Mauna Loa, months become years.
 #   tidegate check pipeline.yaml      every mistake, with its fix
 #   tidegate run pipeline.yaml        run, verify, publish
 #   tidegate trust                    can it be trusted now?
@@ -69,7 +71,9 @@ constexpr const char* kManifest =
 int command_init(Effects& effects, const Common& common, const std::string& directory) {
   const std::string pipeline = path_join(directory, "pipeline.yaml");
   if (exists(effects, pipeline))
-    return tell_failure(common, {FailureClass::kDefect, "init.exists", "there is a pipeline already: " + pipeline}, kExitUsage);
+    return tell_failure(
+        common, {FailureClass::kDefect, "init.exists", "there is a pipeline already: " + pipeline},
+        kExitUsage);
   Status status = make_directories(effects, path_join(directory, "data"));
   if (status) status = write_file(effects, path_join(directory, "data/co2.csv"), kReadings);
   if (status) status = write_file(effects, path_join(directory, "data/manifest.json"), kManifest);

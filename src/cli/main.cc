@@ -1,6 +1,6 @@
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdlib>
 #include <cstring>
@@ -54,7 +54,8 @@ void add_commands(CLI::App& app, Arguments& a) {
   trust->add_option("OUTPUT", a.trust.outputs, "Outputs (default: all)");
   trust->add_option("--at", a.trust.at, "Answer for a past moment, from the journal alone");
   trust->add_flag("--verify", a.trust.verify, "Hash the files again");
-  auto* query = app.add_subcommand("query", "Run SQL over published outputs; the answer carries its verdict");
+  auto* query =
+      app.add_subcommand("query", "Run SQL over published outputs; the answer carries its verdict");
   query->add_option("SQL", a.query.sql, "One SELECT")->required();
   query->add_option("--require", a.query.require, "Refuse unless every output read is: trusted");
   query->add_flag("--csv", a.query.csv, "Print CSV");
@@ -69,25 +70,30 @@ void add_commands(CLI::App& app, Arguments& a) {
   events->add_option("--of-output", a.events.output, "Only those that changed this output");
   events->add_option("--after", a.events.after, "Only above this sequence");
   events->add_option("--most", a.events.most, "How many (default: the newest 100)");
-  auto* explain = app.add_subcommand("explain", "Say why a run, output, task or generation is as it is");
-  explain->add_option("X", a.explain, "Run, output, task identity (a prefix will do) or generation")->required();
-  for (const auto& [name, text] : {std::pair{"rollback", "Swap an output back to an earlier generation"},
-                                   {"audit", "Read an output's files again, against its manifest"},
-                                   {"path", "Say where an output's current generation lies"}}) {
+  auto* explain =
+      app.add_subcommand("explain", "Say why a run, output, task or generation is as it is");
+  explain->add_option("X", a.explain, "Run, output, task identity (a prefix will do) or generation")
+      ->required();
+  for (const auto& [name, text] :
+       {std::pair{"rollback", "Swap an output back to an earlier generation"},
+        {"audit", "Read an output's files again, against its manifest"},
+        {"path", "Say where an output's current generation lies"}}) {
     auto* command = app.add_subcommand(name, text);
     command->add_option("OUTPUT", a.output.output, "The output")->required();
     if (std::strcmp(name, "rollback") == 0)
       command->add_option("--to", a.output.to, "The generation (default: the one before)");
     if (std::strcmp(name, "audit") == 0)
-      command->add_flag("--take-over", a.output.take_over,
-                        "OUTPUT is a directory whose state directory was lost: this one owns it from now on");
+      command->add_flag(
+          "--take-over", a.output.take_over,
+          "OUTPUT is a directory whose state directory was lost: this one owns it from now on");
   }
   auto* gc = app.add_subcommand("gc", "Drop what no promise needs");
   gc->add_option("--limit", a.gc.limit, "Keep finished results up to this size (default 10GiB)");
   gc->add_option("--age", a.gc.age, "Drop unneeded results older than this, e.g. 30d");
   gc->add_flag("--dry-run", a.gc.dry_run, "Only say what would go");
   for (CLI::App* sub : app.get_subcommands({})) {
-    sub->add_option("--state", a.common.state, "State directory (default: .tidegate beside the pipeline file)");
+    sub->add_option("--state", a.common.state,
+                    "State directory (default: .tidegate beside the pipeline file)");
     sub->add_flag("--json", a.common.json, "Events or one document as JSON on standard output");
     sub->add_flag("--quiet", a.common.quiet, "Say errors only");
   }
@@ -118,10 +124,12 @@ int main(int argc, char** argv) {
   // Workers are many and short of time: they do not see the parser.
   if (argc == 4 && std::strcmp(argv[1], "worker") == 0 && std::strcmp(argv[2], "--fd") == 0)
     return worker_main(real_effects(), std::atoi(argv[3]));
-  CLI::App app{"Runs analytical pipelines whose every stage states what it promises, and says whether "
-               "their outputs can be trusted now.\n"
-               "Exit codes: 0 done, 2 usage or contract, 3 failed, 4 refused, 5 not trusted, 130 interrupted.",
-               "tidegate"};
+  CLI::App app{
+      "Runs analytical pipelines whose every stage states what it promises, and says whether "
+      "their outputs can be trusted now.\n"
+      "Exit codes: 0 done, 2 usage or contract, 3 failed, 4 refused, 5 not trusted, 130 "
+      "interrupted.",
+      "tidegate"};
   app.require_subcommand(1);
   app.set_version_flag("--version", kVersion);
   Arguments arguments;

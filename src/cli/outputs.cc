@@ -41,7 +41,8 @@ Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::stri
     return OutputPlace{output, record.publish_root};
   }
   const std::string root = path_absolute(output, working_directory());
-  if (const auto owner = read_owner(effects, root); owner && *owner) return OutputPlace{(*owner)->output, root};
+  if (const auto owner = read_owner(effects, root); owner && *owner)
+    return OutputPlace{(*owner)->output, root};
   TG_ASSIGN(const auto names, journal.output_names());
   const std::string meant = did_you_mean(output, names);
   return fail(FailureClass::kDefect, "output.unknown",
@@ -49,13 +50,16 @@ Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::stri
                           meant.empty() ? "" : "; did you mean ", meant));
 }
 
-/// Makes a published directory this state directory's own; makes the state directory if there is none.
+/// Makes a published directory this state directory's own; makes the state directory if there is
+/// none.
 Status take_over(Effects& effects, const Common& common, const std::string& root) {
   TG_ASSIGN(const auto owner, read_owner(effects, root));
   if (!owner)
     return fail(FailureClass::kDefect, "output.unknown",
                 fmt::format("no output is published in the directory \"{}\"", root));
-  TG_ASSIGN(const StateDir state, StateDir::open(effects, state_directory(common, working_directory()), StateDir::Mode::kWrite));
+  TG_ASSIGN(const StateDir state,
+            StateDir::open(effects, state_directory(common, working_directory()),
+                           StateDir::Mode::kWrite));
   TG_ASSIGN(const ConductorLock lock, ConductorLock::take(effects, state, "audit --take-over"));
   Owner next = *owner;
   next.state_id = state.id();
@@ -67,13 +71,15 @@ std::string manual_run(Effects& effects, const char* what) {
 }
 
 /// Journals that these tasks have no result any more, a page of them in an event.
-Status tell_dropped(Journal& journal, const std::string& run, const std::vector<std::string>& identities) {
+Status tell_dropped(Journal& journal, const std::string& run,
+                    const std::vector<std::string>& identities) {
   constexpr size_t kPage = 1000;
   for (size_t begin = 0; begin < identities.size(); begin += kPage) {
     std::vector<std::string> quoted;
     for (size_t i = begin; i < std::min(identities.size(), begin + kPage); ++i)
       quoted.push_back(quote_json(identities[i]));
-    TG_TRY(journal.append("results_dropped", run, fmt::format(R"({{"identities":[{}]}})", join(quoted, ","))));
+    TG_TRY(journal.append("results_dropped", run,
+                          fmt::format(R"({{"identities":[{}]}})", join(quoted, ","))));
   }
   return {};
 }
@@ -114,35 +120,43 @@ int command_rollback(Effects& effects, const Common& common, const OutputArgumen
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
   const auto place = place_of(effects, *changer->journal, arguments.output);
   if (!place) return tell_failure(common, place.error(), kExitUsage);
-  const auto report = rollback_output(effects, *changer->journal, *place, changer->state.id(), changer->lock.fence(),
-                                      manual_run(effects, "rollback"), arguments.to);
+  const auto report =
+      rollback_output(effects, *changer->journal, *place, changer->state.id(),
+                      changer->lock.fence(), manual_run(effects, "rollback"), arguments.to);
   if (!report) return tell_failure(common, report.error(), kExitFailed);
   if (common.json)
-    out(fmt::format("{{\"output\":{},\"from\":\"{}\",\"to\":\"{}\"}}\n", quote_json(place->output), report->from, report->to));
+    out(fmt::format("{{\"output\":{},\"from\":\"{}\",\"to\":\"{}\"}}\n", quote_json(place->output),
+                    report->from, report->to));
   else
-    out(fmt::format("{}: {} stands again instead of {}\n", place->output, report->to, report->from));
+    out(fmt::format("{}: {} stands again instead of {}\n", place->output, report->to,
+                    report->from));
   return kExitDone;
 }
 
 int command_audit(Effects& effects, const Common& common, const OutputArguments& arguments) {
   if (arguments.take_over) {
-    const Status taken = take_over(effects, common, path_absolute(arguments.output, working_directory()));
+    const Status taken =
+        take_over(effects, common, path_absolute(arguments.output, working_directory()));
     if (!taken) return tell_failure(common, taken.error(), kExitUsage);
   }
   auto changer = open_changer(effects, common, "audit");
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
   const auto place = place_of(effects, *changer->journal, arguments.output);
   if (!place) return tell_failure(common, place.error(), kExitUsage);
-  const auto report = audit_output(effects, *changer->journal, *place, changer->state.id(), manual_run(effects, "audit"));
+  const auto report = audit_output(effects, *changer->journal, *place, changer->state.id(),
+                                   manual_run(effects, "audit"));
   if (!report) return tell_failure(common, report.error(), kExitFailed);
   if (common.json) {
     std::vector<std::string> broken;
     for (const std::string& line : report->broken) broken.push_back(quote_json(line));
-    out(fmt::format("{{\"output\":{},\"generation\":\"{}\",\"files\":{},\"bytes\":{},\"broken\":[{}]}}\n",
-                    quote_json(place->output), report->generation, report->files, report->bytes, join(broken, ",")));
+    out(fmt::format(
+        "{{\"output\":{},\"generation\":\"{}\",\"files\":{},\"bytes\":{},\"broken\":[{}]}}\n",
+        quote_json(place->output), report->generation, report->files, report->bytes,
+        join(broken, ",")));
   } else {
     out(fmt::format("{} {}: {} files, {}: {}\n", place->output, report->generation, report->files,
-                    format_size(report->bytes), report->broken.empty() ? "as published" : "BROKEN"));
+                    format_size(report->bytes),
+                    report->broken.empty() ? "as published" : "BROKEN"));
     for (const std::string& line : report->broken) out(fmt::format("  {}\n", line));
   }
   return report->broken.empty() ? kExitDone : kExitFailed;
@@ -156,10 +170,14 @@ int command_path(Effects& effects, const Common& common, const OutputArguments& 
   const auto standing = resolve_current(effects, place->root);
   if (!standing) return tell_failure(common, standing.error(), kExitFailed);
   if (!*standing)
-    return tell_failure(common, {FailureClass::kDependency, "output.unpublished", "nothing is published at " + place->root}, kExitUsage);
+    return tell_failure(
+        common,
+        {FailureClass::kDependency, "output.unpublished", "nothing is published at " + place->root},
+        kExitUsage);
   if (common.json)
-    out(fmt::format("{{\"output\":{},\"generation\":\"{}\",\"path\":{}}}\n", quote_json(place->output),
-                    (*standing)->record.generation, quote_json((*standing)->directory)));
+    out(fmt::format("{{\"output\":{},\"generation\":\"{}\",\"path\":{}}}\n",
+                    quote_json(place->output), (*standing)->record.generation,
+                    quote_json((*standing)->directory)));
   else
     out((*standing)->directory + "\n");
   return kExitDone;
@@ -181,8 +199,8 @@ int command_gc(Effects& effects, const Common& common, const GcArguments& argume
   limits.dry_run = arguments.dry_run;
   auto changer = open_changer(effects, common, "gc");
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
-  // Nothing published needs a result: generations hold their own links. An interrupted run's results are
-  // only its work to do again.
+  // Nothing published needs a result: generations hold their own links. An interrupted run's
+  // results are only its work to do again.
   const auto report = evict_results(effects, changer->state, {}, limits);
   if (!report) return tell_failure(common, report.error(), kExitFailed);
   const auto outputs = changer->journal->output_names();
@@ -197,14 +215,17 @@ int command_gc(Effects& effects, const Common& common, const GcArguments& argume
     if (const Status fresh = refresh_stats(effects, *changer->journal, *place, run); !fresh)
       return tell_failure(common, fresh.error(), kExitFailed);
   }
-  if (const Status durable = changer->journal->commit(); !durable) return tell_failure(common, durable.error(), kExitFailed);
+  if (const Status durable = changer->journal->commit(); !durable)
+    return tell_failure(common, durable.error(), kExitFailed);
   if (common.json)
-    out(fmt::format("{{\"results_removed\":{},\"bytes_removed\":{},\"results_kept\":{},\"bytes_kept\":{}}}\n",
-                    report->results_removed, report->bytes_removed, report->results_kept, report->bytes_kept));
+    out(fmt::format(
+        "{{\"results_removed\":{},\"bytes_removed\":{},\"results_kept\":{},\"bytes_kept\":{}}}\n",
+        report->results_removed, report->bytes_removed, report->results_kept, report->bytes_kept));
   else
     out(fmt::format("{} {} results ({}); {} results ({}) stay\n",
                     arguments.dry_run ? "would drop" : "dropped", report->results_removed,
-                    format_size(report->bytes_removed), report->results_kept, format_size(report->bytes_kept)));
+                    format_size(report->bytes_removed), report->results_kept,
+                    format_size(report->bytes_kept)));
   return kExitDone;
 }
 

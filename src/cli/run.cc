@@ -44,8 +44,8 @@ TalkMode talk_mode(const Common& common) {
 
 /// A failure before anything was started is usage; everything later is a failed run.
 int failure_exit(const Failure& failure) {
-  for (const char* prefix : {"state.", "plan.", "source.", "pipeline.", "journal.newer", "sql.no_library",
-                             "sql.wrong_version", "units."})
+  for (const char* prefix : {"state.", "plan.", "source.", "pipeline.", "journal.newer",
+                             "sql.no_library", "sql.wrong_version", "units."})
     if (failure.code.starts_with(prefix)) return kExitUsage;
   return kExitFailed;
 }
@@ -65,14 +65,18 @@ int command_check(Effects& effects, const Common& common, const CheckArguments& 
   if (!arguments.explain.empty()) {
     const CodeInfo* code = find_code(arguments.explain);
     if (!code)
-      return tell_failure(common, {FailureClass::kDefect, "check.unknown_code",
-                                   fmt::format("there is no code {}; docs/errors.md lists them", arguments.explain)},
-                          kExitUsage);
+      return tell_failure(
+          common,
+          {FailureClass::kDefect, "check.unknown_code",
+           fmt::format("there is no code {}; docs/errors.md lists them", arguments.explain)},
+          kExitUsage);
     out(explain_code(*code));
     return kExitDone;
   }
   if (arguments.files.empty())
-    return tell_failure(common, {FailureClass::kDefect, "usage", "name a pipeline file, or use --explain CODE"}, kExitUsage);
+    return tell_failure(
+        common, {FailureClass::kDefect, "usage", "name a pipeline file, or use --explain CODE"},
+        kExitUsage);
   int exit = kExitDone;
   for (const std::string& file : arguments.files) {
     Diagnostics diagnostics;
@@ -88,18 +92,22 @@ int command_check(Effects& effects, const Common& common, const CheckArguments& 
     std::optional<StateDir> state;
     if (auto opened = StateDir::open(effects, state_path, StateDir::Mode::kRead)) {
       state = *opened;
-      if (auto found = Journal::open(effects, state_path, Journal::Mode::kRead)) journal = std::move(*found);
+      if (auto found = Journal::open(effects, state_path, Journal::Mode::kRead))
+        journal = std::move(*found);
     }
-    const auto plan = make_plan(effects, std::move(*pipeline), state ? &*state : nullptr, journal.get(),
-                                {.now_us = effects.now_us(), .run_time_us = effects.now_us()}, diagnostics);
+    const auto plan =
+        make_plan(effects, std::move(*pipeline), state ? &*state : nullptr, journal.get(),
+                  {.now_us = effects.now_us(), .run_time_us = effects.now_us()}, diagnostics);
     print_diagnostics(common, diagnostics, *text);
     if (!plan) {
       exit = tell_failure(common, plan.error(), kExitUsage);
     } else if (diagnostics.has_errors()) {
       exit = kExitUsage;
     } else if (!common.json && !common.quiet) {
-      out(fmt::format("{}: {} over {} safe to split; {}\n", file, counted(plan->checked.stages.size(), "stage"),
-                      counted(plan->pipeline.sources.size(), "source") + (plan->checked.stages.size() == 1 ? " is" : " are"),
+      out(fmt::format("{}: {} over {} safe to split; {}\n", file,
+                      counted(plan->checked.stages.size(), "stage"),
+                      counted(plan->pipeline.sources.size(), "source") +
+                          (plan->checked.stages.size() == 1 ? " is" : " are"),
                       counted(plan->pipeline.outputs.size(), "output")));
     }
   }
@@ -124,13 +132,17 @@ int command_plan(Effects& effects, const Common& common, const PlanArguments& ar
   } else if (opened.error().code != "state.missing") {
     return tell_failure(common, opened.error(), kExitUsage);
   }
-  PlanOptions options{.now_us = effects.now_us(), .run_time_us = effects.now_us(), .workers = arguments.run.workers, .memory_bytes = *memory};
+  PlanOptions options{.now_us = effects.now_us(),
+                      .run_time_us = effects.now_us(),
+                      .workers = arguments.run.workers,
+                      .memory_bytes = *memory};
   if (journal) {
     const auto before = interrupted_run(*journal, pipeline->name.value);
     if (!before) return tell_failure(common, before.error(), kExitFailed);
     if (*before && (*before)->run_time_us) options.run_time_us = (*before)->run_time_us;
   }
-  auto plan = make_plan(effects, std::move(*pipeline), state ? &*state : nullptr, journal.get(), options, diagnostics);
+  auto plan = make_plan(effects, std::move(*pipeline), state ? &*state : nullptr, journal.get(),
+                        options, diagnostics);
   // With --json a plan is one document: what is said beside it goes to standard error.
   Common beside = common;
   beside.json &= !plan || diagnostics.has_errors();
@@ -139,14 +151,16 @@ int command_plan(Effects& effects, const Common& common, const PlanArguments& ar
   if (diagnostics.has_errors()) return kExitUsage;
   out(common.json ? render_plan_json(*plan) + "\n" : render_plan(*plan, common.colour_out));
   if (!arguments.save.empty()) {
-    const Status saved = save_plan(effects, *plan, path_absolute(arguments.run.file, working_directory()), arguments.save);
+    const Status saved = save_plan(
+        effects, *plan, path_absolute(arguments.run.file, working_directory()), arguments.save);
     if (!saved) return tell_failure(common, saved.error(), kExitFailed);
     if (!common.quiet) err(fmt::format("saved: tidegate run {}\n", arguments.save));
   }
   return kExitDone;
 }
 
-int command_run(Effects& effects, const Common& common, const RunArguments& arguments, const std::string& typed) {
+int command_run(Effects& effects, const Common& common, const RunArguments& arguments,
+                const std::string& typed) {
   RunOptions options;
   std::string file = arguments.file;
   std::optional<SavedPlan> saved;
@@ -187,10 +201,12 @@ int command_run(Effects& effects, const Common& common, const RunArguments& argu
   if (!told) print_diagnostics(common, diagnostics, *text);
   if (!summary) return tell_failure(common, summary.error(), failure_exit(summary.error()));
   if (diagnostics.has_errors()) return kExitUsage;
-  if (!common.json && !common.quiet) out(render_summary(*summary, common.colour_out));
+  if (!common.json && !common.quiet)
+    out(render_summary(*summary, common.colour_out));
   else
     for (const OutputSummary& output : summary->outputs)
-      if (!output.reason.empty()) err(fmt::format("{}: {}: {}\n", output.output, output.state, output.reason));
+      if (!output.reason.empty())
+        err(fmt::format("{}: {}: {}\n", output.output, output.state, output.reason));
   return summary->exit_code();
 }
 

@@ -11,14 +11,15 @@ namespace {
 constexpr size_t kCellWidthMax = 40;
 
 bool is_number(const std::string& type) {
-  for (const char* name : {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL",
-                           "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"})
+  for (const char* name : {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE",
+                           "DECIMAL", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"})
     if (type.starts_with(name)) return true;
   return false;
 }
 
 size_t code_points(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 /// One line of a terminal: control characters shown as '.', long ones cut at a code point.
@@ -52,7 +53,8 @@ std::string render_table(const sql::Table& table) {
     if (x) out += "  ";
     out += right ? pad + text : text + (x + 1 < widths.size() ? pad : "");
   };
-  for (size_t x = 0; x < widths.size(); ++x) put(table.schema[x].name, x, is_number(table.schema[x].type));
+  for (size_t x = 0; x < widths.size(); ++x)
+    put(table.schema[x].name, x, is_number(table.schema[x].type));
   out += '\n';
   for (size_t x = 0; x < widths.size(); ++x) out += (x ? "  " : "") + std::string(widths[x], '-');
   out += '\n';
@@ -70,7 +72,8 @@ std::string render_json_rows(const sql::Table& table) {
     for (size_t x = 0; x < row.size(); ++x) {
       if (x) out += ',';
       out += quote_json(table.schema[x].name) + ":";
-      const bool plain = (is_number(table.schema[x].type) && row[x].text.find_first_of("in") == std::string::npos) ||
+      const bool plain = (is_number(table.schema[x].type) &&
+                          row[x].text.find_first_of("in") == std::string::npos) ||
                          table.schema[x].type == "BOOLEAN";
       out += row[x].null ? "null" : plain ? row[x].text : quote_json(row[x].text);
     }
@@ -82,11 +85,14 @@ std::string render_json_rows(const sql::Table& table) {
 std::string render_csv(const sql::Table& table) {
   std::string out;
   const auto put = [&](const std::string& text, bool last, bool null) {
-    if (!null && (text.empty() || text.find_first_of(",\"\r\n") != std::string::npos)) out += quote_identifier(text);
-    else out += text;
+    if (!null && (text.empty() || text.find_first_of(",\"\r\n") != std::string::npos))
+      out += quote_identifier(text);
+    else
+      out += text;
     out += last ? "\r\n" : ",";
   };
-  for (size_t x = 0; x < table.schema.size(); ++x) put(table.schema[x].name, x + 1 == table.schema.size(), false);
+  for (size_t x = 0; x < table.schema.size(); ++x)
+    put(table.schema[x].name, x + 1 == table.schema.size(), false);
   for (const auto& row : table.rows)
     for (size_t x = 0; x < row.size(); ++x) put(row[x].text, x + 1 == row.size(), row[x].null);
   return out;

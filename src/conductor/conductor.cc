@@ -21,8 +21,9 @@ bool is_terminal(OutputState state) {
 }  // namespace
 
 std::string_view to_string(OutputState state) {
-  constexpr std::string_view kNames[] = {"waiting",    "staging",   "staged",    "verifying", "verified",
-                                         "committing", "published", "unchanged", "refused",   "failed"};
+  constexpr std::string_view kNames[] = {"waiting",  "staging",    "staged",    "verifying",
+                                         "verified", "committing", "published", "unchanged",
+                                         "refused",  "failed"};
   return kNames[static_cast<size_t>(state)];
 }
 
@@ -89,7 +90,8 @@ void Conductor::on(const TaskFinished& input, int64_t) {
 
 void Conductor::on(const TaskBroke& input, int64_t now_us) {
   TaskRecord& record = records_[input.task];
-  if (graph_.tasks[input.task].state != TaskState::kRunning || record.running_attempt != input.attempt)
+  if (graph_.tasks[input.task].state != TaskState::kRunning ||
+      record.running_attempt != input.attempt)
     return;
   release(record.slot);
   handle_failure(input.task, input.attempt, input.failure, input.lost_producer, now_us);
@@ -112,8 +114,8 @@ void Conductor::on(const LookedUp& input, int64_t) {
 void Conductor::on(const OutputStaged& input, int64_t) {
   OutputRecord& output = outputs_[input.output];
   if (output.state != OutputState::kStaging) return;
-  if (input.failure && input.failure->cls == FailureClass::kLost && input.lost_producer && !cancelled_ &&
-      output.stage_tries < Retry{}.lost_max) {
+  if (input.failure && input.failure->cls == FailureClass::kLost && input.lost_producer &&
+      !cancelled_ && output.stage_tries < Retry{}.lost_max) {
     ++output.stage_tries;
     output.state = OutputState::kWaiting;
     make_again(*input.lost_producer);
@@ -148,9 +150,9 @@ void Conductor::on(const VerifyBroke& input, int64_t) {
     output.state = OutputState::kStaged;
     return;
   }
-  const bool again = (input.failure.cls == FailureClass::kTransient ||
-                      input.failure.cls == FailureClass::kLost) &&
-                     output.verify_tries < Retry{}.lost_max;
+  const bool again =
+      (input.failure.cls == FailureClass::kTransient || input.failure.cls == FailureClass::kLost) &&
+      output.verify_tries < Retry{}.lost_max;
   if (again) {
     output.state = OutputState::kStaged;
     verify_queue_.push_back(input.output);
@@ -340,7 +342,8 @@ void Conductor::task_failed(uint32_t index, const Failure& failure) {
     for (uint32_t other : graph_.groups[g].tasks) {
       TaskState& state = graph_.tasks[other].state;
       if (g != graph_.tasks[index].group &&
-          (state == TaskState::kWaiting || state == TaskState::kReady || state == TaskState::kBackoff)) {
+          (state == TaskState::kWaiting || state == TaskState::kReady ||
+           state == TaskState::kBackoff)) {
         unqueue(other);
         state = TaskState::kBlocked;
       }
@@ -350,7 +353,8 @@ void Conductor::task_failed(uint32_t index, const Failure& failure) {
     const GraphOutput& output = graph_.outputs[o];
     bool blocked = hit[output.group];
     for (uint32_t group : output.after) blocked |= hit[group];
-    if (!blocked || is_terminal(outputs_[o].state) || outputs_[o].state == OutputState::kVerifying ||
+    if (!blocked || is_terminal(outputs_[o].state) ||
+        outputs_[o].state == OutputState::kVerifying ||
         outputs_[o].state == OutputState::kCommitting)
       continue;
     if (outputs_[o].state != OutputState::kWaiting) actions_.push_back(DropStaged{o});
@@ -485,7 +489,10 @@ void Conductor::maybe_finish() {
       if (!is_terminal(outputs_[o].state) && outputs_[o].state != OutputState::kWaiting)
         actions_.push_back(DropStaged{o});
   }
-  actions_.push_back(Finish{!all ? "interrupted" : failed ? "failed" : refused ? "refused" : "succeeded"});
+  actions_.push_back(Finish{!all      ? "interrupted"
+                            : failed  ? "failed"
+                            : refused ? "refused"
+                                      : "succeeded"});
 }
 
 void Conductor::release(uint32_t slot) {

@@ -16,9 +16,18 @@
 namespace tidegate {
 
 // What the conductor is told. Each comes with the time at which it happened.
-struct SlotReady { uint32_t slot; };                     ///< a worker waits for work
-struct SlotLost { uint32_t slot; Failure failure; };     ///< its worker is gone; class as classified
-struct TaskFinished { uint32_t task; std::string attempt; std::string digest; };
+struct SlotReady {
+  uint32_t slot;
+};  ///< a worker waits for work
+struct SlotLost {
+  uint32_t slot;
+  Failure failure;
+};  ///< its worker is gone; class as classified
+struct TaskFinished {
+  uint32_t task;
+  std::string attempt;
+  std::string digest;
+};
 /// `lost_producer`: the task whose result was missing or altered, for failures of class lost.
 struct TaskBroke {
   uint32_t task;
@@ -27,9 +36,15 @@ struct TaskBroke {
   std::optional<uint32_t> lost_producer = {};
 };
 /// The answer to LookUp: a finished result stands, or not.
-struct LookedUp { uint32_t task; bool found; std::string attempt; std::string digest; };
-/// The answer to StageOutput. `unchanged`: the standing generation has these bytes and this contract.
-/// `lost_producer`: the task whose result was missing or altered, for failures of class lost.
+struct LookedUp {
+  uint32_t task;
+  bool found;
+  std::string attempt;
+  std::string digest;
+};
+/// The answer to StageOutput. `unchanged`: the standing generation has these bytes and this
+/// contract. `lost_producer`: the task whose result was missing or altered, for failures of class
+/// lost.
 struct OutputStaged {
   uint32_t output;
   bool unchanged;
@@ -37,34 +52,89 @@ struct OutputStaged {
   std::optional<uint32_t> lost_producer = {};
 };
 /// The answer to VerifyOutput: `passed` is false if an error check failed.
-struct OutputVerified { uint32_t output; std::string attempt; bool passed; };
-struct VerifyBroke { uint32_t output; std::string attempt; Failure failure; };
+struct OutputVerified {
+  uint32_t output;
+  std::string attempt;
+  bool passed;
+};
+struct VerifyBroke {
+  uint32_t output;
+  std::string attempt;
+  Failure failure;
+};
 /// The answer to CommitOutputs, one for each output.
-struct OutputCommitted { uint32_t output; std::optional<Failure> failure; };
+struct OutputCommitted {
+  uint32_t output;
+  std::optional<Failure> failure;
+};
 struct CancelAsked {};
-struct Tick {};                                          ///< a WakeAt has come
+struct Tick {};  ///< a WakeAt has come
 
-using ConductorInput = std::variant<SlotReady, SlotLost, TaskFinished, TaskBroke, LookedUp, OutputStaged,
-                                    OutputVerified, VerifyBroke, OutputCommitted, CancelAsked, Tick>;
+using ConductorInput =
+    std::variant<SlotReady, SlotLost, TaskFinished, TaskBroke, LookedUp, OutputStaged,
+                 OutputVerified, VerifyBroke, OutputCommitted, CancelAsked, Tick>;
 
 // What it wants done, in this order.
-struct StartTask { uint32_t task; std::string identity; std::string attempt; uint32_t slot; };
-struct StopSlot { uint32_t slot; std::string why; };     ///< kill its worker; SlotLost follows
-struct LookUp { uint32_t task; std::string identity; };
-struct StageOutput { uint32_t output; };
-struct VerifyOutput { uint32_t output; std::string attempt; uint32_t slot; };
-struct CommitOutputs { std::vector<uint32_t> outputs; };
-struct DropStaged { uint32_t output; };                  ///< it will not be committed
-struct WakeAt { int64_t us; };
-struct RecordRetry { uint32_t task; int64_t delay_us; uint32_t number; Failure failure; };
-struct RecordFailure { uint32_t task; std::string attempt; Failure failure; };
-struct Finish { std::string state; };                    ///< succeeded, failed, refused, interrupted
+struct StartTask {
+  uint32_t task;
+  std::string identity;
+  std::string attempt;
+  uint32_t slot;
+};
+struct StopSlot {
+  uint32_t slot;
+  std::string why;
+};  ///< kill its worker; SlotLost follows
+struct LookUp {
+  uint32_t task;
+  std::string identity;
+};
+struct StageOutput {
+  uint32_t output;
+};
+struct VerifyOutput {
+  uint32_t output;
+  std::string attempt;
+  uint32_t slot;
+};
+struct CommitOutputs {
+  std::vector<uint32_t> outputs;
+};
+struct DropStaged {
+  uint32_t output;
+};  ///< it will not be committed
+struct WakeAt {
+  int64_t us;
+};
+struct RecordRetry {
+  uint32_t task;
+  int64_t delay_us;
+  uint32_t number;
+  Failure failure;
+};
+struct RecordFailure {
+  uint32_t task;
+  std::string attempt;
+  Failure failure;
+};
+struct Finish {
+  std::string state;
+};  ///< succeeded, failed, refused, interrupted
 
 using Action = std::variant<StartTask, StopSlot, LookUp, StageOutput, VerifyOutput, CommitOutputs,
                             DropStaged, WakeAt, RecordRetry, RecordFailure, Finish>;
 
 enum class OutputState : uint8_t {
-  kWaiting, kStaging, kStaged, kVerifying, kVerified, kCommitting, kPublished, kUnchanged, kRefused, kFailed
+  kWaiting,
+  kStaging,
+  kStaged,
+  kVerifying,
+  kVerified,
+  kCommitting,
+  kPublished,
+  kUnchanged,
+  kRefused,
+  kFailed
 };
 
 /// The deterministic heart of a run: told what happened, it says what to do. No clock, no thread,
@@ -84,7 +154,9 @@ class Conductor {
 
   const Graph& graph() const { return graph_; }
   OutputState output_state(uint32_t output) const { return outputs_[output].state; }
-  const std::optional<Failure>& output_failure(uint32_t output) const { return outputs_[output].failure; }
+  const std::optional<Failure>& output_failure(uint32_t output) const {
+    return outputs_[output].failure;
+  }
   bool finished() const { return finished_; }
   uint64_t tasks_run() const { return tasks_run_; }
   uint64_t tasks_retried() const { return tasks_retried_; }
@@ -152,10 +224,10 @@ class Conductor {
   std::vector<TaskRecord> records_;
   std::vector<OutputRecord> outputs_;
   std::vector<Slot> slots_;
-  std::vector<std::vector<uint32_t>> consumers_;       ///< group -> groups that read it
-  std::vector<uint32_t> group_open_;                   ///< tasks of a group that are needed, not done
-  std::set<std::pair<uint64_t, uint32_t>> ready_;      ///< (order key, task)
-  std::set<std::pair<int64_t, uint32_t>> backoff_;     ///< (wake time, task)
+  std::vector<std::vector<uint32_t>> consumers_;    ///< group -> groups that read it
+  std::vector<uint32_t> group_open_;                ///< tasks of a group that are needed, not done
+  std::set<std::pair<uint64_t, uint32_t>> ready_;   ///< (order key, task)
+  std::set<std::pair<int64_t, uint32_t>> backoff_;  ///< (wake time, task)
   std::deque<uint32_t> verify_queue_;
   std::vector<Action> actions_;
   std::mt19937_64 random_;

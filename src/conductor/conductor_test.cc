@@ -12,17 +12,28 @@ std::string text_of(const Action& action) {
   return std::visit(
       [](const auto& a) -> std::string {
         using T = std::decay_t<decltype(a)>;
-        if constexpr (std::is_same_v<T, StartTask>) return fmt::format("start {} {} {} {}", a.task, a.identity, a.attempt, a.slot);
-        else if constexpr (std::is_same_v<T, StopSlot>) return fmt::format("stop {} {}", a.slot, a.why);
-        else if constexpr (std::is_same_v<T, LookUp>) return fmt::format("lookup {} {}", a.task, a.identity);
-        else if constexpr (std::is_same_v<T, StageOutput>) return fmt::format("stage {}", a.output);
-        else if constexpr (std::is_same_v<T, VerifyOutput>) return fmt::format("verify {} {} {}", a.output, a.attempt, a.slot);
-        else if constexpr (std::is_same_v<T, CommitOutputs>) return fmt::format("commit {} from {}", a.outputs.size(), a.outputs.front());
-        else if constexpr (std::is_same_v<T, DropStaged>) return fmt::format("drop {}", a.output);
-        else if constexpr (std::is_same_v<T, WakeAt>) return fmt::format("wake {}", a.us);
-        else if constexpr (std::is_same_v<T, RecordRetry>) return fmt::format("retry {} {} {}", a.task, a.delay_us, a.number);
-        else if constexpr (std::is_same_v<T, RecordFailure>) return fmt::format("failure {} {}", a.task, a.failure.code);
-        else return fmt::format("finish {}", a.state);
+        if constexpr (std::is_same_v<T, StartTask>)
+          return fmt::format("start {} {} {} {}", a.task, a.identity, a.attempt, a.slot);
+        else if constexpr (std::is_same_v<T, StopSlot>)
+          return fmt::format("stop {} {}", a.slot, a.why);
+        else if constexpr (std::is_same_v<T, LookUp>)
+          return fmt::format("lookup {} {}", a.task, a.identity);
+        else if constexpr (std::is_same_v<T, StageOutput>)
+          return fmt::format("stage {}", a.output);
+        else if constexpr (std::is_same_v<T, VerifyOutput>)
+          return fmt::format("verify {} {} {}", a.output, a.attempt, a.slot);
+        else if constexpr (std::is_same_v<T, CommitOutputs>)
+          return fmt::format("commit {} from {}", a.outputs.size(), a.outputs.front());
+        else if constexpr (std::is_same_v<T, DropStaged>)
+          return fmt::format("drop {}", a.output);
+        else if constexpr (std::is_same_v<T, WakeAt>)
+          return fmt::format("wake {}", a.us);
+        else if constexpr (std::is_same_v<T, RecordRetry>)
+          return fmt::format("retry {} {} {}", a.task, a.delay_us, a.number);
+        else if constexpr (std::is_same_v<T, RecordFailure>)
+          return fmt::format("failure {} {}", a.task, a.failure.code);
+        else
+          return fmt::format("finish {}", a.state);
       },
       action);
 }
@@ -54,7 +65,8 @@ Graph chain(const std::vector<uint32_t>& sizes) {
 /// A world that answers the conductor, with failures drawn from a seed. Records all inputs.
 class World {
  public:
-  World(Graph graph, uint32_t slots, uint64_t seed) : conductor_(std::move(graph), {slots, seed}), random_(seed) {
+  World(Graph graph, uint32_t slots, uint64_t seed)
+      : conductor_(std::move(graph), {slots, seed}), random_(seed) {
     take(conductor_.begin(now_));
     for (uint32_t slot = 0; slot < slots; ++slot) tell(SlotReady{slot});
   }
@@ -105,9 +117,12 @@ class World {
   void take(const std::vector<Action>& actions) {
     for (const Action& action : actions) {
       log_.push_back(text_of(action));
-      if (const auto* wake = std::get_if<WakeAt>(&action)) wake_ = wake_ ? std::min(wake_, wake->us) : wake->us;
-      else if (const auto* finish = std::get_if<Finish>(&action)) state_ = finish->state;
-      else if (!std::holds_alternative<RecordFailure>(action) && !std::holds_alternative<RecordRetry>(action) &&
+      if (const auto* wake = std::get_if<WakeAt>(&action))
+        wake_ = wake_ ? std::min(wake_, wake->us) : wake->us;
+      else if (const auto* finish = std::get_if<Finish>(&action))
+        state_ = finish->state;
+      else if (!std::holds_alternative<RecordFailure>(action) &&
+               !std::holds_alternative<RecordRetry>(action) &&
                !std::holds_alternative<DropStaged>(action))
         queue_.push_back(action);
     }
@@ -121,15 +136,19 @@ class World {
         for (uint32_t producer : conductor_.graph().groups[input.producer].tasks) {
           EXPECT_TRUE(lost_result > 0 ||
                       conductor_.graph().tasks[producer].state == TaskState::kDone ||
-                        conductor_.graph().tasks[producer].state == TaskState::kReused);
+                      conductor_.graph().tasks[producer].state == TaskState::kReused);
         }
       }
       if (defect_task == start->task)
-        return tell(TaskBroke{start->task, start->attempt, {FailureClass::kDefect, "sql.binder", "no"}});
-      if (chance(transient)) return tell(TaskBroke{start->task, start->attempt, {FailureClass::kTransient, "t", "t"}});
+        return tell(
+            TaskBroke{start->task, start->attempt, {FailureClass::kDefect, "sql.binder", "no"}});
+      if (chance(transient))
+        return tell(TaskBroke{start->task, start->attempt, {FailureClass::kTransient, "t", "t"}});
       if (chance(lost_result) && task.group > 0) {
         const auto& producers = conductor_.graph().groups[task.group - 1].tasks;
-        return tell(TaskBroke{start->task, start->attempt, {FailureClass::kLost, "shuffle.missing", "m"},
+        return tell(TaskBroke{start->task,
+                              start->attempt,
+                              {FailureClass::kLost, "shuffle.missing", "m"},
                               producers[random_() % producers.size()]});
       }
       if (chance(slot_loss)) {
@@ -201,7 +220,9 @@ TEST(Conductor, ADefectIsNotRetriedAndFailsItsOutputsOnly) {
   EXPECT_EQ(world.state_, "failed");
   EXPECT_EQ(world.conductor_.output_state(0), OutputState::kFailed);
   EXPECT_EQ(world.conductor_.output_state(1), OutputState::kPublished);
-  EXPECT_EQ(std::count_if(world.log_.begin(), world.log_.end(), [](const std::string& line) { return line.starts_with("start 2 "); }), 1);
+  EXPECT_EQ(std::count_if(world.log_.begin(), world.log_.end(),
+                          [](const std::string& line) { return line.starts_with("start 2 "); }),
+            1);
 }
 
 TEST(Conductor, RefusesWhatItsChecksRefuse) {
@@ -225,7 +246,8 @@ TEST(Conductor, TogetherAllOrNone) {
   bad.defect_task = 3;
   bad.run();
   EXPECT_EQ(bad.state_, "failed");
-  EXPECT_EQ(bad.conductor_.output_state(1), OutputState::kRefused) << "nothing of the set is published";
+  EXPECT_EQ(bad.conductor_.output_state(1), OutputState::kRefused)
+      << "nothing of the set is published";
 }
 
 TEST(Conductor, CancelStopsWhatRunsAndFinishesInterrupted) {
@@ -237,7 +259,8 @@ TEST(Conductor, CancelStopsWhatRunsAndFinishesInterrupted) {
 
 /// A conductor of one task and one output, its task reused: its actions are the output's alone.
 struct OneOutput {
-  explicit OneOutput(Graph graph) : conductor((graph.tasks[0].state = TaskState::kReused, std::move(graph)), {1, 7}) {}
+  explicit OneOutput(Graph graph)
+      : conductor((graph.tasks[0].state = TaskState::kReused, std::move(graph)), {1, 7}) {}
   std::string tell(const ConductorInput& input) {
     std::string text;
     for (const Action& action : conductor.handle(input, 1)) text += text_of(action) + "; ";
@@ -280,7 +303,8 @@ TEST(Conductor, ReusedResultsAreNotRunAndTheirProducersAreNotNeeded) {
     graph.tasks[task].attempt = "before";
   }
   mark_needed(graph);
-  for (uint32_t task : graph.groups[0].tasks) EXPECT_EQ(graph.tasks[task].state, TaskState::kUnneeded);
+  for (uint32_t task : graph.groups[0].tasks)
+    EXPECT_EQ(graph.tasks[task].state, TaskState::kUnneeded);
   World world(graph, 2, 7);
   world.run();
   EXPECT_EQ(world.state_, "succeeded");
@@ -298,7 +322,9 @@ TEST(Conductor, ConsumersOfUnorderedResultsGoByContent) {
   World world(graph, 2, 8);
   world.run();
   EXPECT_EQ(world.state_, "succeeded");
-  EXPECT_EQ(std::count_if(world.log_.begin(), world.log_.end(), [](const std::string& line) { return line.starts_with("lookup"); }), 4);
+  EXPECT_EQ(std::count_if(world.log_.begin(), world.log_.end(),
+                          [](const std::string& line) { return line.starts_with("lookup"); }),
+            4);
 }
 
 TEST(Conductor, AReplayGivesTheSameActions) {

@@ -27,7 +27,8 @@ std::optional<std::string> group_of_self(const std::string& text, const std::str
   for (std::string line; std::getline(lines, line);) {
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
-    if (("," + line.substr(first + 1, second - first - 1) + ",").find("," + controller + ",") != std::string::npos)
+    if (("," + line.substr(first + 1, second - first - 1) + ",").find("," + controller + ",") !=
+        std::string::npos)
       return line.substr(second + 1);
   }
   return std::nullopt;
@@ -49,14 +50,15 @@ void sweep(Effects& effects, const std::string& parent) {
     if (!name.starts_with(kPrefix)) continue;
     int64_t pid = 0;
     std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), pid);
-    if (pid > 0 && !exists(effects, fmt::format("/proc/{}", pid))) (void)effects.rmdir(path_join(parent, name));
+    if (pid > 0 && !exists(effects, fmt::format("/proc/{}", pid)))
+      (void)effects.rmdir(path_join(parent, name));
   }
 }
 
 }  // namespace
 
-std::optional<MemoryCgroup> MemoryCgroup::make(Effects& effects, const std::string& name, const std::string& self,
-                                               const std::string& root) {
+std::optional<MemoryCgroup> MemoryCgroup::make(Effects& effects, const std::string& name,
+                                               const std::string& self, const std::string& root) {
   const std::string groups = read_small(effects, self);
   const auto v1 = group_of_self(groups, "memory");
   const auto v2 = group_of_self(groups, "");
@@ -66,13 +68,15 @@ std::optional<MemoryCgroup> MemoryCgroup::make(Effects& effects, const std::stri
   } else if (v2) {
     parent = root + *v2;
     // A group with processes in it cannot hand a controller down: only where someone did so before.
-    if (!has_word(read_small(effects, parent + "/cgroup.subtree_control"), "memory")) return std::nullopt;
+    if (!has_word(read_small(effects, parent + "/cgroup.subtree_control"), "memory"))
+      return std::nullopt;
   } else {
     return std::nullopt;
   }
   sweep(effects, parent);
   const std::string path = path_join(parent, name);
-  if (const Status made = effects.mkdir(path); !made && !is_exists(made.error())) return std::nullopt;
+  if (const Status made = effects.mkdir(path); !made && !is_exists(made.error()))
+    return std::nullopt;
   MemoryCgroup group(effects, path, !v1.has_value());
   if (!exists(effects, path + (v1 ? "/memory.limit_in_bytes" : "/memory.max"))) return std::nullopt;
   return group;
@@ -98,7 +102,8 @@ Status MemoryCgroup::limit(uint64_t bound) {
 }
 
 uint64_t MemoryCgroup::kills() {
-  std::istringstream words(read_small(*effects_, path_ + (v2_ ? "/memory.events" : "/memory.oom_control")));
+  std::istringstream words(
+      read_small(*effects_, path_ + (v2_ ? "/memory.events" : "/memory.oom_control")));
   std::string key;
   uint64_t count = 0;
   while (words >> key >> count)

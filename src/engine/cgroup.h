@@ -11,23 +11,23 @@ namespace tidegate {
 /// the kernel kills before the host suffers, also while the conductor is too busy to look.
 ///
 /// What is charged is more than resident memory: page cache of the files that the worker writes and
-/// reads, page tables, sockets. The kernel drops clean pages before it kills, so a limit close to the
-/// bound costs no correctness; kAllowance leaves room for what it cannot drop.
+/// reads, page tables, sockets. The kernel drops clean pages before it kills, so a limit close to
+/// the bound costs no correctness; kAllowance leaves room for what it cannot drop.
 class MemoryCgroup {
  public:
   static constexpr uint64_t kAllowance = uint64_t{64} << 20;
 
-  /// Makes the group `name` ("tidegate-PID-SLOT": groups of a PID that is no more are swept away), or
-  /// nothing where there is no memory controller that this process may
-  /// write: the caller then has its own watch alone. `self` and `root` are /proc/self/cgroup and
-  /// /sys/fs/cgroup but in tests.
+  /// Makes the group `name` ("tidegate-PID-SLOT": groups of a PID that is no more are swept away),
+  /// or nothing where there is no memory controller that this process may write: the caller then
+  /// has its own watch alone. `self` and `root` are /proc/self/cgroup and /sys/fs/cgroup but in
+  /// tests.
   static std::optional<MemoryCgroup> make(Effects& effects, const std::string& name,
                                           const std::string& self = "/proc/self/cgroup",
                                           const std::string& root = "/sys/fs/cgroup");
   MemoryCgroup(MemoryCgroup&& other) noexcept;
   MemoryCgroup& operator=(MemoryCgroup&&) = delete;
-  /// Removes the group; what it still holds of page cache goes to its parent. Its processes must have
-  /// ended, else it stays.
+  /// Removes the group; what it still holds of page cache goes to its parent. Its processes must
+  /// have ended, else it stays.
   ~MemoryCgroup();
 
   /// Moves a process in. What it took before stays charged to where it was.

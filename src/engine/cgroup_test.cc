@@ -27,7 +27,9 @@ class Cgroup : public ::testing::Test {
     std::ofstream(root_ + path) << text;
   }
   std::string text(const std::string& path) { return read_file(effects_, root_ + path).value(); }
-  std::optional<MemoryCgroup> make() { return MemoryCgroup::make(effects_, "w", root_ + "/self", root_); }
+  std::optional<MemoryCgroup> make() {
+    return MemoryCgroup::make(effects_, "w", root_ + "/self", root_);
+  }
 
   Effects& effects_ = real_effects();
   std::string root_;
@@ -43,7 +45,8 @@ TEST_F(Cgroup, V1SetsLimitAndCountsKills) {
   ASSERT_TRUE(group->add(77));
   ASSERT_TRUE(group->limit(1000));
   EXPECT_EQ(text("/memory/here/below/w/cgroup.procs"), "77");
-  EXPECT_EQ(text("/memory/here/below/w/memory.limit_in_bytes"), std::to_string(1000 + MemoryCgroup::kAllowance));
+  EXPECT_EQ(text("/memory/here/below/w/memory.limit_in_bytes"),
+            std::to_string(1000 + MemoryCgroup::kAllowance));
   EXPECT_EQ(group->kills(), 3u);
 }
 

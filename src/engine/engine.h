@@ -12,12 +12,32 @@
 namespace tidegate {
 
 /// What an engine tells: each names the slot it is about.
-struct WorkerReady { uint32_t slot; int64_t pid; };
-struct WorkerGone { uint32_t slot; Failure failure; };  ///< nothing more comes of its task
-struct AttemptProgress { uint32_t slot; std::string attempt; TaskProgress progress; uint64_t rss_bytes; };
-struct AttemptDone { uint32_t slot; std::string attempt; TaskReport report; };
-struct AttemptFailed { uint32_t slot; std::string attempt; Failure failure; };
-using EngineEvent = std::variant<WorkerReady, WorkerGone, AttemptProgress, AttemptDone, AttemptFailed>;
+struct WorkerReady {
+  uint32_t slot;
+  int64_t pid;
+};
+struct WorkerGone {
+  uint32_t slot;
+  Failure failure;
+};  ///< nothing more comes of its task
+struct AttemptProgress {
+  uint32_t slot;
+  std::string attempt;
+  TaskProgress progress;
+  uint64_t rss_bytes;
+};
+struct AttemptDone {
+  uint32_t slot;
+  std::string attempt;
+  TaskReport report;
+};
+struct AttemptFailed {
+  uint32_t slot;
+  std::string attempt;
+  Failure failure;
+};
+using EngineEvent =
+    std::variant<WorkerReady, WorkerGone, AttemptProgress, AttemptDone, AttemptFailed>;
 
 /// Runs attempts on workers. A slot holds one worker and one attempt at a time. Not thread-safe.
 class Engine {

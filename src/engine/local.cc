@@ -34,8 +34,10 @@ Failure end_failure(const ExitStatus& status, const std::string& label) {
 
 Failure stop_failure(const std::string& why, const std::string& label) {
   if (why == "timeout")
-    return {FailureClass::kTimeout, "task.timeout",
-            fmt::format("{} took longer than its `timeout`: raise it, or give the stage more buckets", label)};
+    return {
+        FailureClass::kTimeout, "task.timeout",
+        fmt::format("{} took longer than its `timeout`: raise it, or give the stage more buckets",
+                    label)};
   return {FailureClass::kTransient, "task.interrupted", fmt::format("{} was interrupted", label)};
 }
 
@@ -115,11 +117,14 @@ Result<std::vector<EngineEvent>> LocalEngine::poll(int64_t timeout_us, int wake_
     fds.push_back({worker.process.pidfd, POLLIN, 0});
   }
   if (wake_fd >= 0) fds.push_back({wake_fd, POLLIN, 0});
-  const bool busy = std::any_of(workers_.begin(), workers_.end(), [](const Worker& w) { return w.busy; });
+  const bool busy =
+      std::any_of(workers_.begin(), workers_.end(), [](const Worker& w) { return w.busy; });
   if (!events_.empty()) timeout_us = 0;
   const int64_t wait = busy ? std::min(timeout_us, kSampleUs) : timeout_us;
-  const int ready = ::poll(fds.data(), fds.size(), static_cast<int>((std::max<int64_t>(wait, 0) + 999) / 1000));
-  if (ready < 0 && errno != EINTR) return std::unexpected(errno_failure(errno, "cannot wait for workers"));
+  const int ready =
+      ::poll(fds.data(), fds.size(), static_cast<int>((std::max<int64_t>(wait, 0) + 999) / 1000));
+  if (ready < 0 && errno != EINTR)
+    return std::unexpected(errno_failure(errno, "cannot wait for workers"));
   if (busy) sample();
   for (uint32_t slot = 0; slot < workers_.size(); ++slot) {
     if (ready > 0 && fds[2 * slot].revents != 0) read_frames(slot);
@@ -143,7 +148,9 @@ void LocalEngine::read_frames(uint32_t slot) {
   while (worker.inbox.size() >= 4) {
     uint32_t size = 0;
     for (int i = 0; i < 4; ++i)
-      size |= static_cast<uint32_t>(static_cast<unsigned char>(worker.inbox[static_cast<size_t>(i)])) << (8 * i);
+      size |=
+          static_cast<uint32_t>(static_cast<unsigned char>(worker.inbox[static_cast<size_t>(i)]))
+          << (8 * i);
     if (size > kFrameBytesMax) {
       kill_group(worker.process);  // not a worker of ours any more
       worker.inbox.clear();
@@ -176,9 +183,11 @@ void LocalEngine::handle_frame(uint32_t slot, const std::string& payload) {
   }
   if (!worker.busy || worker.killed_for) return;
   if (kind == "progress") {
-    events_.push_back(AttemptProgress{slot, worker.attempt,
-                                      {message.value("rows", uint64_t{0}), message.value("bytes", uint64_t{0})},
-                                      resident_bytes(worker.process.pid)});
+    events_.push_back(
+        AttemptProgress{slot,
+                        worker.attempt,
+                        {message.value("rows", uint64_t{0}), message.value("bytes", uint64_t{0})},
+                        resident_bytes(worker.process.pid)});
     return;
   }
   if (kind == "done") {
@@ -213,7 +222,8 @@ Status LocalEngine::handle_end(uint32_t slot) {
     const uint64_t kills = worker.cgroup ? worker.cgroup->kills() : 0;
     if (!worker.killed_for && (std::exchange(worker.cgroup_kills, kills) < kills ||
                                (!status.signalled && status.code == kExitOutOfMemory)))
-      failure = bound_failure(worker.label, fmt::format("crossed its bound of {}", format_size(worker.bound_bytes)));
+      failure = bound_failure(
+          worker.label, fmt::format("crossed its bound of {}", format_size(worker.bound_bytes)));
     failure.where.attempt = worker.attempt;
     events_.push_back(WorkerGone{slot, std::move(failure)});
   } else if (worker.busy && worker.killed_for) {
@@ -237,8 +247,9 @@ void LocalEngine::sample() {
     total += bytes;
     peak_worker_bytes_ = std::max(peak_worker_bytes_, bytes);
     if (!worker.busy || worker.queued || worker.killed_for || bytes <= worker.bound_bytes) continue;
-    worker.killed_for = bound_failure(worker.label, fmt::format("took {}, its bound is {}", format_size(bytes),
-                                                                format_size(worker.bound_bytes)));
+    worker.killed_for =
+        bound_failure(worker.label, fmt::format("took {}, its bound is {}", format_size(bytes),
+                                                format_size(worker.bound_bytes)));
     kill_group(worker.process);
   }
   peak_total_bytes_ = std::max(peak_total_bytes_, total);

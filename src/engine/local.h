@@ -43,11 +43,11 @@ class LocalEngine final : public Engine {
     uint64_t cgroup_kills = 0;           ///< seen so far
     bool hello = false;
     bool busy = false;
-    bool replacing = false;            ///< killed by us between tasks: its end is no news
+    bool replacing = false;  ///< killed by us between tasks: its end is no news
     std::string attempt;
     std::string label;
     uint64_t bound_bytes = 0;
-    std::optional<std::string> queued; ///< a task that waits for the hello
+    std::optional<std::string> queued;  ///< a task that waits for the hello
     std::string inbox;
     std::optional<Failure> killed_for;
   };

@@ -145,7 +145,8 @@ class CrashDisk final : public Effects {
 
   std::vector<std::string> names() {
     std::vector<std::string> files;
-    const std::vector<std::string> all = real_.list(directory_).value_or(std::vector<std::string>{});
+    const std::vector<std::string> all =
+        real_.list(directory_).value_or(std::vector<std::string>{});
     for (const std::string& name : all)
       if (real_.stat(path_join(directory_, name))->is_regular) files.push_back(name);
     return files;
@@ -188,8 +189,8 @@ class CrashDisk final : public Effects {
   Effects& real_ = real_effects();
   std::string directory_;
   std::map<int, std::string> paths_;
-  std::map<std::string, uint64_t> entries_;    ///< durable: name -> inode
-  std::map<uint64_t, std::string> contents_;   ///< durable: inode -> bytes
+  std::map<std::string, uint64_t> entries_;   ///< durable: name -> inode
+  std::map<uint64_t, std::string> contents_;  ///< durable: inode -> bytes
   Fault fault_ = Fault::kNone;
   uint64_t at_ = 0, changes_ = 0, fsyncs_ = 0;
   bool fired_ = false, just_fired_ = false, dead_ = false;

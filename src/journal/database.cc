@@ -71,12 +71,14 @@ Result<std::unique_ptr<Database>> Database::open(Effects& effects, const std::st
   if (mode == Mode::kWrite) {
     // PERSIST: the commit is the zeroed header of the rollback journal, itself fsynced: four
     // fsyncs, none of them of the directory. DELETE would need a fifth (EXTRA) to be as durable.
-    TG_TRY(db->execute("PRAGMA page_size=4096; PRAGMA synchronous=FULL; PRAGMA journal_mode=PERSIST;"
-                       "PRAGMA journal_size_limit=4194304"));
+    TG_TRY(
+        db->execute("PRAGMA page_size=4096; PRAGMA synchronous=FULL; PRAGMA journal_mode=PERSIST;"
+                    "PRAGMA journal_size_limit=4194304"));
   } else if (mode == Mode::kSalvage) {
     // A file shorter than its header says is refused unless the schema may be written.
     sqlite3_db_config(db->raw_, SQLITE_DBCONFIG_DEFENSIVE, 0, nullptr);
-    TG_TRY(db->execute("PRAGMA writable_schema=ON; PRAGMA query_only=ON; PRAGMA cell_size_check=OFF"));
+    TG_TRY(
+        db->execute("PRAGMA writable_schema=ON; PRAGMA query_only=ON; PRAGMA cell_size_check=OFF"));
   } else if (mode == Mode::kRead) {
     TG_TRY(db->execute("PRAGMA query_only=ON"));
   }
@@ -137,18 +139,24 @@ Failure Database::failure(std::string_view doing) {
     return made(FailureClass::kData, "journal.corrupt");
   switch (extended & 0xff) {
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return made(FailureClass::kData, "journal.corrupt");
+    case SQLITE_NOTADB:
+      return made(FailureClass::kData, "journal.corrupt");
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return made(FailureClass::kTransient, "journal.busy");
-    case SQLITE_READONLY: return made(FailureClass::kDependency, "journal.read_only");
-    case SQLITE_FULL: return made(FailureClass::kDisk, "disk.no_space");
-    case SQLITE_NOMEM: return made(FailureClass::kMemory, "memory.system");
+    case SQLITE_LOCKED:
+      return made(FailureClass::kTransient, "journal.busy");
+    case SQLITE_READONLY:
+      return made(FailureClass::kDependency, "journal.read_only");
+    case SQLITE_FULL:
+      return made(FailureClass::kDisk, "disk.no_space");
+    case SQLITE_NOMEM:
+      return made(FailureClass::kMemory, "memory.system");
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
       if (below) return made(below->cls, below->code.c_str());
       // SQLite cannot open what it finds no room for in its own limits, or a short file.
       return made(FailureClass::kDisk, "journal.io");
-    default: return made(FailureClass::kDefect, "journal.sql");
+    default:
+      return made(FailureClass::kDefect, "journal.sql");
   }
 }
 

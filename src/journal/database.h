@@ -51,7 +51,8 @@ class Database {
  public:
   enum class Mode : uint8_t { kRead, kWrite, kMemory, kSalvage };
   /// kRead may still roll a crashed writer's journal back if the file may be written. `path` is
-  /// not used for kMemory. kSalvage reads what is left of a damaged file. Lock waits are bounded by kBusyMs.
+  /// not used for kMemory. kSalvage reads what is left of a damaged file. Lock waits are bounded by
+  /// kBusyMs.
   static Result<std::unique_ptr<Database>> open(Effects& effects, const std::string& path,
                                                 Mode mode);
   static constexpr int kBusyMs = 5000;

@@ -11,45 +11,45 @@ namespace {
 
 using Names = std::string_view;
 
-constexpr Names kRunStarted[] = {"pipeline",     "file",  "run_time_us", "workers",
+constexpr Names kRunStarted[] = {"pipeline",     "file",  "run_time_us",  "workers",
                                  "memory_bytes", "plan?", "resumed_from?"};
 constexpr Names kRunInterrupted[] = {"reason?"};
 constexpr Names kRunFinished[] = {"state", "tasks?", "rows?", "bytes?", "seconds?", "peak_rss?"};
 constexpr Names kWorkerStarted[] = {"worker", "pid"};
 constexpr Names kWorkerEnded[] = {"worker", "reason"};
 constexpr Names kSourceRead[] = {
-    "source",    "known_by",          "complete_to_us?",   "expected",
-    "arrived",   "rows_read",         "rows_quarantined",  "missing",
-    "identity",  "upstream_output?",  "upstream_generation?", "every_us?",
+    "source",           "known_by",         "complete_to_us?",      "expected",
+    "arrived",          "rows_read",        "rows_quarantined",     "missing",
+    "identity",         "upstream_output?", "upstream_generation?", "every_us?",
     "arrives_from_us?", "arrives_to_us?"};
 constexpr Names kRowsQuarantined[] = {"source", "file", "rows", "share?", "samples?"};
 constexpr Names kTaskStarted[] = {"identity", "attempt", "stage", "partition", "worker?"};
-constexpr Names kTaskFinished[] = {"identity", "attempt", "stage?", "partition?", "rows_in?",
-                                   "rows_out?", "bytes?",  "us?",    "peak_rss?",  "digest?",
-                                   "files?",   "sources?", "checks?"};
+constexpr Names kTaskFinished[] = {"identity",  "attempt",  "stage?", "partition?", "rows_in?",
+                                   "rows_out?", "bytes?",   "us?",    "peak_rss?",  "digest?",
+                                   "files?",    "sources?", "checks?"};
 constexpr Names kStageReused[] = {"stage", "tasks"};
 constexpr Names kTaskFailed[] = {"identity", "attempt", "stage?", "partition?",
                                  "class",    "code",    "message"};
 constexpr Names kTaskRetried[] = {"identity", "delay_us", "number"};
 constexpr Names kFactSet[] = {"key", "value"};
-constexpr Names kCheckFinished[] = {"output",    "name",    "kind",       "status",  "failing?",
-                                    "total?",    "tolerance?", "message?", "samples?"};
+constexpr Names kCheckFinished[] = {"output", "name",       "kind",     "status",  "failing?",
+                                    "total?", "tolerance?", "message?", "samples?"};
 constexpr Names kOutputRefused[] = {"output", "generation?", "reasons"};
-constexpr Names kOutputAudited[] = {"output", "generation", "identity", "number?", "rows?",
-                                    "bytes?", "checks?"};
+constexpr Names kOutputAudited[] = {"output", "generation", "identity", "number?",
+                                    "rows?",  "bytes?",     "checks?"};
 constexpr Names kOutputPublished[] = {
-    "output",        "pipeline?",  "pipeline_file?", "publish_root", "number",
-    "generation",    "state",      "run?",           "fence?",       "identity?",
-    "contract_hash?", "published_us?", "hashed_us?", "rows?",        "bytes?",
-    "schema?",       "files",      "checks?",        "sources?",     "max_age_us?",
-    "through_us?",   "completeness?", "manifest_xxh3?"};
-constexpr Names kOutputUnchanged[] = {"output",      "generation", "contract_hash", "checks",
-                                      "sources",     "max_age_us?", "through_us?",  "completeness?",
-                                      "hashed_us?",  "files?"};
+    "output",         "pipeline?",     "pipeline_file?", "publish_root", "number",
+    "generation",     "state",         "run?",           "fence?",       "identity?",
+    "contract_hash?", "published_us?", "hashed_us?",     "rows?",        "bytes?",
+    "schema?",        "files",         "checks?",        "sources?",     "max_age_us?",
+    "through_us?",    "completeness?", "manifest_xxh3?"};
+constexpr Names kOutputUnchanged[] = {"output",     "generation",  "contract_hash", "checks",
+                                      "sources",    "max_age_us?", "through_us?",   "completeness?",
+                                      "hashed_us?", "files?"};
 constexpr Names kOutputRolledBack[] = {"output", "from", "to"};
 constexpr Names kGenerationRejected[] = {"output", "generation", "identity"};
-constexpr Names kOutputReaudited[] = {"output",  "generation", "hashed_us", "files",
-                                      "broken?", "record?"};
+constexpr Names kOutputReaudited[] = {"output", "generation", "hashed_us",
+                                      "files",  "broken?",    "record?"};
 constexpr Names kResultsDropped[] = {"identities"};
 constexpr Names kGenerationsDropped[] = {"output", "generations"};
 constexpr Names kJournalRecovered[] = {"lost", "kept_events", "damaged_file?"};

@@ -31,7 +31,7 @@ CREATE TABLE output_events(output TEXT NOT NULL, sequence INTEGER NOT NULL,
 CREATE TABLE facts(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 )sql";
 
-constexpr const char* kTableNames[] = {"heads_mark", "results",  "runs",          "outputs",
+constexpr const char* kTableNames[] = {"heads_mark",  "results",  "runs",          "outputs",
                                        "generations", "rejected", "output_events", "facts"};
 
 /// Most rows that one answer may hold: of outputs, of generations, of rejected identities.
@@ -156,8 +156,8 @@ Result<std::optional<Heads::RunRow>> Heads::run(std::string_view run) {
 }
 
 Result<std::vector<Heads::RunRow>> Heads::runs(const RunQuery& query) {
-  const int64_t before = query.before == 0 ? std::numeric_limits<int64_t>::max()
-                                           : static_cast<int64_t>(query.before);
+  const int64_t before =
+      query.before == 0 ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(query.before);
   Statement* s = nullptr;
   int index = 1;
   if (query.pipeline.empty()) {
@@ -243,8 +243,9 @@ Result<std::vector<Heads::GenerationRow>> Heads::generations(std::string_view ou
 }
 
 Result<std::vector<std::string>> Heads::rejected(std::string_view output) {
-  TG_ASSIGN(Statement * s,
-            use("SELECT identity FROM rejected WHERE output=? ORDER BY sequence, identity LIMIT ?"));
+  TG_ASSIGN(
+      Statement * s,
+      use("SELECT identity FROM rejected WHERE output=? ORDER BY sequence, identity LIMIT ?"));
   s->bind(1, output).bind(2, static_cast<int64_t>(kRowsMax));
   std::vector<std::string> identities;
   while (true) {

@@ -14,8 +14,8 @@
 
 namespace tidegate {
 
-/// Refuses (journal.bad_event, journal.bad_record) an event that apply could not take in, so that no
-/// such event reaches the file.
+/// Refuses (journal.bad_event, journal.bad_record) an event that apply could not take in, so that
+/// no such event reaches the file.
 Status check_applicable(std::string_view type, std::string_view data);
 
 /// The tables that are derived from the events: results, runs, outputs with their generations,
@@ -64,7 +64,8 @@ class Heads {
     std::string output, current, unproven, broken;
     uint64_t sequence = 0;
   };
-  /// One generation's row. `sequence` is its publishing event, `changed` the newest that altered it.
+  /// One generation's row. `sequence` is its publishing event, `changed` the newest that altered
+  /// it.
   struct GenerationRow {
     std::string output, generation, state, identity, record;
     uint64_t number = 0, sequence = 0, changed = 0;

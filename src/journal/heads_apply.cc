@@ -39,9 +39,9 @@ std::unexpected<Failure> unreadable(const Event& event, std::string_view why) {
 }
 
 bool is_output_event(std::string_view type) {
-  return type == "output_published" || type == "output_unchanged" ||
-         type == "output_rolled_back" || type == "generation_rejected" ||
-         type == "output_reaudited" || type == "generations_dropped";
+  return type == "output_published" || type == "output_unchanged" || type == "output_rolled_back" ||
+         type == "generation_rejected" || type == "output_reaudited" ||
+         type == "generations_dropped";
 }
 
 constexpr const char* kMergedFields[] = {"contract_hash", "checks", "sources", "hashed_us",
@@ -97,14 +97,13 @@ Status Heads::apply(const Event& event) {
   if (type == "state_imported")
     return unprove_all(event, "the state was imported, and no audit came since");
   const bool sets_result = type == "task_finished" || type == "task_adopted";
-  if (!sets_result && type != "results_dropped" && type != "fact_set" &&
-      type != "output_refused" && type != "output_audited")
+  if (!sets_result && type != "results_dropped" && type != "fact_set" && type != "output_refused" &&
+      type != "output_audited")
     return {};
 
   const json data = json::parse(event.data, nullptr, false);
   if (!data.is_object()) return unreadable(event, "its data is no JSON object");
-  if (sets_result)
-    return apply_task(event, text_of(data, "identity"), text_of(data, "attempt"));
+  if (sets_result) return apply_task(event, text_of(data, "identity"), text_of(data, "attempt"));
   if (type == "results_dropped") {
     for (const json& identity : data.value("identities", json::array())) {
       if (!identity.is_string()) return unreadable(event, "an identity is no text");
@@ -125,8 +124,7 @@ Status Heads::apply(const Event& event) {
   return note_output_event(text_of(data, "output"), event.sequence);
 }
 
-Status Heads::apply_task(const Event& event, std::string_view identity,
-                         std::string_view attempt) {
+Status Heads::apply_task(const Event& event, std::string_view identity, std::string_view attempt) {
   TG_ASSIGN(Statement * s, use("INSERT OR REPLACE INTO results VALUES(?,?,?)"));
   s->bind(1, identity).bind(2, attempt).bind(3, event.sequence);
   return s->run();
@@ -142,8 +140,7 @@ Status Heads::apply_run(const Event& event) {
   const json data = json::parse(event.data, nullptr, false);
   if (!data.is_object()) return unreadable(event, "its data is no JSON object");
   if (event.type == "run_started") {
-    TG_ASSIGN(Statement * s,
-              use("INSERT OR REPLACE INTO runs VALUES(?,?,'running',?,0,?,0,?,?)"));
+    TG_ASSIGN(Statement * s, use("INSERT OR REPLACE INTO runs VALUES(?,?,'running',?,0,?,0,?,?)"));
     s->bind(1, event.run).bind(2, text_of(data, "pipeline")).bind(3, event.time_us);
     s->bind(4, event.sequence).bind(5, event.sequence).bind(6, event.sequence);
     return s->run();

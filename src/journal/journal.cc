@@ -20,9 +20,9 @@ Result<FileKind> look(Database& database) {
   TG_ASSIGN(const int64_t tables, database.number("SELECT count(*) FROM sqlite_schema"));
   if (version == 0 && application == 0 && tables == 0) return FileKind::kEmpty;
   if (application != kJournalApplicationId)
-    return fail(FailureClass::kData, "journal.foreign",
-                fmt::format("this SQLite file is not a journal of tidegate: \"{}\"",
-                            database.path()));
+    return fail(
+        FailureClass::kData, "journal.foreign",
+        fmt::format("this SQLite file is not a journal of tidegate: \"{}\"", database.path()));
   if (version > kJournalVersion)
     return fail(FailureClass::kDependency, "journal.newer",
                 fmt::format("the journal was written by a newer tidegate (its version is {}, this "
@@ -121,8 +121,8 @@ Result<std::unique_ptr<Journal>> create_journal(Effects& effects, const std::str
   return journal;
 }
 
-/// Reads what verdicts rest on, wherever in the chain it stands: a writer that goes on with a broken
-/// record could never prove it again.
+/// Reads what verdicts rest on, wherever in the chain it stands: a writer that goes on with a
+/// broken record could never prove it again.
 void prove_outputs(StoredJournal& journal) {
   const auto names = journal.output_names();
   if (!names) return;

@@ -26,41 +26,41 @@ struct Event {
 struct ResultHead {
   std::string identity;
   std::string attempt;
-  std::string data;       ///< the task_finished event's data
+  std::string data;  ///< the task_finished event's data
 };
 
 /// Which events to list. Absent parts do not restrict.
 struct EventQuery {
   static constexpr size_t kMostMax = 100'000;
-  uint64_t after = 0;                       ///< only sequences above this
-  uint64_t before = 0;                      ///< only sequences below this; 0: no limit
-  std::string run;                          ///< only of this run
-  std::vector<std::string> types;           ///< only of these types
-  std::string output;                       ///< only those that changed this output
-  bool newest_first = false;                ///< the newest `most` (for "the last N"), else the oldest
-  size_t most = 1000;                       ///< at most kMostMax
+  uint64_t after = 0;              ///< only sequences above this
+  uint64_t before = 0;             ///< only sequences below this; 0: no limit
+  std::string run;                 ///< only of this run
+  std::vector<std::string> types;  ///< only of these types
+  std::string output;              ///< only those that changed this output
+  bool newest_first = false;       ///< the newest `most` (for "the last N"), else the oldest
+  size_t most = 1000;              ///< at most kMostMax
 };
 
 /// Which runs to list, newest first.
 struct RunQuery {
-  std::string pipeline;                     ///< only of this pipeline
-  uint64_t before = 0;                      ///< only runs started below this sequence; 0: no limit
+  std::string pipeline;  ///< only of this pipeline
+  uint64_t before = 0;   ///< only runs started below this sequence; 0: no limit
   size_t most = 100;
 };
 
 /// The standing generation of an output, and what stands between it and being believed.
 struct OutputHead {
   std::string output;
-  std::string record;     ///< GenerationRecord as JSON
-  std::string unproven;   ///< why the journal's word is not enough (restored, imported); "" if it is
-  std::string broken;     ///< what the last audit found wrong with the files; "" if nothing
+  std::string record;    ///< GenerationRecord as JSON
+  std::string unproven;  ///< why the journal's word is not enough (restored, imported); "" if it is
+  std::string broken;    ///< what the last audit found wrong with the files; "" if nothing
 };
 
 /// A run as the journal knows it.
 struct RunHead {
   std::string run;
   std::string pipeline;
-  std::string state;      ///< running, succeeded, failed, refused, interrupted
+  std::string state;  ///< running, succeeded, failed, refused, interrupted
   int64_t started_us = 0;
   int64_t finished_us = 0;
   std::string started_data;

@@ -44,7 +44,9 @@ class CrashAtEveryChange : public ::testing::TestWithParam<Loss> {};
 
 TEST_P(CrashAtEveryChange, LeavesAllOrNothing) {
   TempDir start;
-  { fill(*open_journal(start.path(), Mode::kWrite)); }
+  {
+    fill(*open_journal(start.path(), Mode::kWrite));
+  }
   const std::string base = *read_file(real_effects(), start.file("journal.db"));
   const std::string side = *read_file(real_effects(), start.file("journal.db-journal"));
   bool fired = true;
@@ -78,7 +80,9 @@ class FailEveryChange : public ::testing::TestWithParam<Fault> {};
 
 TEST_P(FailEveryChange, TheNextCommitMakesItGood) {
   TempDir start;
-  { fill(*open_journal(start.path(), Mode::kWrite)); }
+  {
+    fill(*open_journal(start.path(), Mode::kWrite));
+  }
   const std::string base = *read_file(real_effects(), start.file("journal.db"));
   bool fired = true;
   for (uint64_t n = 1; fired; ++n) {
@@ -104,8 +108,7 @@ TEST_P(FailEveryChange, TheNextCommitMakesItGood) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Faults, FailEveryChange,
-                         ::testing::Values(Fault::kFail, Fault::kNoSpace));
+INSTANTIATE_TEST_SUITE_P(Faults, FailEveryChange, ::testing::Values(Fault::kFail, Fault::kNoSpace));
 
 TEST(JournalFaults, CrashWhileItIsMadeLeavesNoneOrAnEmptyOne) {
   bool fired = true;
@@ -114,7 +117,9 @@ TEST(JournalFaults, CrashWhileItIsMadeLeavesNoneOrAnEmptyOne) {
     TempDir dir;
     CrashDisk disk(dir.path());
     disk.arm(Fault::kCrash, n);
-    { auto ignored = Journal::open(disk, dir.path(), Mode::kWrite); }
+    {
+      auto ignored = Journal::open(disk, dir.path(), Mode::kWrite);
+    }
     fired = disk.fired();
     disk.reboot(n % 2 ? Loss::kUnsynced : Loss::kSome, n);
     auto j = open_journal(dir.path(), Mode::kWrite);
@@ -176,8 +181,7 @@ TEST(JournalFaults, TruncatedAnywhereItNeverLies) {
   for (size_t size = 0; size < intact.bytes.size(); size += 3100) {
     for (Mode mode : {Mode::kRead, Mode::kWrite}) {
       TempDir dir;
-      ASSERT_TRUE(
-          write_file(real_effects(), dir.file("journal.db"), intact.bytes.substr(0, size)));
+      ASSERT_TRUE(write_file(real_effects(), dir.file("journal.db"), intact.bytes.substr(0, size)));
       expect_no_lie(dir.path(), mode, intact.record, fmt::format("cut at {}", size));
     }
   }
@@ -201,7 +205,9 @@ TEST(JournalFaults, FlippedAnywhereItNeverLies) {
 
 TEST(JournalFaults, AnEditedRowIsFoundAndTheWriterSalvagesWhatIsProven) {
   TempDir dir;
-  { fill(*open_journal(dir.path(), Mode::kWrite)); }
+  {
+    fill(*open_journal(dir.path(), Mode::kWrite));
+  }
   edit(dir.path(), "UPDATE events SET data=replace(data,'id-1','id-X') WHERE sequence=8");
   {
     auto reader = open_journal(dir.path(), Mode::kRead);
@@ -244,7 +250,9 @@ TEST(JournalFaults, AnEditedRowFarFromTheTailIsFoundWhereAVerdictRestsOnIt) {
 
 TEST(JournalFaults, AnEditedHeadIsFound) {
   TempDir dir;
-  { fill(*open_journal(dir.path(), Mode::kWrite)); }
+  {
+    fill(*open_journal(dir.path(), Mode::kWrite));
+  }
   edit(dir.path(), "UPDATE generations SET record=replace(record,'\"rows\":10','\"rows\":11')");
   auto reader = open_journal(dir.path(), Mode::kRead);
   EXPECT_EQ(reader->output_record("out").error().code, "journal.corrupt");
@@ -253,7 +261,9 @@ TEST(JournalFaults, AnEditedHeadIsFound) {
 
 TEST(JournalFaults, RemovedTailEventsAreFound) {
   TempDir dir;
-  { fill(*open_journal(dir.path(), Mode::kWrite)); }
+  {
+    fill(*open_journal(dir.path(), Mode::kWrite));
+  }
   edit(dir.path(), "DELETE FROM events WHERE sequence=10");
   EXPECT_NE(open_journal(dir.path(), Mode::kRead)->damage(), "");
   auto writer = open_journal(dir.path(), Mode::kWrite);

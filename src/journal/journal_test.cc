@@ -50,10 +50,10 @@ TEST(Journal, RefusesEventsThatNobodyCouldRead) {
   EXPECT_EQ(refused("worker_started", "[1]"), "journal.bad_event");
   EXPECT_EQ(refused("worker_started", R"({"worker":1})"), "journal.bad_event");
   EXPECT_EQ(refused("task_finished", R"({"identity":1,"attempt":"a"})"), "journal.bad_event");
-  EXPECT_EQ(refused("output_published",
-                    R"({"output":"o","publish_root":"/","number":1,"generation":"g",)"
-                    R"("state":"published","files":[{"name":7}]})"),
-            "journal.bad_record");
+  EXPECT_EQ(
+      refused("output_published", R"({"output":"o","publish_root":"/","number":1,"generation":"g",)"
+                                  R"("state":"published","files":[{"name":7}]})"),
+      "journal.bad_record");
   EXPECT_EQ(refused("output_unchanged",
                     R"({"output":"o","generation":"g","contract_hash":"","checks":[3],)"
                     R"("sources":[]})"),
@@ -235,8 +235,7 @@ TEST_F(Outputs, AuditsProveAndBreak) {
 
 TEST_F(Outputs, DroppedGenerationsGoButNeverTheStandingOne) {
   for (uint64_t n = 1; n <= 3; ++n) add("output_published", to_json(make_record("out", n)));
-  add("generations_dropped",
-      R"({"output":"out","generations":["000001-abcd","000003-abcd"]})");
+  add("generations_dropped", R"({"output":"out","generations":["000001-abcd","000003-abcd"]})");
   EXPECT_EQ(j->generation_records("out")->size(), 2u);
   EXPECT_EQ(standing().number, 3u);
 }
@@ -299,15 +298,16 @@ TEST(Journal, HeadsOfAnotherVersionAreDerivedAgain) {
 
 TEST(Journal, RefusesANewerVersionAndForeignFiles) {
   TempDir newer;
-  { fill(*open_journal(newer.path(), Mode::kWrite)); }
+  {
+    fill(*open_journal(newer.path(), Mode::kWrite));
+  }
   edit(newer.path(), "PRAGMA user_version=2");
   for (Mode mode : {Mode::kRead, Mode::kWrite})
     EXPECT_EQ(Journal::open(real_effects(), newer.path(), mode).error().code, "journal.newer");
   TempDir foreign;
   edit(foreign.path(), "CREATE TABLE t(x)");
   for (Mode mode : {Mode::kRead, Mode::kWrite})
-    EXPECT_EQ(Journal::open(real_effects(), foreign.path(), mode).error().code,
-              "journal.foreign");
+    EXPECT_EQ(Journal::open(real_effects(), foreign.path(), mode).error().code, "journal.foreign");
 }
 
 TEST(Journal, OpensTheJournalOfVersionOne) {
@@ -376,7 +376,9 @@ TEST(Journal, ReadersSeeWholeCommitsWhileAWriterWrites) {
 TEST(Journal, ReadsFromAReadOnlyDirectory) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
   TempDir dir;
-  { fill(*open_journal(dir.path(), Mode::kWrite)); }
+  {
+    fill(*open_journal(dir.path(), Mode::kWrite));
+  }
   ASSERT_TRUE(real_effects().chmod(dir.file("journal.db"), 0444));
   ASSERT_TRUE(real_effects().chmod(dir.path(), 0555));
   EXPECT_EQ(open_journal(dir.path(), Mode::kRead)->last_sequence(), 10u);

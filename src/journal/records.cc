@@ -73,8 +73,8 @@ SourceArrival decode_arrival(const json& j) {
 }
 
 json encode(const CheckOutcome& c) {
-  json j = {{"name", c.name},   {"kind", c.kind},           {"status", c.status},
-            {"failing", c.failing}, {"total", c.total},     {"tolerance", c.tolerance},
+  json j = {{"name", c.name},       {"kind", c.kind},      {"status", c.status},
+            {"failing", c.failing}, {"total", c.total},    {"tolerance", c.tolerance},
             {"message", c.message}, {"samples", c.samples}};
   return j;
 }

@@ -91,11 +91,10 @@ Status create_journal_tables(Database& database) {
 
 Result<Salvage> salvage_journal(Effects& effects, const std::string& path) {
   auto hopeless = [&](Failure cause) {
-    return fail_because(
-        std::move(cause), "journal.corrupt",
-        fmt::format("nothing can be read from the journal: move it away and run "
-                    "\"tidegate audit\" for each output: \"{}\"",
-                    path));
+    return fail_because(std::move(cause), "journal.corrupt",
+                        fmt::format("nothing can be read from the journal: move it away and run "
+                                    "\"tidegate audit\" for each output: \"{}\"",
+                                    path));
   };
   auto damaged = Database::open(effects, path, Database::Mode::kSalvage);
   if (!damaged) return hopeless(damaged.error());

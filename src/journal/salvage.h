@@ -11,7 +11,7 @@ namespace tidegate {
 
 /// What a salvage did.
 struct Salvage {
-  std::string lost;          ///< in words: from which event on, and why
+  std::string lost;  ///< in words: from which event on, and why
   uint64_t kept_events = 0;
   std::string damaged_file;  ///< where the damaged file lies now
 };
@@ -26,9 +26,9 @@ Result<Salvage> salvage_journal(Effects& effects, const std::string& path);
 /// What copy_proven_events took over.
 struct ProvenCopy {
   uint64_t events = 0;
-  std::string hash;        ///< of the last one
+  std::string hash;  ///< of the last one
   int64_t newest_time_us = 0;
-  std::string wrong;       ///< why it ended before the end; "" if it did not
+  std::string wrong;  ///< why it ended before the end; "" if it did not
 };
 
 /// Copies the events of `from` up to the first that is broken or cannot be read, and what they mean

@@ -262,8 +262,7 @@ int vfs_access(sqlite3_vfs* vfs, const char* name, int, int* out) {
     *out = !stat->is_regular || stat->size > 0;
     return SQLITE_OK;
   }
-  return is_not_found(stat.error()) ? SQLITE_OK
-                                    : state.note(stat.error(), SQLITE_IOERR_ACCESS);
+  return is_not_found(stat.error()) ? SQLITE_OK : state.note(stat.error(), SQLITE_IOERR_ACCESS);
 }
 
 int vfs_full_path(sqlite3_vfs*, const char* name, int size, char* out) {

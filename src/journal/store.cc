@@ -96,9 +96,8 @@ Result<EventStore::Tail> EventStore::tail() {
 }
 
 Result<std::string> EventStore::check_tail(size_t most) {
-  TG_ASSIGN(Statement s,
-            db_.prepare(fmt::format("SELECT {} FROM events ORDER BY sequence DESC LIMIT ?",
-                                    kColumns)));
+  TG_ASSIGN(Statement s, db_.prepare(fmt::format(
+                             "SELECT {} FROM events ORDER BY sequence DESC LIMIT ?", kColumns)));
   s.bind(1, static_cast<int64_t>(most) + 1);
   std::optional<Row> later;
   uint64_t seen = 0;
@@ -166,10 +165,10 @@ Result<std::optional<Event>> EventStore::read_verified(uint64_t sequence) {
 
 Result<std::vector<Event>> EventStore::page(uint64_t after, uint64_t until, std::string_view run,
                                             size_t most) {
-  TG_ASSIGN(Statement s, db_.prepare(fmt::format(
-                             "SELECT {} FROM events WHERE sequence>? AND sequence<=?"
-                             " AND (?='' OR run=?) ORDER BY sequence LIMIT ?",
-                             kColumns)));
+  TG_ASSIGN(Statement s,
+            db_.prepare(fmt::format("SELECT {} FROM events WHERE sequence>? AND sequence<=?"
+                                    " AND (?='' OR run=?) ORDER BY sequence LIMIT ?",
+                                    kColumns)));
   s.bind(1, after).bind(2, until).bind(3, run).bind(4, run).bind(5, static_cast<int64_t>(most));
   std::vector<Event> events;
   while (true) {
@@ -192,8 +191,8 @@ Result<std::vector<Event>> EventStore::select(const EventQuery& query) {
     sql += " AND sequence IN (SELECT sequence FROM output_events WHERE output=?)";
   sql += query.newest_first ? " ORDER BY sequence DESC LIMIT ?" : " ORDER BY sequence LIMIT ?";
   TG_ASSIGN(Statement s, db_.prepare(sql));
-  const int64_t before = query.before == 0 ? std::numeric_limits<int64_t>::max()
-                                           : static_cast<int64_t>(query.before);
+  const int64_t before =
+      query.before == 0 ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(query.before);
   int index = 3;
   s.bind(1, query.after).bind(2, before);
   if (!query.run.empty()) s.bind(index++, query.run);

@@ -45,7 +45,8 @@ class EventStore {
   /// The event, or nothing. It is verified against both neighbours; journal.corrupt if they differ.
   Result<std::optional<Event>> read_verified(uint64_t sequence);
   /// A page of events in order, unverified.
-  Result<std::vector<Event>> page(uint64_t after, uint64_t until, std::string_view run, size_t most);
+  Result<std::vector<Event>> page(uint64_t after, uint64_t until, std::string_view run,
+                                  size_t most);
   /// By filter. `output` needs the heads table output_events.
   Result<std::vector<Event>> select(const EventQuery& query);
 

@@ -50,9 +50,9 @@ Status StoredJournal::append(std::string_view type, std::string_view run, std::s
   TG_TRY(check_event(type, data));
   TG_TRY(check_applicable(type, data));
   if (data.size() > kEventBytesMax)
-    return fail(FailureClass::kDefect, "journal.bad_event",
-                fmt::format("a {} event is larger than {} bytes: {}", type, kEventBytesMax,
-                            data.size()));
+    return fail(
+        FailureClass::kDefect, "journal.bad_event",
+        fmt::format("a {} event is larger than {} bytes: {}", type, kEventBytesMax, data.size()));
   if (pending_.size() >= kPendingMax)
     return fail(FailureClass::kDefect, "journal.full",
                 fmt::format("{} events wait for a commit", pending_.size()));
@@ -201,9 +201,8 @@ Status StoredJournal::each_event(uint64_t after, std::string_view run_name,
     }
   }
   while (true) {
-    TG_ASSIGN(const std::vector<Event> page, reading([&] {
-                return events_.page(after, until, run_name, kPageEvents);
-              }));
+    TG_ASSIGN(const std::vector<Event> page,
+              reading([&] { return events_.page(after, until, run_name, kPageEvents); }));
     for (const Event& event : page) {
       if (!visit(event)) return {};
       after = event.sequence;
@@ -340,9 +339,9 @@ Result<std::optional<OutputHead>> StoredJournal::output_head(std::string_view ou
               heads_.generation(output, row->current));
     if (!standing) {
       if (!head.unproven.empty() || row->current.empty()) return head;
-      return fail(FailureClass::kData, "journal.corrupt",
-                  fmt::format("the standing generation of {} has no record: {}", output,
-                              row->current));
+      return fail(
+          FailureClass::kData, "journal.corrupt",
+          fmt::format("the standing generation of {} has no record: {}", output, row->current));
     }
     TG_TRY(prove(standing->sequence));
     TG_TRY(prove(standing->changed));
@@ -390,8 +389,8 @@ Result<std::optional<std::string>> StoredJournal::fact(std::string_view key) {
 Result<std::unique_ptr<StoredJournal>> empty_journal(Effects& effects) {
   TG_ASSIGN(auto database, Database::open(effects, ":memory:", Database::Mode::kMemory));
   TG_TRY(create_journal_tables(*database));
-  auto journal = std::make_unique<StoredJournal>(effects, std::move(database),
-                                                 Journal::Mode::kRead);
+  auto journal =
+      std::make_unique<StoredJournal>(effects, std::move(database), Journal::Mode::kRead);
   TG_TRY(journal->load());
   journal->trust_rows();
   return journal;

@@ -34,12 +34,12 @@ uint64_t row_bytes(const sql::Schema& schema) {
 /// A stage, or a source that is shuffled as it is, on its way to a group.
 struct Node {
   std::string name;
-  const CheckedStage* stage = nullptr;   ///< null: a source
+  const CheckedStage* stage = nullptr;  ///< null: a source
   const Stage* written = nullptr;
   uint32_t source = 0;
   uint32_t group = UINT32_MAX;
   uint32_t units = 1;
-  uint64_t bytes = 0, rows = 0;          ///< estimated, of its rows
+  uint64_t bytes = 0, rows = 0;  ///< estimated, of its rows
 };
 
 class Builder {
@@ -86,7 +86,8 @@ class Builder {
   std::string want_sink(uint32_t producer, const std::vector<HashKey>& keys, uint32_t buckets) {
     auto& sinks = plan_group(producer).sinks;
     for (const TaskSink& sink : sinks) {
-      if (sink.kind != TaskSink::Kind::kMapOutput || sink.buckets != buckets || sink.keys.size() != keys.size())
+      if (sink.kind != TaskSink::Kind::kMapOutput || sink.buckets != buckets ||
+          sink.keys.size() != keys.size())
         continue;
       bool same = true;
       for (size_t i = 0; i < keys.size(); ++i)
@@ -144,7 +145,8 @@ class Builder {
     }
     PlanGroup& group = plan_group(g);
     group.schema = input.schema;
-    group.strategy = fmt::format("scan over {} partition{}", input.unit_count, input.unit_count == 1 ? "" : "s");
+    group.strategy =
+        fmt::format("scan over {} partition{}", input.unit_count, input.unit_count == 1 ? "" : "s");
     group.why = "its rows go into buckets as they are read";
     estimate_source(s, input.schema, group.estimated_rows, group.estimated_bytes);
     units_[g] = std::max(input.unit_count, 1u);
@@ -154,7 +156,8 @@ class Builder {
     return g;
   }
 
-  void estimate_source(uint32_t s, const sql::Schema& schema, uint64_t& rows, uint64_t& bytes) const {
+  void estimate_source(uint32_t s, const sql::Schema& schema, uint64_t& rows,
+                       uint64_t& bytes) const {
     const SourceSnapshot& snapshot = plan_.sources[s];
     rows = snapshot.rows_known ? snapshot.rows : snapshot.bytes / 64;
     bytes = snapshot.rows_known ? rows * row_bytes(schema) : snapshot.bytes;
@@ -172,9 +175,10 @@ class Builder {
     sql::Schema schema;
     for (const sql::Column& column : plan_.sources[s].schema)
       if (input.columns_used.empty() ||
-          std::any_of(input.columns_used.begin(), input.columns_used.end(), [&](const std::string& used) {
-            return to_lower_ascii(used) == to_lower_ascii(column.name);
-          }))
+          std::any_of(input.columns_used.begin(), input.columns_used.end(),
+                      [&](const std::string& used) {
+                        return to_lower_ascii(used) == to_lower_ascii(column.name);
+                      }))
         schema.push_back(column);
     estimate_source(s, schema, rows, bytes);
   }
@@ -189,7 +193,8 @@ class Builder {
       if (base || input.is_source) return false;
       base = &input;
     }
-    if (!base || (base->mode != InputMode::kPartition && base->mode != InputMode::kAligned)) return false;
+    if (!base || (base->mode != InputMode::kPartition && base->mode != InputMode::kAligned))
+      return false;
     // What a stage with `on_empty` gives must be counted by itself.
     if (plan_.pipeline.stage(base->name)->on_empty != OnEmpty::kAllow) return false;
     return consumers_.at(base->name) == 1 && !published_.contains(base->name) && !stage.one_task;
@@ -214,7 +219,8 @@ class Builder {
       graph_group(g).memory_bytes = memory_of(written);
       const uint32_t units = count_units(g, stage, *written);
       units_[g] = units;
-      for (const StageInput& input : stage.inputs) TG_TRY(add_input(g, stage, *written, input, units));
+      for (const StageInput& input : stage.inputs)
+        TG_TRY(add_input(g, stage, *written, input, units));
     }
     if (written->timeout_us) graph_group(g).timeout_us = written->timeout_us->value;
     graph_group(g).retry = written->retry.value_or(plan_.pipeline.retry);
@@ -248,7 +254,8 @@ class Builder {
     PlanGroup& group = plan_group(g);
     if (stage.one_task) {
       group.strategy = "one task";
-      group.why = written.partition_by && written.partition_by->all ? "partition_by: all" : "it sees everything at once";
+      group.why = written.partition_by && written.partition_by->all ? "partition_by: all"
+                                                                    : "it sees everything at once";
       return 1;
     }
     uint32_t partitions = 0, aligned = 0;
@@ -256,8 +263,10 @@ class Builder {
     bool shuffles = false;
     for (const StageInput& input : stage.inputs) {
       if (input.mode == InputMode::kPartition)
-        partitions += input.is_source ? static_cast<uint32_t>(plan_.sources[source_index(input.name)].partitions.size())
-                                      : units_of(input.name);
+        partitions +=
+            input.is_source
+                ? static_cast<uint32_t>(plan_.sources[source_index(input.name)].partitions.size())
+                : units_of(input.name);
       if (input.mode == InputMode::kAligned && aligned == 0) aligned = units_of(input.name);
       if (input.mode == InputMode::kShuffle) {
         uint64_t input_rows = 0, input_bytes = 0;
@@ -270,10 +279,11 @@ class Builder {
       uint32_t buckets = aligned;
       std::string why = "its input already lies in buckets of these keys";
       if (aligned == 0 || written.buckets) {
-        buckets = written.buckets ? written.buckets->value : remembered_buckets(stage.name, bytes, memory_of(&written));
+        buckets = written.buckets ? written.buckets->value
+                                  : remembered_buckets(stage.name, bytes, memory_of(&written));
         why = written.buckets ? "buckets as declared"
-                              : fmt::format("about {} MiB in memory under a bound of {} MiB", bytes >> 20,
-                                            memory_of(&written) >> 20);
+                              : fmt::format("about {} MiB in memory under a bound of {} MiB",
+                                            bytes >> 20, memory_of(&written) >> 20);
       }
       group.strategy = fmt::format("reduce over {} bucket{}", buckets, buckets == 1 ? "" : "s");
       group.why = why;
@@ -291,15 +301,16 @@ class Builder {
       const auto before = journal_->fact(key);
       if (before && *before) {
         const uint64_t old = std::strtoull((*before)->c_str(), nullptr, 10);
-        if (old > 0 && old <= kBucketsMax) buckets = sticky_buckets(static_cast<uint32_t>(old), buckets);
+        if (old > 0 && old <= kBucketsMax)
+          buckets = sticky_buckets(static_cast<uint32_t>(old), buckets);
       }
     }
     plan_.facts.emplace_back(key, fmt::format("{}", buckets));
     return buckets;
   }
 
-  Status add_input(uint32_t g, const CheckedStage& stage, const Stage& written, const StageInput& input,
-                   uint32_t units) {
+  Status add_input(uint32_t g, const CheckedStage& stage, const Stage& written,
+                   const StageInput& input, uint32_t units) {
     PlanInput made;
     made.name = input.name;
     InputMode mode = input.mode;
@@ -309,7 +320,8 @@ class Builder {
     if (input.is_source && mode != InputMode::kShuffle) {
       made.index = source_index(input.name);
       const SourceSnapshot& snapshot = plan_.sources[made.index];
-      made.kind = mode == InputMode::kBroadcast ? PlanInput::Kind::kSourceWhole : PlanInput::Kind::kPartition;
+      made.kind = mode == InputMode::kBroadcast ? PlanInput::Kind::kSourceWhole
+                                                : PlanInput::Kind::kPartition;
       for (const sql::Column& column : snapshot.schema) {
         const bool used = input.columns_used.empty() ||
                           std::any_of(input.columns_used.begin(), input.columns_used.end(),
@@ -326,7 +338,8 @@ class Builder {
       plan_group(g).inputs.push_back(std::move(made));
       return {};
     }
-    const uint32_t producer = input.is_source ? scan_group(input.name) : plan_.stage_group.at(input.name);
+    const uint32_t producer =
+        input.is_source ? scan_group(input.name) : plan_.stage_group.at(input.name);
     made.index = producer;
     made.schema = plan_group(producer).schema;
     GraphInput edge{producer, GraphInput::Mode::kWhole, 0};
@@ -375,7 +388,8 @@ class Builder {
       for (const Check& check : plan_.pipeline.outputs[o].checks) {
         if (check.kind != CheckKind::kReferences) continue;
         for (const GraphOutput& other : plan_.graph.outputs)
-          if (other.name == check.references_to.value) plan_.graph.outputs[o].after.push_back(other.group);
+          if (other.name == check.references_to.value)
+            plan_.graph.outputs[o].after.push_back(other.group);
       }
     }
     for (GraphOutput& output : plan_.graph.outputs) wait_for_counts(output);
@@ -390,10 +404,12 @@ class Builder {
     while (!open.empty()) {
       const uint32_t g = open.back();
       open.pop_back();
-      const bool counts = std::any_of(plan_group(g).inputs.begin(), plan_group(g).inputs.end(), [&](const PlanInput& input) {
-        return (input.kind == PlanInput::Kind::kPartition || input.kind == PlanInput::Kind::kSourceWhole) &&
-               plan_.pipeline.sources[input.index].quarantine_share.has_value();
-      });
+      const bool counts = std::any_of(
+          plan_group(g).inputs.begin(), plan_group(g).inputs.end(), [&](const PlanInput& input) {
+            return (input.kind == PlanInput::Kind::kPartition ||
+                    input.kind == PlanInput::Kind::kSourceWhole) &&
+                   plan_.pipeline.sources[input.index].quarantine_share.has_value();
+          });
       if (counts && g != output.group) output.after.push_back(g);
       for (const GraphInput& input : graph_group(g).inputs)
         if (seen.insert(input.producer).second) open.push_back(input.producer);
@@ -442,7 +458,8 @@ class Builder {
     }
   }
 
-  /// Sinks were made in the order in which stages are written, which must decide no byte of a result.
+  /// Sinks were made in the order in which stages are written, which must decide no byte of a
+  /// result.
   void settle_sinks() {
     const auto rank = [](const TaskSink& sink) {
       std::vector<std::pair<uint32_t, std::string>> keys;
@@ -451,7 +468,8 @@ class Builder {
     };
     for (uint32_t g = 0; g < plan_.groups.size(); ++g) {
       auto& sinks = plan_group(g).sinks;
-      std::sort(sinks.begin(), sinks.end(), [&](const TaskSink& a, const TaskSink& b) { return rank(a) < rank(b); });
+      std::sort(sinks.begin(), sinks.end(),
+                [&](const TaskSink& a, const TaskSink& b) { return rank(a) < rank(b); });
       std::map<std::string, std::string> renamed;
       for (size_t i = 0; i < sinks.size(); ++i) {
         if (sinks[i].kind != TaskSink::Kind::kMapOutput) continue;
@@ -461,7 +479,8 @@ class Builder {
       }
       for (PlanGroup& reader : plan_.groups)
         for (PlanInput& input : reader.inputs)
-          if (!input.sink_file.empty() && input.index == g) input.sink_file = renamed.at(input.sink_file);
+          if (!input.sink_file.empty() && input.index == g)
+            input.sink_file = renamed.at(input.sink_file);
     }
   }
 
@@ -469,18 +488,28 @@ class Builder {
     for (uint32_t g = 0; g < plan_.graph.groups.size(); ++g) {
       const PlanGroup& group = plan_group(g);
       IdentityHash hash;
-      hash.add("tidegate task").add(kTaskFormatVersion).add(sql::kDuckdbVersion).add("TimeZone=UTC");
+      hash.add("tidegate task")
+          .add(kTaskFormatVersion)
+          .add(sql::kDuckdbVersion)
+          .add("TimeZone=UTC");
       for (const PlanInput& input : group.inputs) {
-        hash.add("input").add(input.name).add(static_cast<uint64_t>(input.kind)).add(input.sink_file);
+        hash.add("input")
+            .add(input.name)
+            .add(static_cast<uint64_t>(input.kind))
+            .add(input.sink_file);
         hash.add(uint64_t{input.buckets}).add(uint64_t{input.unit_begin});
         for (const std::string& column : input.columns) hash.add(column);
         if (input.kind == PlanInput::Kind::kSourceWhole)
-          for (const Partition& partition : plan_.sources[input.index].partitions) hash.add(partition.identity);
+          for (const Partition& partition : plan_.sources[input.index].partitions)
+            hash.add(partition.identity);
         for (const sql::Column& column : input.schema) hash.add(column.name).add(column.type);
       }
       for (const TaskStep& step : group.steps) hash.add("step").add(step.name).add(step.sql);
       for (const TaskSink& sink : group.sinks) {
-        hash.add("sink").add(static_cast<uint64_t>(sink.kind)).add(sink.file).add(uint64_t{sink.buckets});
+        hash.add("sink")
+            .add(static_cast<uint64_t>(sink.kind))
+            .add(sink.file)
+            .add(uint64_t{sink.buckets});
         hash.add(sink.compression);
         for (const HashKey& key : sink.keys) hash.add(uint64_t{key.column}).add(key.type);
       }
@@ -521,9 +550,10 @@ class Builder {
   std::map<std::string, uint32_t> consumers_;
   std::map<std::string, const CheckedStage*> by_name_;
   std::set<std::string> published_;
-  std::map<uint32_t, uint32_t> scan_groups_;      ///< source -> group
-  std::map<uint32_t, uint32_t> units_;            ///< group -> tasks
-  std::map<uint32_t, uint32_t> next_partition_;   ///< group -> first unit of its next partitioned input
+  std::map<uint32_t, uint32_t> scan_groups_;  ///< source -> group
+  std::map<uint32_t, uint32_t> units_;        ///< group -> tasks
+  std::map<uint32_t, uint32_t>
+      next_partition_;  ///< group -> first unit of its next partitioned input
   std::map<uint32_t, bool> uses_run_time_;
 };
 

@@ -28,36 +28,36 @@ enum class TaskState : uint8_t {
   kWaiting,   ///< its inputs are not there yet, or its identity is not known yet
   kReady,
   kRunning,
-  kBackoff,   ///< waits for its next attempt
+  kBackoff,  ///< waits for its next attempt
   kDone,
   kFailed,
-  kBlocked,   ///< something it needs has failed
+  kBlocked,  ///< something it needs has failed
 };
 
 struct GraphTask {
   uint32_t group = 0;
-  uint32_t unit = 0;                 ///< within the group
-  std::string unit_identity;         ///< of the partition, or the bucket's number
-  std::string identity;              ///< "" while it depends on content that is not made yet
+  uint32_t unit = 0;          ///< within the group
+  std::string unit_identity;  ///< of the partition, or the bucket's number
+  std::string identity;       ///< "" while it depends on content that is not made yet
   TaskState state = TaskState::kWaiting;
-  std::string attempt;               ///< kReused: the attempt that counts
-  std::string digest;                ///< kReused: of its content
-  std::string why;                   ///< kWaiting: why it is not reused, for a person
-  uint64_t bytes = 0;                ///< expected input, for order and display
+  std::string attempt;  ///< kReused: the attempt that counts
+  std::string digest;   ///< kReused: of its content
+  std::string why;      ///< kWaiting: why it is not reused, for a person
+  uint64_t bytes = 0;   ///< expected input, for order and display
   uint64_t rows = 0;
   std::string label;
 };
 
 /// A chain of stages that run in one task, once for each unit.
 struct GraphGroup {
-  std::string name;                  ///< of its last stage, or of the source it shuffles
-  std::string recipe;                ///< hash of all that determines bytes but for unit and inputs
-  bool unordered = false;            ///< consumers go by the content's digest
+  std::string name;        ///< of its last stage, or of the source it shuffles
+  std::string recipe;      ///< hash of all that determines bytes but for unit and inputs
+  bool unordered = false;  ///< consumers go by the content's digest
   uint64_t memory_bytes = 0;
   Retry retry;
   std::optional<int64_t> timeout_us;
   std::vector<GraphInput> inputs;
-  std::vector<uint32_t> tasks;       ///< by unit
+  std::vector<uint32_t> tasks;  ///< by unit
 };
 
 struct GraphOutput {

@@ -34,7 +34,8 @@ TEST(Graph, AChangedPartitionTouchesAllBucketsOfAShuffle) {
   compute_identities(after);
   EXPECT_EQ(before.tasks[0].identity, after.tasks[0].identity);
   EXPECT_NE(before.tasks[1].identity, after.tasks[1].identity);
-  for (uint32_t task : {3u, 4u, 5u}) EXPECT_NE(before.tasks[task].identity, after.tasks[task].identity);
+  for (uint32_t task : {3u, 4u, 5u})
+    EXPECT_NE(before.tasks[task].identity, after.tasks[task].identity);
 }
 
 TEST(Graph, AChangedPartitionTouchesItsUnitAlone) {

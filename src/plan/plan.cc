@@ -35,7 +35,8 @@ class BindingWall {
 };
 
 /// The published generation that an `output:` source reads.
-Result<SnapshotOptions> upstream_files(const Source& source, Journal* journal, SnapshotOptions options) {
+Result<SnapshotOptions> upstream_files(const Source& source, Journal* journal,
+                                       SnapshotOptions options) {
   if (!source.from_output) return options;
   const std::string& name = source.from_output->value;
   std::optional<std::string> record;
@@ -43,15 +44,17 @@ Result<SnapshotOptions> upstream_files(const Source& source, Journal* journal, S
     TG_ASSIGN(record, journal->output_record(name));
   }
   if (!record)
-    return fail(FailureClass::kDependency, "source.no_output",
-                fmt::format("source \"{}\" reads the output \"{}\", which this state directory has not "
-                            "published yet: run its pipeline first",
-                            source.name.value, name));
+    return fail(
+        FailureClass::kDependency, "source.no_output",
+        fmt::format("source \"{}\" reads the output \"{}\", which this state directory has not "
+                    "published yet: run its pipeline first",
+                    source.name.value, name));
   TG_ASSIGN(const GenerationRecord generation, generation_record_from_json(*record));
   options.files.emplace();
   for (const GenerationFile& file : generation.files)
     options.files->push_back(
-        {path_join(path_join(path_join(generation.publish_root, "gen"), generation.generation), file.name),
+        {path_join(path_join(path_join(generation.publish_root, "gen"), generation.generation),
+                   file.name),
          file.xxh3});
   options.upstream_output = name;
   options.upstream_generation = generation.generation;
@@ -74,7 +77,8 @@ class MetadataReader {
   std::unique_ptr<sql::Connection> connection_;
 };
 
-Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t now_us, Diagnostics& diagnostics) {
+Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t now_us,
+                      Diagnostics& diagnostics) {
   MetadataReader reader;
   for (const Source& source : plan.pipeline.sources) {
     SnapshotOptions options;
@@ -91,10 +95,11 @@ Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t no
     for (Diagnostic& diagnostic : found.sorted()) diagnostics.add(std::move(diagnostic));
     if (!snapshot) {
       if (snapshot.error().cls == FailureClass::kMemory)
-        return fail_because(snapshot.error(), "source.memory",
-                            fmt::format("looking into source \"{}\" takes more memory than may be had: lower "
-                                        "`max_line_size` or `maximum_object_size` in its `options`",
-                                        source.name.value));
+        return fail_because(
+            snapshot.error(), "source.memory",
+            fmt::format("looking into source \"{}\" takes more memory than may be had: lower "
+                        "`max_line_size` or `maximum_object_size` in its `options`",
+                        source.name.value));
       if (snapshot.error().code != "source.invalid") return std::unexpected(snapshot.error());
       plan.sources.emplace_back();
       continue;
@@ -107,15 +112,19 @@ Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t no
 void check_outputs(Plan& plan, sql::Connection& scratch, Diagnostics& diagnostics) {
   std::map<std::string, sql::Schema> relations;
   for (size_t s = 0; s < plan.sources.size(); ++s)
-    if (!plan.sources[s].schema.empty()) relations[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;
+    if (!plan.sources[s].schema.empty())
+      relations[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;
   for (const Output& output : plan.pipeline.outputs)
-    if (const CheckedStage* stage = plan.checked.stage(output.from.value)) relations[output.name.value] = sql::parquet_schema(stage->schema);
+    if (const CheckedStage* stage = plan.checked.stage(output.from.value))
+      relations[output.name.value] = sql::parquet_schema(stage->schema);
   for (const Output& output : plan.pipeline.outputs) {
-    const auto stage = std::find_if(plan.checked.stages.begin(), plan.checked.stages.end(),
-                                    [&](const CheckedStage& s) { return s.name == output.from.value; });
+    const auto stage =
+        std::find_if(plan.checked.stages.begin(), plan.checked.stages.end(),
+                     [&](const CheckedStage& s) { return s.name == output.from.value; });
     if (stage == plan.checked.stages.end()) continue;
-    check_contract(output, sql::parquet_schema(stage->schema), scratch, diagnostics,
-                   [&](const std::string& select) { return check_select(scratch, select, {"t"}); }, relations);
+    check_contract(
+        output, sql::parquet_schema(stage->schema), scratch, diagnostics,
+        [&](const std::string& select) { return check_select(scratch, select, {"t"}); }, relations);
   }
 }
 
@@ -130,7 +139,8 @@ void trace_sources(Plan& plan) {
         continue;
       }
       for (uint32_t s = 0; s < plan.pipeline.sources.size(); ++s)
-        if (to_lower_ascii(plan.pipeline.sources[s].name.value) == to_lower_ascii(input.name)) mine.insert(s);
+        if (to_lower_ascii(plan.pipeline.sources[s].name.value) == to_lower_ascii(input.name))
+          mine.insert(s);
     }
   }
   for (const Output& output : plan.pipeline.outputs) {
@@ -148,14 +158,15 @@ void warn_of_unknowable(const Plan& plan, Diagnostics& diagnostics) {
     for (uint32_t s : plan.output_sources[o]) {
       const Source& source = plan.pipeline.sources[s];
       if (source.arrives || source.manifest || source.from_output) continue;
-      diagnostics.add({.code = std::string(codes::kPromiseUnknown),
-                       .severity = Severity::kWarning,
-                       .span = output.freshness->span,
-                       .message = fmt::format("freshness of \"{}\" will be UNKNOWN", output.name.value),
-                       .label = fmt::format("source \"{}\" does not say how its arrivals are known",
-                                            source.name.value),
-                       .notes = {},
-                       .help = "add `arrives:` or `manifest:` to the source"});
+      diagnostics.add(
+          {.code = std::string(codes::kPromiseUnknown),
+           .severity = Severity::kWarning,
+           .span = output.freshness->span,
+           .message = fmt::format("freshness of \"{}\" will be UNKNOWN", output.name.value),
+           .label = fmt::format("source \"{}\" does not say how its arrivals are known",
+                                source.name.value),
+           .notes = {},
+           .help = "add `arrives:` or `manifest:` to the source"});
     }
   }
 }
@@ -180,7 +191,8 @@ Status find_results(Effects& effects, Plan& plan, Journal* journal) {
       }
       const auto& head = heads[unit];
       if (head) {
-        TG_ASSIGN(const bool stands, has_result(effects, *plan.state, task.identity, head->attempt));
+        TG_ASSIGN(const bool stands,
+                  has_result(effects, *plan.state, task.identity, head->attempt));
         if (stands) {
           task.state = TaskState::kReused;
           task.attempt = head->attempt;
@@ -211,11 +223,14 @@ Status find_results(Effects& effects, Plan& plan, Journal* journal) {
 /// Says of each group whose tasks run why their earlier results do not serve.
 Status explain_misses(Plan& plan, Journal* journal) {
   for (uint32_t g = 0; g < plan.graph.groups.size(); ++g) {
-    const std::string key = fmt::format("recipe/{}/{}", plan.pipeline.name.value, plan.graph.groups[g].name);
+    const std::string key =
+        fmt::format("recipe/{}/{}", plan.pipeline.name.value, plan.graph.groups[g].name);
     std::string why = "it never ran";
     if (journal) {
       TG_ASSIGN(const auto before, journal->fact(key));
-      if (before) why = *before == plan.graph.groups[g].recipe ? "its input changed" : "its SQL or contract changed";
+      if (before)
+        why = *before == plan.graph.groups[g].recipe ? "its input changed"
+                                                     : "its SQL or contract changed";
     }
     for (uint32_t index : plan.graph.groups[g].tasks)
       if (plan.graph.tasks[index].why == "new") plan.graph.tasks[index].why = why;
@@ -230,14 +245,17 @@ Status choose_workers(Plan& plan, const PlanOptions& options) {
   for (const GraphGroup& group : plan.graph.groups) bound = std::max(bound, group.memory_bytes);
   for (const GraphGroup& group : plan.graph.groups)
     if (group.memory_bytes < kTaskMemoryMin)
-      return fail(FailureClass::kMemory, "plan.memory_too_small",
-                  fmt::format("stage \"{}\" is bounded to {}, but a worker needs {} before it holds a row: raise `memory`",
-                              group.name, format_size(group.memory_bytes), format_size(kTaskMemoryMin)));
+      return fail(
+          FailureClass::kMemory, "plan.memory_too_small",
+          fmt::format("stage \"{}\" is bounded to {}, but a worker needs {} before it holds a row: "
+                      "raise `memory`",
+                      group.name, format_size(group.memory_bytes), format_size(kTaskMemoryMin)));
   if (bound > plan.host_bytes)
-    return fail(FailureClass::kMemory, "plan.host_too_small",
-                fmt::format("a task is bounded to {}, but this host allows {} in all: lower `memory` or "
-                            "raise --memory",
-                            format_size(bound), format_size(plan.host_bytes)));
+    return fail(
+        FailureClass::kMemory, "plan.host_too_small",
+        fmt::format("a task is bounded to {}, but this host allows {} in all: lower `memory` or "
+                    "raise --memory",
+                    format_size(bound), format_size(plan.host_bytes)));
   const uint64_t most = bound ? plan.host_bytes / bound : UINT32_MAX;
   const uint32_t wanted = options.workers ? options.workers : host_cpus();
   plan.workers = static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, wanted));
@@ -256,7 +274,8 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
   TG_TRY(take_snapshots(effects, plan, journal, options.now_us, diagnostics));
   std::map<std::string, sql::Schema> schemas;
   for (size_t s = 0; s < plan.sources.size(); ++s)
-    if (!plan.sources[s].schema.empty()) schemas[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;
+    if (!plan.sources[s].schema.empty())
+      schemas[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;
   TG_ASSIGN(auto binding, sql::Database::open({.memory_bytes = kScratchBytes}));
   TG_ASSIGN(auto bind_connection, binding->connect());
   {
@@ -329,17 +348,20 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
     TaskInput made;
     made.name = input.name;
     made.schema = input.schema;
-    const bool mine = task.unit >= input.unit_begin && task.unit - input.unit_begin < input.unit_count;
+    const bool mine =
+        task.unit >= input.unit_begin && task.unit - input.unit_begin < input.unit_count;
     const auto add_result = [&](uint32_t producer) {
       const GraphTask& from = graph.tasks[producer];
       made.map_outputs.push_back(
-          {path_join(result_directory(*plan.state, from.identity, from.attempt), input.sink_file), from.attempt});
+          {path_join(result_directory(*plan.state, from.identity, from.attempt), input.sink_file),
+           from.attempt});
     };
     switch (input.kind) {
       case PlanInput::Kind::kPartition:
         if (mine)
           made.scan = part_scan(plan.sources[input.index],
-                                plan.sources[input.index].partitions[task.unit - input.unit_begin], input.columns);
+                                plan.sources[input.index].partitions[task.unit - input.unit_begin],
+                                input.columns);
         break;
       case PlanInput::Kind::kSourceWhole:
         made.scan = whole_scan(plan.sources[input.index], input.columns);
@@ -356,7 +378,8 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
         for (uint32_t producer : graph.groups[input.index].tasks) add_result(producer);
         break;
     }
-    if (made.scan) made.scan->count_rejects = plan.pipeline.sources[input.index].quarantine_share.has_value();
+    if (made.scan)
+      made.scan->count_rejects = plan.pipeline.sources[input.index].quarantine_share.has_value();
     spec.inputs.push_back(std::move(made));
   }
   return spec;
@@ -364,7 +387,8 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
 
 std::optional<uint32_t> task_of_path(const Graph& graph, std::string_view path) {
   for (uint32_t index = 0; index < graph.tasks.size(); ++index)
-    if (!graph.tasks[index].identity.empty() && path.find(graph.tasks[index].identity) != std::string_view::npos)
+    if (!graph.tasks[index].identity.empty() &&
+        path.find(graph.tasks[index].identity) != std::string_view::npos)
       return index;
   return std::nullopt;
 }

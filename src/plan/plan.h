@@ -27,10 +27,10 @@ struct PlanInput {
     kGroupWhole,   ///< all results of a group, in order
   };
   Kind kind = Kind::kPartition;
-  std::string name;                  ///< as the SQL calls it
-  uint32_t index = 0;                ///< of the source or the group
-  std::string sink_file;             ///< of the producer, for results
-  uint32_t buckets = 1;              ///< of that file
+  std::string name;       ///< as the SQL calls it
+  uint32_t index = 0;     ///< of the source or the group
+  std::string sink_file;  ///< of the producer, for results
+  uint32_t buckets = 1;   ///< of that file
   uint32_t unit_begin = 0;
   uint32_t unit_count = 0;           ///< units that have rows of it; the others see it empty
   std::vector<std::string> columns;  ///< of a source; empty: all
@@ -42,38 +42,38 @@ struct PlanGroup {
   std::vector<TaskStep> steps;
   std::vector<PlanInput> inputs;
   std::vector<TaskSink> sinks;
-  sql::Schema schema;                ///< of the last step
-  std::string strategy;              ///< "map over 8 partitions", ...
+  sql::Schema schema;    ///< of the last step
+  std::string strategy;  ///< "map over 8 partitions", ...
   std::string why;
-  OnEmpty on_empty = OnEmpty::kAllow;///< of the last step
+  OnEmpty on_empty = OnEmpty::kAllow;  ///< of the last step
   uint64_t estimated_bytes = 0;
   uint64_t estimated_rows = 0;
 };
 
 struct PlanOptions {
   int64_t now_us = 0;
-  int64_t run_time_us = 0;           ///< of this run, or adopted from the one it resumes
-  uint32_t workers = 0;              ///< 0: as many as there are processors
-  uint64_t memory_bytes = 0;         ///< of the whole host; 0: what the host has
+  int64_t run_time_us = 0;    ///< of this run, or adopted from the one it resumes
+  uint32_t workers = 0;       ///< 0: as many as there are processors
+  uint64_t memory_bytes = 0;  ///< of the whole host; 0: what the host has
 };
 
 /// A run that has been thought out: what `plan` shows and `run` does.
 struct Plan {
   Pipeline pipeline;
   CheckedPipeline checked;
-  std::vector<SourceSnapshot> sources;        ///< as pipeline.sources
+  std::vector<SourceSnapshot> sources;  ///< as pipeline.sources
   Graph graph;
-  std::vector<PlanGroup> groups;              ///< as graph.groups
-  std::map<std::string, uint32_t> stage_group;///< stage -> group whose last step it is
+  std::vector<PlanGroup> groups;                      ///< as graph.groups
+  std::map<std::string, uint32_t> stage_group;        ///< stage -> group whose last step it is
   std::vector<std::vector<uint32_t>> output_sources;  ///< by output: sources upstream of it
-  std::vector<std::string> contract_hashes;   ///< by output: of checks, freshness, schema
+  std::vector<std::string> contract_hashes;           ///< by output: of checks, freshness, schema
   std::vector<std::pair<std::string, std::string>> facts;  ///< to be remembered by the run
-  std::vector<std::string> adopted;           ///< identities found on disk, their event lost
+  std::vector<std::string> adopted;  ///< identities found on disk, their event lost
   std::optional<StateDir> state;
   int64_t run_time_us = 0;
   uint32_t workers = 1;
   uint64_t host_bytes = 0;
-  std::string digest;                         ///< of all that decides what the run does
+  std::string digest;  ///< of all that decides what the run does
 };
 
 /// Reads the sources' metadata, binds and proves the stages, chooses strategies and bucket counts,

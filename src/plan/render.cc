@@ -19,8 +19,10 @@ Counts count(const Plan& plan, uint32_t g) {
   Counts counts;
   for (uint32_t index : plan.graph.groups[g].tasks) {
     const GraphTask& task = plan.graph.tasks[index];
-    if (task.state == TaskState::kReused) ++counts.reused;
-    else if (task.state == TaskState::kUnneeded) ++counts.unneeded;
+    if (task.state == TaskState::kReused)
+      ++counts.reused;
+    else if (task.state == TaskState::kUnneeded)
+      ++counts.unneeded;
     else {
       ++counts.run;
       ++counts.why[task.why];
@@ -32,24 +34,30 @@ Counts count(const Plan& plan, uint32_t g) {
 std::string why_text(const Counts& counts) {
   std::vector<std::string> parts;
   for (const auto& [why, tasks] : counts.why)
-    if (!why.empty()) parts.push_back(counts.why.size() == 1 ? why : fmt::format("{}: {}", tasks, why));
+    if (!why.empty())
+      parts.push_back(counts.why.size() == 1 ? why : fmt::format("{}: {}", tasks, why));
   return join(parts, "; ");
 }
 
 std::string input_text(const Plan& plan, const PlanInput& input) {
   switch (input.kind) {
-    case PlanInput::Kind::kPartition: return fmt::format("partitions of {}", input.name);
-    case PlanInput::Kind::kSourceWhole: return fmt::format("all of {}", input.name);
+    case PlanInput::Kind::kPartition:
+      return fmt::format("partitions of {}", input.name);
+    case PlanInput::Kind::kSourceWhole:
+      return fmt::format("all of {}", input.name);
     case PlanInput::Kind::kBucket: {
       const auto& sinks = plan.groups[input.index].sinks;
       std::vector<std::string> keys;
       for (const TaskSink& sink : sinks)
         if (sink.file == input.sink_file)
-          for (const HashKey& key : sink.keys) keys.push_back(plan.groups[input.index].schema[key.column].name);
+          for (const HashKey& key : sink.keys)
+            keys.push_back(plan.groups[input.index].schema[key.column].name);
       return fmt::format("{} shuffled by ({})", input.name, join(keys, ", "));
     }
-    case PlanInput::Kind::kUnit: return fmt::format("{} as it lies", input.name);
-    case PlanInput::Kind::kGroupWhole: return fmt::format("all of {}", input.name);
+    case PlanInput::Kind::kUnit:
+      return fmt::format("{} as it lies", input.name);
+    case PlanInput::Kind::kGroupWhole:
+      return fmt::format("all of {}", input.name);
   }
   return input.name;
 }
@@ -64,10 +72,11 @@ std::string render_plan(const Plan& plan, bool colour) {
   text += bold("sources") + "\n";
   for (size_t s = 0; s < plan.sources.size(); ++s) {
     const SourceSnapshot& source = plan.sources[s];
-    text += fmt::format("  {:<20} {} file{}, {}{}, {} partition{}\n", plan.pipeline.sources[s].name.value,
-                        source.files.size(), source.files.size() == 1 ? "" : "s", format_size(source.bytes),
-                        source.rows_known ? fmt::format(", {} rows", format_count(source.rows)) : "",
-                        source.partitions.size(), source.partitions.size() == 1 ? "" : "s");
+    text += fmt::format(
+        "  {:<20} {} file{}, {}{}, {} partition{}\n", plan.pipeline.sources[s].name.value,
+        source.files.size(), source.files.size() == 1 ? "" : "s", format_size(source.bytes),
+        source.rows_known ? fmt::format(", {} rows", format_count(source.rows)) : "",
+        source.partitions.size(), source.partitions.size() == 1 ? "" : "s");
   }
   text += "\n" + bold("stages") + "\n";
   uint32_t run = 0, reused = 0;
@@ -84,21 +93,25 @@ std::string render_plan(const Plan& plan, bool colour) {
     std::vector<std::string> inputs;
     for (const PlanInput& input : made.inputs) inputs.push_back(input_text(plan, input));
     if (!inputs.empty()) text += fmt::format("  {:<20} reads {}\n", "", join(inputs, "; "));
-    if (!made.steps.empty()) text += fmt::format("  {:<20} as DuckDB SQL, about {} in memory in all\n", "", format_size(made.estimated_bytes));
-    text += fmt::format("  {:<20} {} to run, {} reused{}{}{}\n", "", counts.run, counts.reused,
-                        counts.unneeded ? fmt::format(", {} not needed", counts.unneeded) : "",
-                        counts.run && !why_text(counts).empty() ? " (" + why_text(counts) + ")" : "",
-                        group.unordered ? "; its order of rows may differ, so what reads it goes by content" : "");
+    if (!made.steps.empty())
+      text += fmt::format("  {:<20} as DuckDB SQL, about {} in memory in all\n", "",
+                          format_size(made.estimated_bytes));
+    text += fmt::format(
+        "  {:<20} {} to run, {} reused{}{}{}\n", "", counts.run, counts.reused,
+        counts.unneeded ? fmt::format(", {} not needed", counts.unneeded) : "",
+        counts.run && !why_text(counts).empty() ? " (" + why_text(counts) + ")" : "",
+        group.unordered ? "; its order of rows may differ, so what reads it goes by content" : "");
   }
   text += "\n" + bold("outputs") + "\n";
   for (const Output& output : plan.pipeline.outputs)
-    text += fmt::format("  {:<20} from {}, {} check{}, to {}\n", output.name.value, output.from.value,
-                        output.checks.size(), output.checks.size() == 1 ? "" : "s", output.parquet_path.value);
-  text += fmt::format("\n{} {} task{} to run, {} reused; about {} through memory\n", bold("in all"), run,
-                      run == 1 ? "" : "s", reused, format_size(bytes));
-  text += fmt::format("{} {} worker{} x {} = {} of {} that this host allows\n", bold("memory"), plan.workers,
-                      plan.workers == 1 ? "" : "s", format_size(bound), format_size(bound * plan.workers),
-                      format_size(plan.host_bytes));
+    text += fmt::format("  {:<20} from {}, {} check{}, to {}\n", output.name.value,
+                        output.from.value, output.checks.size(),
+                        output.checks.size() == 1 ? "" : "s", output.parquet_path.value);
+  text += fmt::format("\n{} {} task{} to run, {} reused; about {} through memory\n", bold("in all"),
+                      run, run == 1 ? "" : "s", reused, format_size(bytes));
+  text += fmt::format("{} {} worker{} x {} = {} of {} that this host allows\n", bold("memory"),
+                      plan.workers, plan.workers == 1 ? "" : "s", format_size(bound),
+                      format_size(bound * plan.workers), format_size(plan.host_bytes));
   return text;
 }
 
@@ -109,7 +122,10 @@ std::string render_plan_json(const Plan& plan) {
     const SourceSnapshot& source = plan.sources[s];
     json partitions = json::array();
     for (const Partition& partition : source.partitions)
-      partitions.push_back({{"label", partition.label}, {"bytes", partition.bytes}, {"rows", partition.rows}, {"identity", partition.identity}});
+      partitions.push_back({{"label", partition.label},
+                            {"bytes", partition.bytes},
+                            {"rows", partition.rows},
+                            {"identity", partition.identity}});
     sources.push_back({{"source", plan.pipeline.sources[s].name.value},
                        {"files", source.files.size()},
                        {"bytes", source.bytes},
@@ -126,8 +142,14 @@ std::string render_plan_json(const Plan& plan) {
     json tasks = json::array(), steps = json::array(), inputs = json::array();
     for (uint32_t index : group.tasks) {
       const GraphTask& task = plan.graph.tasks[index];
-      const char* state = task.state == TaskState::kReused ? "reused" : task.state == TaskState::kUnneeded ? "unneeded" : "run";
-      tasks.push_back({{"identity", task.identity}, {"label", task.label}, {"state", state}, {"why", task.why}, {"bytes", task.bytes}});
+      const char* state = task.state == TaskState::kReused     ? "reused"
+                          : task.state == TaskState::kUnneeded ? "unneeded"
+                                                               : "run";
+      tasks.push_back({{"identity", task.identity},
+                       {"label", task.label},
+                       {"state", state},
+                       {"why", task.why},
+                       {"bytes", task.bytes}});
     }
     for (const TaskStep& step : plan.groups[g].steps) steps.push_back(step.name);
     for (const PlanInput& input : plan.groups[g].inputs) inputs.push_back(input_text(plan, input));
@@ -142,7 +164,10 @@ std::string render_plan_json(const Plan& plan) {
                       {"tasks", tasks}});
   }
   for (const Output& output : plan.pipeline.outputs)
-    outputs.push_back({{"output", output.name.value}, {"from", output.from.value}, {"path", output.parquet_path.value}, {"checks", output.checks.size()}});
+    outputs.push_back({{"output", output.name.value},
+                       {"from", output.from.value},
+                       {"path", output.parquet_path.value},
+                       {"checks", output.checks.size()}});
   const json document = {{"pipeline", plan.pipeline.name.value},
                          {"run_time_us", plan.run_time_us},
                          {"workers", plan.workers},

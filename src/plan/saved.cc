@@ -31,18 +31,21 @@ std::vector<std::pair<std::string, std::string>> plan_parts(const Plan& plan) {
   std::vector<std::pair<std::string, std::string>> parts;
   parts.emplace_back("the pipeline file", sha256_hex(plan.pipeline.text->text()));
   for (size_t s = 0; s < plan.sources.size(); ++s)
-    parts.emplace_back(fmt::format("source {}", plan.pipeline.sources[s].name.value), plan.sources[s].arrival.identity);
+    parts.emplace_back(fmt::format("source {}", plan.pipeline.sources[s].name.value),
+                       plan.sources[s].arrival.identity);
   for (const GraphGroup& group : plan.graph.groups) {
     parts.emplace_back(fmt::format("the recipe of {}", group.name), group.recipe);
     std::string reused;
     for (uint32_t task : group.tasks)
-      if (plan.graph.tasks[task].state == TaskState::kReused) reused += plan.graph.tasks[task].identity + " ";
+      if (plan.graph.tasks[task].state == TaskState::kReused)
+        reused += plan.graph.tasks[task].identity + " ";
     parts.emplace_back(kReusedOf + group.name, std::move(reused));
   }
   return parts;
 }
 
-Status save_plan(Effects& effects, const Plan& plan, const std::string& pipeline_file, const std::string& path) {
+Status save_plan(Effects& effects, const Plan& plan, const std::string& pipeline_file,
+                 const std::string& path) {
   nlohmann::json parts = nlohmann::json::array();
   for (const auto& [name, value] : plan_parts(plan)) parts.push_back({name, value});
   const nlohmann::json document = {{"format", kMagic},
@@ -62,7 +65,8 @@ Result<std::optional<SavedPlan>> load_saved_plan(Effects& effects, const std::st
   const auto document = nlohmann::json::parse(*text, nullptr, false);
   if (document.is_discarded() || document.value("format", "") != kMagic) return std::nullopt;
   if (document.value("version", 0) != kSavedVersion)
-    return fail(FailureClass::kDefect, "plan.version", "the saved plan is of another version: make a new one");
+    return fail(FailureClass::kDefect, "plan.version",
+                "the saved plan is of another version: make a new one");
   try {
     SavedPlan saved;
     saved.pipeline_file = document.at("pipeline");
@@ -72,7 +76,8 @@ Result<std::optional<SavedPlan>> load_saved_plan(Effects& effects, const std::st
     for (const auto& part : document.at("parts")) saved.parts.emplace_back(part.at(0), part.at(1));
     return saved;
   } catch (const nlohmann::json::exception&) {
-    return fail(FailureClass::kDefect, "plan.corrupt", "the saved plan cannot be read: make a new one");
+    return fail(FailureClass::kDefect, "plan.corrupt",
+                "the saved plan cannot be read: make a new one");
   }
 }
 
@@ -90,13 +95,16 @@ Status compare_saved(const SavedPlan& saved, const Plan& now) {
   }
   for (const auto& [old_name, old_value] : saved.parts) {
     (void)old_value;
-    const bool there = std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return part.first == old_name; });
+    const bool there = std::any_of(parts.begin(), parts.end(),
+                                   [&](const auto& part) { return part.first == old_name; });
     if (!there) changed.push_back(old_name + " (gone)");
   }
   if (changed.empty()) return {};
-  return fail(FailureClass::kDefect, "plan.changed",
-              fmt::format("the world is not as it was when the plan was saved; changed: {}. Make a new plan",
-                          join(changed, ", ")));
+  return fail(
+      FailureClass::kDefect, "plan.changed",
+      fmt::format(
+          "the world is not as it was when the plan was saved; changed: {}. Make a new plan",
+          join(changed, ", ")));
 }
 
 }  // namespace tidegate

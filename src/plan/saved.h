@@ -13,7 +13,7 @@ namespace tidegate {
 
 /// What `plan -o` keeps: enough to know whether the world is still the same, and what is not.
 struct SavedPlan {
-  std::string pipeline_file;   ///< absolute
+  std::string pipeline_file;  ///< absolute
   std::string digest;
   int64_t run_time_us = 0;
   uint32_t workers = 0;
@@ -23,7 +23,8 @@ struct SavedPlan {
 };
 
 std::vector<std::pair<std::string, std::string>> plan_parts(const Plan& plan);
-Status save_plan(Effects& effects, const Plan& plan, const std::string& pipeline_file, const std::string& path);
+Status save_plan(Effects& effects, const Plan& plan, const std::string& pipeline_file,
+                 const std::string& path);
 /// Nothing if the file is no saved plan (a pipeline file, say).
 Result<std::optional<SavedPlan>> load_saved_plan(Effects& effects, const std::string& path);
 /// The failure plan.changed that says what is different now; nothing if all is the same.

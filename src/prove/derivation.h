@@ -23,7 +23,7 @@ using Checked = std::expected<void, Problem>;
 /// A column behind a chain of casts: casts[n](... casts[0](column)).
 struct Side {
   uint32_t column = 0;
-  std::string type;                ///< of the column
+  std::string type;  ///< of the column
   std::vector<std::string> casts;
 };
 
@@ -141,8 +141,8 @@ class Derivation {
   bool is_total(const Relation& relation, const ColumnSet& covered) const;
   std::string missing_columns(const Relation& relation, const ColumnSet& covered) const;
   std::string key_name(size_t j) const;
-  Problem misses_key(const char* code, const Relation& relation, const std::string& what,
-                     size_t j, AnchorKind anchor, std::set<std::string> names) const;
+  Problem misses_key(const char* code, const Relation& relation, const std::string& what, size_t j,
+                     AnchorKind anchor, std::set<std::string> names) const;
 
   const DeriveRequest& request_;
   std::vector<Problem>& problems_;

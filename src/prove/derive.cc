@@ -74,9 +74,9 @@ Checked Derivation::check_expression(const Json& expression,
                                      const std::vector<RelationColumn>& columns, uint32_t offset,
                                      bool conjunct) {
   static const std::set<std::string> kClasses = {
-      "BOUND_REF",      "BOUND_CAST",     "BOUND_CONSTANT", "BOUND_COMPARISON",
+      "BOUND_REF",         "BOUND_CAST",     "BOUND_CONSTANT",  "BOUND_COMPARISON",
       "BOUND_CONJUNCTION", "BOUND_FUNCTION", "BOUND_AGGREGATE", "BOUND_OPERATOR",
-      "BOUND_CASE",     "BOUND_BETWEEN",  "BOUND_WINDOW",   "BOUND_UNNEST"};
+      "BOUND_CASE",        "BOUND_BETWEEN",  "BOUND_WINDOW",    "BOUND_UNNEST"};
   if (expression.is_array()) {
     for (const Json& child : expression) TG_TRY(check_expression(child, columns, offset));
     return {};
@@ -88,17 +88,18 @@ Checked Derivation::check_expression(const Json& expression,
     size_t index = size_t{ref_index(expression)} + offset;
     if (index >= columns.size()) return std::unexpected(not_proven("a column of this plan"));
     if (columns[index].tag == ColumnTag::kRowId) {
-      Problem problem{codes::kSqlConstructNotAllowed, "`rowid` is a row's place in one task's input",
+      Problem problem{codes::kSqlConstructNotAllowed,
+                      "`rowid` is a row's place in one task's input",
                       "it means another row in every bucket"};
       problem.help = "use a key of the data";
       problem.anchor = AnchorKind::kTable;
       return std::unexpected(problem);
     }
     if (columns[index].tag == ColumnTag::kTrueOnly && !conjunct) {
-      Problem problem{codes::kInAsValue,
-                      "IN over a partitioned table is used as a value",
+      Problem problem{codes::kInAsValue, "IN over a partitioned table is used as a value",
                       "a NULL in another bucket turns FALSE into NULL"};
-      problem.help = "use it as a condition of WHERE by itself, or write EXISTS (for NOT IN: NOT EXISTS)";
+      problem.help =
+          "use it as a condition of WHERE by itself, or write EXISTS (for NOT IN: NOT EXISTS)";
       problem.anchor = AnchorKind::kSubquery;
       return std::unexpected(problem);
     }
@@ -160,8 +161,7 @@ Derived Derivation::derive(const Json& op, const Edges& edges) {
     if (type == "LOGICAL_COMPARISON_JOIN") {
       return op.value("join_type", "") == "INNER" ? product(op, edges) : outer_join(op, edges);
     }
-    if (type == "LOGICAL_ANY_JOIN" || type == "LOGICAL_DELIM_JOIN" ||
-        type == "LOGICAL_ASOF_JOIN") {
+    if (type == "LOGICAL_ANY_JOIN" || type == "LOGICAL_DELIM_JOIN" || type == "LOGICAL_ASOF_JOIN") {
       return outer_join(op, edges);
     }
     if (type == "LOGICAL_POSITIONAL_JOIN") return positional_join(op);
@@ -231,8 +231,8 @@ Derived Derivation::get(const Json& op) {
     out.columns.push_back({written, type_text(types[index])});
   }
   if (!out.replicated && !input.keys.empty()) {
-    // A key column that the query does not read keeps its rows apart all the same, but nothing above
-    // can name it: the relation is Local then.
+    // A key column that the query does not read keeps its rows apart all the same, but nothing
+    // above can name it: the relation is Local then.
     bool all = true;
     for (size_t j = 0; j < input.keys.size(); ++j) {
       auto it = at.find(to_lower_ascii(input.keys[j]));
@@ -307,7 +307,8 @@ Derived Derivation::table_function(const Json& op) {
     comes_from.push_back(static_cast<int64_t>(column));
   }
   auto base = static_cast<uint32_t>(out.columns.size());
-  for (int64_t column : comes_from) out.columns.push_back(below.columns[static_cast<size_t>(column)]);
+  for (int64_t column : comes_from)
+    out.columns.push_back(below.columns[static_cast<size_t>(column)]);
   auto map = [&](const ColumnSet& set) {
     ColumnSet mapped;
     for (size_t i = 0; i < comes_from.size(); ++i) {
@@ -591,8 +592,11 @@ std::expected<DeriveResult, std::vector<Problem>> derive(const std::string& seri
   Json json = Json::parse(serialized_plan, nullptr, false);
   if (!json.is_object()) return refuse(not_proven("a plan that cannot be written down"));
   if (json.value("error", false)) {
-    SqlError error{json.value("error_type", ""), json.value("error_subtype", ""),
-                   json.value("error_message", ""), json.value("candidates", ""), {}};
+    SqlError error{json.value("error_type", ""),
+                   json.value("error_subtype", ""),
+                   json.value("error_message", ""),
+                   json.value("candidates", ""),
+                   {}};
     if (std::string at = json.value("position", ""); !at.empty()) {
       error.position = std::strtoull(at.c_str(), nullptr, 10);
     }

@@ -34,8 +34,8 @@ const std::string& class_of(const Json& expression) {
 bool is_ref(const Json& expression) { return class_of(expression) == "BOUND_REF"; }
 
 uint32_t ref_index(const Json& expression) {
-  return static_cast<uint32_t>(std::min<uint64_t>(expression.at("index").get<uint64_t>(),
-                                                  kVirtualColumn - 1));
+  return static_cast<uint32_t>(
+      std::min<uint64_t>(expression.at("index").get<uint64_t>(), kVirtualColumn - 1));
 }
 
 void collect_refs(const Json& expression, ColumnSet& refs) {

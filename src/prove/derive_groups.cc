@@ -40,11 +40,10 @@ ColumnSet order_columns(const Json& holder) {
 
 /// True if every column of the binding is among `columns`.
 bool covers_domain(const Relation& relation, const ColumnSet& columns) {
-  return std::all_of(relation.domain_columns.begin(), relation.domain_columns.end(),
-                     [&](const ColumnSet& set) {
-                       return std::any_of(set.begin(), set.end(),
-                                          [&](uint32_t c) { return columns.contains(c); });
-                     });
+  return std::all_of(
+      relation.domain_columns.begin(), relation.domain_columns.end(), [&](const ColumnSet& set) {
+        return std::any_of(set.begin(), set.end(), [&](uint32_t c) { return columns.contains(c); });
+      });
 }
 
 /// The first key position without a member among the expressions, or nothing.
@@ -83,14 +82,16 @@ Problem Derivation::misses_key(const char* code, const Relation& relation, const
   problem.code = code;
   std::string key = key_name(j);
   problem.message = fmt::format("{} misses the partition key `{}`", what, key);
-  problem.label = fmt::format("its rows may be in different buckets of `{}`",
-                              join(request_.key_names, ", "));
+  problem.label =
+      fmt::format("its rows may be in different buckets of `{}`", join(request_.key_names, ", "));
   bool known = relation.has_keys() && j < relation.keys.size();
   if (!known) {
     problem.notes.push_back("below here the key is gone: a projection or an expression dropped it");
   }
-  problem.help = fmt::format("add `{}` to it, take `{}` out of partition_by, or write "
-                             "`partition_by: all`", key, key);
+  problem.help = fmt::format(
+      "add `{}` to it, take `{}` out of partition_by, or write "
+      "`partition_by: all`",
+      key, key);
   return problem;
 }
 
@@ -136,11 +137,11 @@ Derived Derivation::aggregate(const Json& op) {
   const Json& below = op.at("children").at(0);
   const Json& groups = op.at("groups");
   const Json& expressions = op.at("expressions");
-  bool only_counts = groups.empty() &&
-                     std::all_of(expressions.begin(), expressions.end(), [](const Json& e) {
-                       return e.value("name", "") == "count_star" &&
-                              (!e.contains("filter") || e["filter"].is_null());
-                     });
+  bool only_counts =
+      groups.empty() && std::all_of(expressions.begin(), expressions.end(), [](const Json& e) {
+        return e.value("name", "") == "count_star" &&
+               (!e.contains("filter") || e["filter"].is_null());
+      });
   // EXISTS (SELECT ...) without correlation: count(*) over LIMIT 1, whichever row that is.
   bool exists = only_counts && below.value("type", "") == "LOGICAL_LIMIT" &&
                 below.at("offset_val").value("type", "") == "UNSET";
@@ -192,10 +193,9 @@ Derived Derivation::aggregate(const Json& op) {
         continue;
       }
       if (auto j = missing_key(child, groups, &set)) {
-        return std::unexpected(misses_key(several ? codes::kGroupingSetMissesKey
-                                                  : codes::kGroupByMissesKey,
-                                          child, several ? "a grouping set" : "GROUP BY", *j,
-                                          AnchorKind::kGroupBy, names));
+        return std::unexpected(
+            misses_key(several ? codes::kGroupingSetMissesKey : codes::kGroupByMissesKey, child,
+                       several ? "a grouping set" : "GROUP BY", *j, AnchorKind::kGroupBy, names));
       }
     }
   }
@@ -271,7 +271,8 @@ Derived Derivation::aggregate(const Json& op) {
     }
     TG_TRY(order_matters(child,
                          fmt::format("{}() depends on the order of its rows; ORDER BY {} inside it "
-                                     "to settle that", name, missing),
+                                     "to settle that",
+                                     name, missing),
                          AnchorKind::kAggregate, {to_lower_ascii(name)}));
   }
   for (size_t i = 0; i < op.value("grouping_functions", Json::array()).size(); ++i) {
@@ -324,10 +325,11 @@ Derived Derivation::window(const Json& op) {
     covered.merge(order_columns(expression.at("orders")));
     if (is_total(child, covered)) continue;
     bool limit = expression.value("alias", "").empty() && names.contains("limit_rownum");
-    TG_TRY(order_matters(child,
-                         fmt::format("{} depends on the order of tied rows{}",
-                                     limit ? "LIMIT" : name + "()", missing_columns(child, covered)),
-                         AnchorKind::kWindow, names));
+    TG_TRY(
+        order_matters(child,
+                      fmt::format("{} depends on the order of tied rows{}",
+                                  limit ? "LIMIT" : name + "()", missing_columns(child, covered)),
+                      AnchorKind::kWindow, names));
   }
   return out;
 }
@@ -368,10 +370,10 @@ Derived Derivation::distinct(const Json& op) {
       TG_TRY(check_expression(op["order_by"], out.columns));
     }
     if (!is_total(out, covered)) {
-      TG_TRY(order_matters(out,
-                           fmt::format("DISTINCT ON picks any of several rows{}",
-                                       missing_columns(out, covered)),
-                           AnchorKind::kDistinct, names));
+      TG_TRY(order_matters(
+          out,
+          fmt::format("DISTINCT ON picks any of several rows{}", missing_columns(out, covered)),
+          AnchorKind::kDistinct, names));
     }
   }
   if (columns.size() == targets.size()) out.unique.push_back(columns);
@@ -388,18 +390,18 @@ Derived Derivation::limit(const Json& op) {
   if (!out.replicated) {
     Problem problem{codes::kLimitOverPartitions, "LIMIT over split rows",
                     "every bucket would give that many rows"};
-    problem.help = "limit in a later stage with `partition_by: all`, or rank the rows of each key: "
-                   "QUALIFY row_number() OVER (PARTITION BY the keys ORDER BY ...) <= n";
+    problem.help =
+        "limit in a later stage with `partition_by: all`, or rank the rows of each key: "
+        "QUALIFY row_number() OVER (PARTITION BY the keys ORDER BY ...) <= n";
     problem.anchor = AnchorKind::kLimit;
     return std::unexpected(problem);
   }
   ColumnSet covered;
   if (below.value("type", "") == "LOGICAL_ORDER_BY") covered = order_columns(below.at("orders"));
   if (!is_total(out, covered)) {
-    TG_TRY(order_matters(out,
-                         fmt::format("LIMIT picks any of several rows{}",
-                                     missing_columns(out, covered)),
-                         AnchorKind::kLimit, {}));
+    TG_TRY(order_matters(
+        out, fmt::format("LIMIT picks any of several rows{}", missing_columns(out, covered)),
+        AnchorKind::kLimit, {}));
   }
   return out;
 }
@@ -413,7 +415,7 @@ Derived Derivation::set_operation(const Json& op) {
     parts.push_back(std::move(part));
   }
   if (parts.size() < 2) return std::unexpected(not_proven("this set operation"));
-  std::string word = type == "LOGICAL_UNION" ? "UNION"
+  std::string word = type == "LOGICAL_UNION"    ? "UNION"
                      : type == "LOGICAL_EXCEPT" ? "EXCEPT"
                                                 : "INTERSECT";
   auto refuse = [&](const char* code, std::string message, std::string label, std::string help) {

@@ -96,9 +96,8 @@ bool subset(const ColumnSet& small, const ColumnSet& large) {
 Checked Derivation::collect(const Json& op, Product& product, size_t depth) {
   if (depth > kPlanDepthMax) return std::unexpected(not_proven("a plan this deep"));
   const std::string type = op.value("type", "");
-  uint32_t base = product.leaves.empty()
-                      ? 0
-                      : product.leaves.back().first + product.leaves.back().count;
+  uint32_t base =
+      product.leaves.empty() ? 0 : product.leaves.back().first + product.leaves.back().count;
   auto shift = [](Side side, uint32_t by) {
     side.column += by;
     return side;
@@ -125,7 +124,8 @@ Checked Derivation::collect(const Json& op, Product& product, size_t depth) {
         }
         // A USING column after a FULL join: a virtual column that stands for the expression.
         out = {kVirtualColumn + static_cast<uint32_t>(product.virtuals.size()),
-               type_of(expression), {}};
+               type_of(expression),
+               {}};
         product.virtuals.push_back({&expression, offset});
       };
       side(condition.at("left"), base, edge.left);
@@ -233,8 +233,10 @@ Derived Derivation::product(const Json& op, const Edges& edges) {
                  "rows that it should see may be in another bucket"};
       problem.help = request_.map_stage
                          ? "mark the inner table `broadcast`, or give the stage a `partition_by`"
-                         : fmt::format("add the equality of `{}` to its WHERE, or mark the inner "
-                                       "table `broadcast`", key_name(j));
+                         : fmt::format(
+                               "add the equality of `{}` to its WHERE, or mark the inner "
+                               "table `broadcast`",
+                               key_name(j));
       problem.anchor = AnchorKind::kSubquery;
     } else if (local && request_.map_stage) {
       problem = {codes::kMapJoinsInputs, "a map stage joins two inputs that are both split",
@@ -405,14 +407,15 @@ Derived Derivation::outer_join(const Json& op, const Edges& edges) {
   std::vector<Equality> equalities = equalities_of(op, left_width);
 
   Problem refused;
-  refused.anchor = delim || kind == "MARK" || kind == "SINGLE" ? AnchorKind::kSubquery
-                                                               : AnchorKind::kJoin;
+  refused.anchor =
+      delim || kind == "MARK" || kind == "SINGLE" ? AnchorKind::kSubquery : AnchorKind::kJoin;
   for (const char* key : {"condition", "conditions"}) {
     if (op.contains(key)) names_of(op.at(key), refused.names);
   }
   for (const Json& child : children) {
     if (child.value("type", "") != "LOGICAL_GET") continue;
-    refused.names.insert(to_lower_ascii(child.value("function_data", Json::object()).value("table", "")));
+    refused.names.insert(
+        to_lower_ascii(child.value("function_data", Json::object()).value("table", "")));
   }
   auto refuse = [&](const char* code, std::string message, std::string label, std::string help) {
     refused.code = code;
@@ -538,7 +541,8 @@ Derived Derivation::outer_join(const Json& op, const Edges& edges) {
                     fmt::format("the subquery is not tied to its outer row by `{}`", key),
                     "rows that it should see may be in another bucket",
                     fmt::format("add the equality of `{}` to its WHERE, or mark the inner table "
-                                "`broadcast`", key));
+                                "`broadcast`",
+                                key));
     }
     bool any = !equalities.empty();
     return refuse(any ? codes::kJoinMissesKey : codes::kJoinWithoutEquality,
@@ -547,7 +551,8 @@ Derived Derivation::outer_join(const Json& op, const Edges& edges) {
                   fmt::format("rows that belong together may be in different buckets of `{}`",
                               join(request_.key_names, ", ")),
                   fmt::format("partition by the join's keys, add the equality of `{}`, or mark the "
-                              "smaller input `broadcast`", key));
+                              "smaller input `broadcast`",
+                              key));
   }
   if (left.domain >= 0 && right_kept) {
     return std::unexpected(not_proven("a join inside this correlated subquery"));

@@ -47,7 +47,8 @@ class Generator {
                  "(SELECT k, x, j AS i FROM b)", "(SELECT k, label AS x, k + 1 AS i FROM dim)",
                  "(SELECT i AS k, x, k AS i FROM a)", "(SELECT k::BIGINT AS k, x, i FROM a)",
                  "(SELECT k + 0 AS k, x, i FROM a)", "(SELECT k, x, n::INTEGER AS i FROM a)",
-                 "(SELECT k, x, i FROM a WHERE i = k)", "(SELECT k, x, i FROM c WHERE k IS NOT NULL)"});
+                 "(SELECT k, x, i FROM a WHERE i = k)",
+                 "(SELECT k, x, i FROM c WHERE k IS NOT NULL)"});
   }
 
   std::string relation(int depth) {
@@ -78,23 +79,26 @@ class Generator {
       case 1: {
         std::string g = pick({"k", "k, x", "x", "k, i % 2", "k + 0", "i"});
         return fmt::format("SELECT {0} AS k, {1} AS x, {2} AS i FROM {3} q GROUP BY {4}",
-                           g.starts_with("k +") ? "k + 0" : g[0] == 'k' ? "k" : "count(*)",
+                           g.starts_with("k +") ? "k + 0"
+                           : g[0] == 'k'        ? "k"
+                                                : "count(*)",
                            g.find('x') != std::string::npos ? "x" : "max(x)",
                            pick({"count(*)", "sum(i)", "min(i)", "count(DISTINCT x)"}), t, g);
       }
       case 2:
-        return fmt::format("SELECT k, x, sum(i) AS i FROM {} q GROUP BY {}", t,
-                           pick({"ROLLUP (k, x)", "GROUPING SETS ((k), (k, x))", "CUBE (k, x)",
-                                 "k, ROLLUP (x)"}));
+        return fmt::format(
+            "SELECT k, x, sum(i) AS i FROM {} q GROUP BY {}", t,
+            pick({"ROLLUP (k, x)", "GROUPING SETS ((k), (k, x))", "CUBE (k, x)", "k, ROLLUP (x)"}));
       case 3:
         return fmt::format("SELECT DISTINCT k, x, {} AS i FROM {} q", pick({"i", "i % 2", "1"}), t);
       case 4:
-        return fmt::format("SELECT k, x, {} AS i FROM {} q",
-                           fmt::format(fmt::runtime(pick({"sum(i) OVER (PARTITION BY {})",
-                                                          "rank() OVER (PARTITION BY {} ORDER BY i)",
-                                                          "max(i) OVER (PARTITION BY {} ORDER BY x)"})),
-                                       pick({"k", "k, x", "x", "i"})),
-                           t);
+        return fmt::format(
+            "SELECT k, x, {} AS i FROM {} q",
+            fmt::format(fmt::runtime(pick({"sum(i) OVER (PARTITION BY {})",
+                                           "rank() OVER (PARTITION BY {} ORDER BY i)",
+                                           "max(i) OVER (PARTITION BY {} ORDER BY x)"})),
+                        pick({"k", "k, x", "x", "i"})),
+            t);
       case 5:
       case 6: {
         std::string kind = pick({"JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"});
@@ -114,15 +118,15 @@ class Generator {
         return fmt::format("SELECT p.k, p.x, p.i FROM {} p {} JOIN {} q ON {}", t,
                            pick({"SEMI", "ANTI"}), relation(depth), equality("p", "q"));
       case 10:
-        return fmt::format("SELECT k, x, i FROM {} p WHERE {}EXISTS (SELECT 1 FROM {} q WHERE {})", t,
-                           chance(50) ? "NOT " : "", relation(depth), equality("p", "q"));
+        return fmt::format("SELECT k, x, i FROM {} p WHERE {}EXISTS (SELECT 1 FROM {} q WHERE {})",
+                           t, chance(50) ? "NOT " : "", relation(depth), equality("p", "q"));
       case 11:
         return fmt::format("SELECT k, x, i FROM {} p WHERE {} IN (SELECT {} FROM {} q)", t,
                            pick({"k", "k", "i", "k NOT"}), pick({"k", "k", "i"}), relation(depth));
       case 12:
-        return fmt::format(
-            "SELECT k, x, (SELECT {} FROM {} q WHERE {}) AS i FROM {} p",
-            pick({"sum(i)", "count(*)", "max(q.i)"}), relation(depth), equality("p", "q"), t);
+        return fmt::format("SELECT k, x, (SELECT {} FROM {} q WHERE {}) AS i FROM {} p",
+                           pick({"sum(i)", "count(*)", "max(q.i)"}), relation(depth),
+                           equality("p", "q"), t);
       case 13:
       case 14:
         return fmt::format("SELECT k, x, i FROM {} p {} SELECT {} FROM {} q", t,
@@ -130,13 +134,15 @@ class Generator {
                                  "INTERSECT ALL", "UNION ALL"}),
                            pick({"k, x, i", "k, x, i", "i, x, k"}), relation(depth));
       case 15:
-        return fmt::format("SELECT p.k, p.x, q.i FROM {} p, LATERAL (SELECT i FROM {} q WHERE {} "
-                           "ORDER BY i LIMIT 2) q",
-                           t, relation(depth), equality("p", "q"));
+        return fmt::format(
+            "SELECT p.k, p.x, q.i FROM {} p, LATERAL (SELECT i FROM {} q WHERE {} "
+            "ORDER BY i LIMIT 2) q",
+            t, relation(depth), equality("p", "q"));
       default:
-        return fmt::format("WITH t AS (SELECT k, x, i FROM {} q) SELECT p.k, r.x, p.i FROM t p {} t r "
-                           "ON {}",
-                           t, pick({"JOIN", "LEFT JOIN"}), equality("p", "r"));
+        return fmt::format(
+            "WITH t AS (SELECT k, x, i FROM {} q) SELECT p.k, r.x, p.i FROM t p {} t r "
+            "ON {}",
+            t, pick({"JOIN", "LEFT JOIN"}), equality("p", "r"));
     }
   }
 
@@ -166,9 +172,11 @@ TEST(SplitGenerator, NothingAcceptedDiffers) {
     for (int buckets : {2, 7}) {
       std::string difference = fixture.compare(*verdict.stage(), one.sql, buckets);
       // Both sides fail alike on the scalar subquery that finds two rows.
-      ASSERT_EQ(difference, "") << "seed " << seed << ", stage " << i << "\npartition_by: "
-                                << one.partition_by << "\nbroadcast: " << one.broadcast
-                                << "\nupstream: " << one.upstream << "\n" << one.sql;
+      ASSERT_EQ(difference, "") << "seed " << seed << ", stage " << i
+                                << "\npartition_by: " << one.partition_by
+                                << "\nbroadcast: " << one.broadcast
+                                << "\nupstream: " << one.upstream << "\n"
+                                << one.sql;
     }
   }
   fmt::print("{} accepted, {} compared\n", accepted, compared);

@@ -98,10 +98,10 @@ class Resolver {
       names.push_back(stage.stage->name.value);
       bool self = names.size() == 2;
       const GraphStage& reader = stages_[path_.back()];
-      Problem problem{self ? codes::kSelfReference : codes::kCycle,
-                      self ? fmt::format("stage `{}` reads itself", names[0])
-                           : fmt::format("stages read each other in a circle: {}",
-                                         join(names, " <- "))};
+      Problem problem{
+          self ? codes::kSelfReference : codes::kCycle,
+          self ? fmt::format("stage `{}` reads itself", names[0])
+               : fmt::format("stages read each other in a circle: {}", join(names, " <- "))};
       for (const TableUse& use : reader.tree.tables) {
         if (use.name == to_lower_ascii(stage.stage->name.value)) {
           problem.range = use.range;
@@ -170,8 +170,9 @@ std::vector<size_t> resolve_graph(const Pipeline& pipeline, std::vector<GraphSta
 
 Diagnostic to_diagnostic(const Problem& problem, const SqlText& sql, const SyntaxTree& tree) {
   Range range = locate(tree, sql.text, problem);
-  Diagnostic out{problem.code, Severity::kError, sql.map(range.begin, range.end), problem.message,
-                 problem.label, problem.notes, problem.help};
+  Diagnostic out{problem.code,    Severity::kError, sql.map(range.begin, range.end),
+                 problem.message, problem.label,    problem.notes,
+                 problem.help};
   return out;
 }
 

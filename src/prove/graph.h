@@ -13,13 +13,13 @@ namespace tidegate::prove {
 struct GraphStage {
   const Stage* stage = nullptr;
   SyntaxTree tree;
-  bool broken = false;                 ///< has errors: neither it nor what reads it is proven
-  std::vector<std::string> inputs;     ///< lower case, distinct, in order of first use
+  bool broken = false;              ///< has errors: neither it nor what reads it is proven
+  std::vector<std::string> inputs;  ///< lower case, distinct, in order of first use
 };
 
-/// Resolves the tables of all stages: unknown names, cycles, unused stages and sources, broadcast and
-/// partition_by entries that the SQL does not read. Returns indices in topological order (stages on
-/// cycles left out and marked broken).
+/// Resolves the tables of all stages: unknown names, cycles, unused stages and sources, broadcast
+/// and partition_by entries that the SQL does not read. Returns indices in topological order
+/// (stages on cycles left out and marked broken).
 std::vector<size_t> resolve_graph(const Pipeline& pipeline, std::vector<GraphStage>& stages,
                                   Diagnostics& diagnostics);
 

@@ -17,8 +17,20 @@ struct Range {
 
 /// The parts of a SELECT that a refusal points at.
 enum class AnchorKind : uint8_t {
-  kNone, kGroupBy, kAggregate, kDistinct, kWindow, kJoin, kSetOperation, kLimit, kSample,
-  kSubquery, kTable, kRecursive, kColumn, kFunction
+  kNone,
+  kGroupBy,
+  kAggregate,
+  kDistinct,
+  kWindow,
+  kJoin,
+  kSetOperation,
+  kLimit,
+  kSample,
+  kSubquery,
+  kTable,
+  kRecursive,
+  kColumn,
+  kFunction
 };
 
 /// A refusal before it has a place in a file.
@@ -28,7 +40,7 @@ struct Problem {
   std::string label = {};
   std::vector<std::string> notes = {};
   std::string help = {};
-  std::optional<Range> range = {};   ///< known exactly, else:
+  std::optional<Range> range = {};  ///< known exactly, else:
   AnchorKind anchor = AnchorKind::kNone;
   std::set<std::string> names = {};  ///< what the place is about, to tell several of a kind apart
 };

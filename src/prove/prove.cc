@@ -19,11 +19,16 @@ using namespace prove;
 
 std::string_view to_string(InputMode mode) {
   switch (mode) {
-    case InputMode::kPartition: return "partition";
-    case InputMode::kShuffle: return "shuffle";
-    case InputMode::kAligned: return "aligned";
-    case InputMode::kBroadcast: return "broadcast";
-    case InputMode::kAll: return "all";
+    case InputMode::kPartition:
+      return "partition";
+    case InputMode::kShuffle:
+      return "shuffle";
+    case InputMode::kAligned:
+      return "aligned";
+    case InputMode::kBroadcast:
+      return "broadcast";
+    case InputMode::kAll:
+      return "all";
   }
   return "?";
 }
@@ -53,7 +58,8 @@ std::string create_table(const std::string& name, const sql::Schema& schema) {
   for (const sql::Column& column : schema) {
     columns.push_back(quote_identifier(column.name) + " " + column.type);
   }
-  return fmt::format("CREATE OR REPLACE TABLE {} ({})", quote_identifier(name), join(columns, ", "));
+  return fmt::format("CREATE OR REPLACE TABLE {} ({})", quote_identifier(name),
+                     join(columns, ", "));
 }
 
 std::vector<std::string> names_in(const sql::Schema& schema) {
@@ -109,9 +115,8 @@ class Prover {
       CheckedStage checked;
       if (!prove(stage, checked)) continue;
       if (auto made = scratch_.execute(create_table(checked.name, checked.schema)); !made) {
-        add({codes::kUnsupportedType,
-             fmt::format("the result of `{}` cannot be stored: {}", checked.name,
-                         made.error().message)},
+        add({codes::kUnsupportedType, fmt::format("the result of `{}` cannot be stored: {}",
+                                                  checked.name, made.error().message)},
             stage);
         continue;
       }
@@ -176,7 +181,7 @@ class Prover {
         break;
       }
       bool everywhere = broadcast.contains(name);
-      input.mode = all ? InputMode::kAll
+      input.mode = all          ? InputMode::kAll
                    : everywhere ? InputMode::kBroadcast
                                 : (request.map_stage ? InputMode::kPartition : InputMode::kShuffle);
       split += !all && !everywhere ? 1 : 0;
@@ -186,8 +191,11 @@ class Prover {
     request.whole = all || split == 0;
     out.one_task = request.whole;
     if (!all && stage.partition_by && split == 0) {
-      add({codes::kNeedlessPartitionBy, "no input of this stage is split, so nothing is partitioned",
-           "", {}, "leave partition_by out, or write `partition_by: all`"},
+      add({codes::kNeedlessPartitionBy,
+           "no input of this stage is split, so nothing is partitioned",
+           "",
+           {},
+           "leave partition_by out, or write `partition_by: all`"},
           graph);
       return false;
     }
@@ -217,8 +225,8 @@ class Prover {
   bool keys(const GraphStage& graph, CheckedStage& out, DeriveRequest& request) {
     const PartitionBy& by = *graph.stage->partition_by;
     bool fine = true;
-    std::vector<std::string> types;          // so far common, by position
-    std::vector<std::string> from;           // the input that gave them
+    std::vector<std::string> types;  // so far common, by position
+    std::vector<std::string> from;   // the input that gave them
     std::vector<Span> spans;
     for (StageInput& input : out.inputs) {
       if (input.mode != InputMode::kShuffle) continue;
@@ -228,11 +236,14 @@ class Prover {
         if (to_lower_ascii(keys.input.value) == to_lower_ascii(input.name)) columns = &keys.columns;
       }
       if (columns->empty()) {
-        diagnostics_.add({codes::kInputWithoutKeys, Severity::kError, by.span,
-                          fmt::format("partition_by names no keys for `{}`", input.name),
-                          "every input that is not broadcast needs them", {},
-                          fmt::format("add `{}: [...]`, or mark `{}` broadcast", input.name,
-                                      input.name)});
+        diagnostics_.add(
+            {codes::kInputWithoutKeys,
+             Severity::kError,
+             by.span,
+             fmt::format("partition_by names no keys for `{}`", input.name),
+             "every input that is not broadcast needs them",
+             {},
+             fmt::format("add `{}: [...]`, or mark `{}` broadcast", input.name, input.name)});
         fine = false;
         continue;
       }
@@ -258,8 +269,8 @@ class Prover {
       if (input.mode != InputMode::kShuffle) continue;
       input.hash_types = types;
       const Known& known = known_.at(to_lower_ascii(input.name));
-      if (known.stage && known.stage->part_known && known.stage->part_columns == input.key_columns &&
-          known.stage->part_types == types) {
+      if (known.stage && known.stage->part_known &&
+          known.stage->part_columns == input.key_columns && known.stage->part_types == types) {
         input.mode = InputMode::kAligned;
       }
     }
@@ -272,21 +283,29 @@ class Prover {
     if (!column) {
       std::string near = did_you_mean(name.value, names_in(known.schema));
       diagnostics_.add(
-          {codes::kUnknownKeyColumn, Severity::kError, name.span,
-           fmt::format("`{}` has no column `{}`", known.name, name.value), "not among its columns",
+          {codes::kUnknownKeyColumn,
+           Severity::kError,
+           name.span,
+           fmt::format("`{}` has no column `{}`", known.name, name.value),
+           "not among its columns",
            {fmt::format("its columns: {}", join(names_in(known.schema), ", "))},
            near.empty() ? fmt::format("name keys per input: partition_by: {{{}: [...]}}, or mark "
-                                      "`{}` broadcast", known.name, known.name)
+                                      "`{}` broadcast",
+                                      known.name, known.name)
                         : fmt::format("did you mean `{}`?", near)});
       return false;
     }
     input.key_columns.push_back(column->name);
     std::optional<std::string> type = hash_type_of(column->type);
     if (!type) {
-      diagnostics_.add({codes::kKeyTypeUnhashable, Severity::kError, name.span,
-                        fmt::format("`{}` is {}, which cannot be a partition key", name.value,
-                                    column->type),
-                        "", {}, "partition by a plain value of it, made in an earlier stage"});
+      diagnostics_.add(
+          {codes::kKeyTypeUnhashable,
+           Severity::kError,
+           name.span,
+           fmt::format("`{}` is {}, which cannot be a partition key", name.value, column->type),
+           "",
+           {},
+           "partition by a plain value of it, made in an earlier stage"});
       return false;
     }
     if (first) {
@@ -298,13 +317,15 @@ class Prover {
     if (!common) {
       bool text = types[j] == "VARCHAR";
       std::string target = text ? "VARCHAR" : types[j];
-      diagnostics_.add(
-          {codes::kKeyTypesDiffer, Severity::kError, name.span,
-           fmt::format("`{}` is {} in `{}` and {} in `{}`", name.value, types[j], from[j],
-                       column->type, known.name),
-           "equal values could land in different buckets", {},
-           fmt::format("cast one side in an earlier stage: CAST({} AS {})",
-                       quote_if_needed(column->name), target)});
+      diagnostics_.add({codes::kKeyTypesDiffer,
+                        Severity::kError,
+                        name.span,
+                        fmt::format("`{}` is {} in `{}` and {} in `{}`", name.value, types[j],
+                                    from[j], column->type, known.name),
+                        "equal values could land in different buckets",
+                        {},
+                        fmt::format("cast one side in an earlier stage: CAST({} AS {})",
+                                    quote_if_needed(column->name), target)});
       return false;
     }
     types[j] = *common;
@@ -353,7 +374,8 @@ class Prover {
       problem.anchor = AnchorKind::kColumn;
       auto [it, fresh] = seen.emplace(to_lower_ascii(column.name), column.name);
       if (!fresh) {
-        problem.code = it->second == column.name ? codes::kDuplicateColumn : codes::kColumnCaseClash;
+        problem.code =
+            it->second == column.name ? codes::kDuplicateColumn : codes::kColumnCaseClash;
         problem.message = fmt::format("the result has two columns called `{}`", column.name);
         problem.help = "name them apart with AS, or list the columns instead of `*`";
       } else if (column.type == "\"NULL\"" || column.type == "NULL") {
@@ -407,7 +429,8 @@ class Prover {
       for (const sql::Column& column : table.schema) {
         bool is_key = std::find(input.key_columns.begin(), input.key_columns.end(), column.name) !=
                       input.key_columns.end();
-        if (every || used.contains(column.name) || is_key) input.columns_used.push_back(column.name);
+        if (every || used.contains(column.name) || is_key)
+          input.columns_used.push_back(column.name);
       }
       if (input.columns_used.empty()) input.columns_used.push_back(table.schema.front().name);
     }
@@ -456,9 +479,10 @@ Status check_select(sql::Connection& scratch, const std::string& sql,
     if (!derived) problems = derived.error();
   }
   if (problems.empty()) return {};
-  auto first = std::min_element(problems.begin(), problems.end(), [&](const auto& a, const auto& b) {
-    return locate(tree, sql, a).begin < locate(tree, sql, b).begin;
-  });
+  auto first =
+      std::min_element(problems.begin(), problems.end(), [&](const auto& a, const auto& b) {
+        return locate(tree, sql, a).begin < locate(tree, sql, b).begin;
+      });
   Range range = locate(tree, sql, *first);
   if (problem) {
     *problem = {first->code, first->message, first->label, first->help, range.begin, range.end};

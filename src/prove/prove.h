@@ -22,11 +22,11 @@ std::string_view to_string(InputMode mode);
 
 /// One table that a stage's SQL reads.
 struct StageInput {
-  std::string name;       ///< as declared in the pipeline file
+  std::string name;  ///< as declared in the pipeline file
   bool is_source = false;
   InputMode mode = InputMode::kAll;
-  std::vector<std::string> key_columns;   ///< kShuffle, kAligned: in key order, as in the schema
-  std::vector<std::string> hash_types;    ///< one for each key column
+  std::vector<std::string> key_columns;  ///< kShuffle, kAligned: in key order, as in the schema
+  std::vector<std::string> hash_types;   ///< one for each key column
   Span first_use;
   std::vector<std::string> columns_used;  ///< for projection, keys included; never empty
 };
@@ -34,30 +34,30 @@ struct StageInput {
 /// A stage whose SQL binds and may be run as declared.
 struct CheckedStage {
   std::string name;
-  std::vector<StageInput> inputs;         ///< in order of first use
+  std::vector<StageInput> inputs;  ///< in order of first use
   sql::Schema schema;
-  std::string sql;   ///< the user's text without comments and needless space; run_time() still in it
+  std::string sql;  ///< the user's text without comments and needless space; run_time() still in it
   bool one_task = false;
-  bool part_known = false;                ///< the result is Part(part_columns)
+  bool part_known = false;  ///< the result is Part(part_columns)
   std::vector<std::string> part_columns;
-  std::vector<std::string> part_types;    ///< the types that it was hashed as
-  bool unordered = false;                 ///< rows depend on the order of ties: identity by content
+  std::vector<std::string> part_types;  ///< the types that it was hashed as
+  bool unordered = false;               ///< rows depend on the order of ties: identity by content
   std::vector<std::string> unordered_reasons;
   bool uses_run_time = false;
-  bool float_sums = false;                ///< adds FLOAT or DOUBLE up: repeatable for the same plan only
+  bool float_sums = false;  ///< adds FLOAT or DOUBLE up: repeatable for the same plan only
   std::vector<std::vector<std::string>> unique;  ///< column sets proven or declared unique
 };
 
 struct CheckedPipeline {
-  std::vector<CheckedStage> stages;       ///< in topological order; those with errors are missing
+  std::vector<CheckedStage> stages;  ///< in topological order; those with errors are missing
   const CheckedStage* stage(std::string_view name) const;
 };
 
-/// Binds every stage's SQL against its inputs' schemas and proves, by the rules of SPLIT.md, that it
-/// may be split as declared and gives the same rows again. `source_schemas`: by source name; a source
-/// without one is taken as broken elsewhere, and what reads it is skipped. `scratch` is an empty,
-/// unlocked in-memory database: tables of the inputs and the macro run_time() are created in it.
-/// All mistakes go to `diagnostics`.
+/// Binds every stage's SQL against its inputs' schemas and proves, by the rules of SPLIT.md, that
+/// it may be split as declared and gives the same rows again. `source_schemas`: by source name; a
+/// source without one is taken as broken elsewhere, and what reads it is skipped. `scratch` is an
+/// empty, unlocked in-memory database: tables of the inputs and the macro run_time() are created in
+/// it. All mistakes go to `diagnostics`.
 CheckedPipeline prove_pipeline(const Pipeline& pipeline,
                                const std::map<std::string, sql::Schema>& source_schemas,
                                sql::Connection& scratch, Diagnostics& diagnostics);
@@ -72,9 +72,9 @@ struct SelectProblem {
   uint32_t end = 0;
 };
 
-/// Sandbox check of ad-hoc SQL: one SELECT, allow-listed functions, only the tables named (which must
-/// exist in `scratch`). The clock and random() are allowed here. Fails with code "sql.refused" and
-/// class defect; the first problem in the order of the text goes to `problem`.
+/// Sandbox check of ad-hoc SQL: one SELECT, allow-listed functions, only the tables named (which
+/// must exist in `scratch`). The clock and random() are allowed here. Fails with code "sql.refused"
+/// and class defect; the first problem in the order of the text goes to `problem`.
 Status check_select(sql::Connection& scratch, const std::string& sql,
                     const std::vector<std::string>& tables, SelectProblem* problem = nullptr);
 

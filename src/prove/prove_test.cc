@@ -116,8 +116,8 @@ TEST(Sandbox, EveryWayOutIsRefused) {
 
 TEST(Sandbox, SelectOverNamedTablesPasses) {
   Fixture fixture;
-  EXPECT_TRUE(check_select(fixture.rows(), "SELECT k, now() FROM a JOIN b USING (k) LIMIT 3",
-                           {"a", "b"}));
+  EXPECT_TRUE(
+      check_select(fixture.rows(), "SELECT k, now() FROM a JOIN b USING (k) LIMIT 3", {"a", "b"}));
   SelectProblem problem;
   EXPECT_FALSE(check_select(fixture.rows(), "SELECT * FROM bb", {"a", "b"}, &problem));
   EXPECT_EQ(problem.code, codes::kUnknownInput);
@@ -207,9 +207,9 @@ TEST(Columns, AllAreReadWhereDroppingOneWouldChangeTheMeaning) {
 
 TEST(Unique, DeclaredKeyMakesAnOrderTotal) {
   Fixture fixture;
-  Pipeline pipeline =
-      chain({{"keyed", "SELECT k, x, v FROM a"},
-             {"last", "SELECT k, v, row_number() OVER (PARTITION BY k ORDER BY x) AS r FROM keyed"}});
+  Pipeline pipeline = chain(
+      {{"keyed", "SELECT k, x, v FROM a"},
+       {"last", "SELECT k, v, row_number() OVER (PARTITION BY k ORDER BY x) AS r FROM keyed"}});
   EXPECT_TRUE(fixture.prove(pipeline).checked.stage("last")->unordered);
   Output output = pipeline.outputs[0];
   output.name.value = output.from.value = "keyed";
@@ -311,7 +311,8 @@ TEST(Tpch, TypicalSplitsAreAccepted) {
        "l_orderkey = o_orderkey AND l_commitdate < l_receiptdate)"},
       {by_order, "customer",
        "SELECT c_name, o_orderkey, sum(l_quantity) AS q FROM customer, orders, lineitem WHERE "
-       "o_orderkey IN (SELECT l_orderkey FROM lineitem GROUP BY l_orderkey HAVING sum(l_quantity) > "
+       "o_orderkey IN (SELECT l_orderkey FROM lineitem GROUP BY l_orderkey HAVING sum(l_quantity) "
+       "> "
        "300) AND c_custkey = o_custkey AND o_orderkey = l_orderkey GROUP BY c_name, o_orderkey"},
       {by_order, "supplier, nation",
        "SELECT s_name, l1.l_orderkey FROM supplier, lineitem l1, orders, nation WHERE s_suppkey = "
@@ -339,7 +340,8 @@ TEST(Speed, TwentyStagesProveInTime) {
   for (int i = 1; i < 20; ++i) {
     stages.push_back({fmt::format("s{}", i),
                       fmt::format("SELECT k, max(i) AS i, sum(v) AS v FROM s{} JOIN b USING (k) "
-                                  "GROUP BY k", i - 1)});
+                                  "GROUP BY k",
+                                  i - 1)});
   }
   Pipeline pipeline = chain(stages);
   auto begin = std::chrono::steady_clock::now();

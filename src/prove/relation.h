@@ -35,16 +35,18 @@ struct Relation {
   /// Repl: every bucket has the same rows. Else each row of the whole is in exactly one bucket
   /// (or, with `domain` set, in exactly the buckets that hold its outer row).
   bool replicated = true;
-  /// Part: the keys by hash position, each with a member, or `full`. Empty on a split relation: Local.
+  /// Part: the keys by hash position, each with a member, or `full`. Empty on a split relation:
+  /// Local.
   std::vector<KeyClass> keys;
-  /// Inside a correlated subquery: rows are {c} x F(c) for the outer bindings c of this bucket, with
-  /// F the same in every bucket. The id of the dependent join; -1: none.
+  /// Inside a correlated subquery: rows are {c} x F(c) for the outer bindings c of this bucket,
+  /// with F the same in every bucket. The id of the dependent join; -1: none.
   int domain = -1;
   /// For each column of the binding c: where its value stands.
   std::vector<ColumnSet> domain_columns;
   /// Sets of columns that no two rows agree on.
   std::vector<ColumnSet> unique;
-  /// After a FULL join: the two sides, whose COALESCE is the key. Column numbers of `left` are ours.
+  /// After a FULL join: the two sides, whose COALESCE is the key. Column numbers of `left` are
+  /// ours.
   struct Full {
     std::shared_ptr<Relation> left, right;
   };

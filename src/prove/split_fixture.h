@@ -25,8 +25,8 @@ struct SplitCase {
   std::string sql;
 };
 
-/// Reads a case file: cases start with "case NAME", then "key: value" lines, then "sql:" and lines up
-/// to an empty one. Lines that start with # are comments.
+/// Reads a case file: cases start with "case NAME", then "key: value" lines, then "sql:" and lines
+/// up to an empty one. Lines that start with # are comments.
 std::vector<SplitCase> read_cases(const std::string& path);
 
 /// A pipeline of the fixture's sources and one stage `s`, as prove_pipeline takes it.

@@ -36,7 +36,8 @@ const char* kTables[][2] = {
     {"b", "k BIGINT, x VARCHAR, w DOUBLE, ts TIMESTAMP, n DECIMAL(12,4), j INTEGER"},
     {"c", "k INTEGER, x VARCHAR, v DOUBLE, d DATE, n DECIMAL(9,2), i INTEGER"},
     {"dim", "k INTEGER, label VARCHAR, f DOUBLE"},
-    {"odd", "e ENUM('p','q','r'), t TEXT, l INTEGER[], f DOUBLE, z TIMESTAMPTZ, iv INTERVAL, k INTEGER"},
+    {"odd",
+     "e ENUM('p','q','r'), t TEXT, l INTEGER[], f DOUBLE, z TIMESTAMPTZ, iv INTERVAL, k INTEGER"},
 };
 
 }  // namespace
@@ -68,11 +69,13 @@ std::vector<SplitCase> read_cases(const std::string& path) {
     }
     std::string key = trim(line.substr(0, colon)), value = trim(line.substr(colon + 1));
     SplitCase& one = out.back();
-    std::map<std::string, std::string*> fields = {
-        {"partition_by", &one.partition_by}, {"broadcast", &one.broadcast},
-        {"upstream", &one.upstream},         {"expect", &one.expect},
-        {"span", &one.span},                 {"result", &one.result},
-        {"differs", &one.differs}};
+    std::map<std::string, std::string*> fields = {{"partition_by", &one.partition_by},
+                                                  {"broadcast", &one.broadcast},
+                                                  {"upstream", &one.upstream},
+                                                  {"expect", &one.expect},
+                                                  {"span", &one.span},
+                                                  {"result", &one.result},
+                                                  {"differs", &one.differs}};
     if (key == "sql") {
       in_sql = true;
       one.sql = value;
@@ -197,14 +200,17 @@ Fixture::Fixture() {
       "CASE WHEN r % 5 = 0 THEN NULL ELSE (r % 8) / 4 END, r FROM range({1}) t(r)";
   must(rows_->execute(fmt::format(fmt::runtime("INSERT INTO a " + std::string(ac)), 12, 90)), "a");
   must(rows_->execute(fmt::format(fmt::runtime("INSERT INTO c " + std::string(ac)), 8, 40)), "c");
-  must(rows_->execute(
-           "INSERT INTO b SELECT CASE WHEN r % 8 = 0 THEN NULL ELSE r % 15 END, CASE WHEN r % 6 = 0 "
-           "THEN NULL ELSE chr(97 + (r % 5)::INTEGER) END, CASE WHEN r % 10 = 0 THEN NULL ELSE r % 4 "
-           "END, TIMESTAMP '2001-01-01' + INTERVAL (r % 6) DAY, (r % 8) / 4, r FROM range(60) t(r)"),
-       "b");
-  must(rows_->execute("INSERT INTO dim SELECT CASE WHEN r = 0 THEN NULL ELSE r END, 'l' || r, r % 3 "
-                      "FROM range(10) t(r)"),
-       "dim");
+  must(
+      rows_->execute(
+          "INSERT INTO b SELECT CASE WHEN r % 8 = 0 THEN NULL ELSE r % 15 END, CASE WHEN r % 6 = 0 "
+          "THEN NULL ELSE chr(97 + (r % 5)::INTEGER) END, CASE WHEN r % 10 = 0 THEN NULL ELSE r % "
+          "4 "
+          "END, TIMESTAMP '2001-01-01' + INTERVAL (r % 6) DAY, (r % 8) / 4, r FROM range(60) t(r)"),
+      "b");
+  must(
+      rows_->execute("INSERT INTO dim SELECT CASE WHEN r = 0 THEN NULL ELSE r END, 'l' || r, r % 3 "
+                     "FROM range(10) t(r)"),
+      "dim");
   must(rows_->execute(
            "INSERT INTO odd SELECT (['p','q','r',NULL])[1 + r % 4], (['p','q','s'])[1 + r % 3], "
            "[r % 3], (['NaN'::DOUBLE, 0.0::DOUBLE, -0.0::DOUBLE, 1.5, NULL])[1 + r % 5], "
@@ -231,7 +237,8 @@ std::string Fixture::run_split(const std::vector<StageInput>& inputs, const std:
                                int buckets) {
   // A whole that fails (a scalar subquery that finds two rows) compares with nothing.
   if (!rows_->execute("CREATE OR REPLACE TEMP TABLE whole AS " + sql)) return "";
-  must(rows_->execute("CREATE OR REPLACE TEMP TABLE split AS SELECT * FROM whole LIMIT 0"), "split");
+  must(rows_->execute("CREATE OR REPLACE TEMP TABLE split AS SELECT * FROM whole LIMIT 0"),
+       "split");
   must(rows_->execute("CREATE SCHEMA part"), "schema");
   int ordinal = 0;
   for (const StageInput& input : inputs) {
@@ -253,10 +260,11 @@ std::string Fixture::run_split(const std::vector<StageInput>& inputs, const std:
         if (input.hash_types[j] == "INTERVAL") key = "normalized_interval(" + key + ")";
         keys.push_back(fmt::format("coalesce(({})::VARCHAR, '~')", key));
       }
-      where = fmt::format("hash({}) % {} = getvariable('bucket')", join(keys, " || '/' || "), buckets);
+      where =
+          fmt::format("hash({}) % {} = getvariable('bucket')", join(keys, " || '/' || "), buckets);
     }
-    must(rows_->execute(fmt::format("CREATE VIEW part.{0} AS SELECT * FROM memory.main.{0} WHERE {1}",
-                                    input.name, where)),
+    must(rows_->execute(fmt::format(
+             "CREATE VIEW part.{0} AS SELECT * FROM memory.main.{0} WHERE {1}", input.name, where)),
          where);
   }
   must(rows_->execute("SET search_path = 'part,main'"), "search_path");

@@ -48,7 +48,9 @@ std::string meant(const SqlError& error) {
 /// The first quoted name of a message: what was not found.
 std::string quoted_name(const std::string& text) {
   const size_t open = text.find('"'), close = text.find('"', open + 1);
-  return open == std::string::npos || close == std::string::npos ? "" : text.substr(open + 1, close - open - 1);
+  return open == std::string::npos || close == std::string::npos
+             ? ""
+             : text.substr(open + 1, close - open - 1);
 }
 
 const char* code_of(const SqlError& error) {
@@ -75,7 +77,8 @@ const char* code_of(const SqlError& error) {
 
 Problem problem_of(const SqlError& error, const std::string& sql) {
   Problem problem{code_of(error), first_line(error.message)};
-  if (has(problem.message, "unterminated quoted")) problem.message = problem.message.substr(0, problem.message.find(" at or near"));
+  if (has(problem.message, "unterminated quoted"))
+    problem.message = problem.message.substr(0, problem.message.find(" at or near"));
   if (problem.code == std::string(codes::kSqlNotSelect)) {
     problem.message = "a stage is one SELECT statement";
     problem.help = "write a SELECT; tidegate reads, writes and publishes by itself";
@@ -83,12 +86,15 @@ Problem problem_of(const SqlError& error, const std::string& sql) {
   const std::string name = meant(error);
   // DuckDB's candidates are the nearest there are, however far, and its overloads are no help.
   const std::string wrong = quoted_name(error.message);
-  const bool near = wrong.empty() || !did_you_mean(wrong, {name.substr(name.rfind('.') + 1)}).empty();
-  if (!name.empty() && near && name.find('(') == std::string::npos) problem.help = fmt::format("did you mean `{}`?", name);
+  const bool near =
+      wrong.empty() || !did_you_mean(wrong, {name.substr(name.rfind('.') + 1)}).empty();
+  if (!name.empty() && near && name.find('(') == std::string::npos)
+    problem.help = fmt::format("did you mean `{}`?", name);
   size_t line = error.message.find('\n');
   // The text behind the first line is advice, unless it is a piece of the SQL that has line ends.
   const bool quotes_sql = has(error.message, "at or near");
-  if (problem.help.empty() && name.empty() && !quotes_sql && line != std::string::npos && !has(error.message, "LINE ")) {
+  if (problem.help.empty() && name.empty() && !quotes_sql && line != std::string::npos &&
+      !has(error.message, "LINE ")) {
     problem.help = first_line(error.message.substr(line + 1));
   }
   uint32_t end = static_cast<uint32_t>(sql.size());
@@ -122,8 +128,7 @@ std::optional<Problem> function_problem(const std::string& name, size_t argument
       problem.help = "use run_time(): the time of the run, fixed when it is planned";
       return problem;
     case FunctionKind::kVolatile:
-      problem = {codes::kVolatileFunction,
-                 fmt::format("`{}` gives another answer each time", name),
+      problem = {codes::kVolatileFunction, fmt::format("`{}` gives another answer each time", name),
                  "a retried task would give other rows"};
       problem.help = "derive it from the row: hash(key), md5(key)";
       return problem;

@@ -10,11 +10,11 @@ namespace tidegate::prove {
 
 /// What json_serialize_sql and json_serialize_plan answer when they fail.
 struct SqlError {
-  std::string type;                    ///< "parser", "binder", "catalog", ...
+  std::string type;  ///< "parser", "binder", "catalog", ...
   std::string subtype;
   std::string message;
-  std::string candidates;              ///< names that were near, comma-separated
-  std::optional<uint64_t> position;    ///< byte of the SQL
+  std::string candidates;            ///< names that were near, comma-separated
+  std::optional<uint64_t> position;  ///< byte of the SQL
 };
 
 /// The refusal for it: code by kind, first line of DuckDB's message, did-you-mean, exact token.

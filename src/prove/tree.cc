@@ -253,7 +253,8 @@ class Reader {
       range = range_of(words);
       break;
     }
-    anchor(AnchorKind::kDistinct, range, modifier.contains("distinct_on_targets") ? modifier : *list);
+    anchor(AnchorKind::kDistinct, range,
+           modifier.contains("distinct_on_targets") ? modifier : *list);
   }
 
   void select(const Json& node, const Scope& scope, size_t depth) {
@@ -399,9 +400,10 @@ class Reader {
   /// Checks one expression; false: do not look inside.
   bool expression(const Json& json, const std::string& cls) {
     static const std::set<std::string> kClasses = {
-        "COLUMN_REF", "CONSTANT", "FUNCTION",   "WINDOW",  "SUBQUERY", "LAMBDA",
-        "STAR",       "CAST",     "CASE",       "COMPARISON", "CONJUNCTION", "OPERATOR",
-        "BETWEEN",    "COLLATE",  "POSITIONAL_REFERENCE", "LAMBDA_REF"};
+        "COLUMN_REF",  "CONSTANT", "FUNCTION", "WINDOW",  "SUBQUERY",
+        "LAMBDA",      "STAR",     "CAST",     "CASE",    "COMPARISON",
+        "CONJUNCTION", "OPERATOR", "BETWEEN",  "COLLATE", "POSITIONAL_REFERENCE",
+        "LAMBDA_REF"};
     Range range = token_range(location_of(json));
     if (cls == "PARAMETER") {
       refuse(codes::kSqlParameter, "a stage's SQL has no parameters", "", "write the value", range);
@@ -414,8 +416,8 @@ class Reader {
     }
     if (cls == "FUNCTION" || cls == "WINDOW") function(json, cls == "WINDOW", range);
     if (cls == "STAR") {
-      for (const char* key : {"exclude_list", "replace_list", "qualified_exclude_list",
-                              "rename_list"}) {
+      for (const char* key :
+           {"exclude_list", "replace_list", "qualified_exclude_list", "rename_list"}) {
         if (json.contains(key) && !json[key].empty()) tree_.needs_all_columns = true;
       }
     }
@@ -437,8 +439,8 @@ class Reader {
     }
     if (window) {
       size_t i = token_at(tokens_, range.begin), over = i;
-      while (over < tokens_.size() && !(tokens_[over].is("over") &&
-                                        tokens_[over].depth <= tokens_[i].depth)) {
+      while (over < tokens_.size() &&
+             !(tokens_[over].is("over") && tokens_[over].depth <= tokens_[i].depth)) {
         ++over;
       }
       if (over + 1 < tokens_.size()) {
@@ -491,8 +493,11 @@ SyntaxTree read_tree(sql::Connection& scratch, const std::string& sql, const Tre
   Json json = Json::parse(answer->scalar(), nullptr, false);
   if (!json.is_object()) return refuse(codes::kSqlSyntax, "the SQL cannot be read", "", whole);
   if (json.value("error", false)) {
-    SqlError error{json.value("error_type", ""), json.value("error_subtype", ""),
-                   json.value("error_message", ""), json.value("candidates", ""), {}};
+    SqlError error{json.value("error_type", ""),
+                   json.value("error_subtype", ""),
+                   json.value("error_message", ""),
+                   json.value("candidates", ""),
+                   {}};
     if (std::string at = json.value("position", ""); !at.empty()) {
       error.position = std::strtoull(at.c_str(), nullptr, 10);
     }

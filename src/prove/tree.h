@@ -14,7 +14,7 @@ namespace tidegate::prove {
 
 /// A table that the SQL names (no CTE in scope), lower case, and where.
 struct TableUse {
-  std::string name;      ///< lower case
+  std::string name;  ///< lower case
   std::string written;
   Range range;
 };
@@ -28,7 +28,7 @@ struct Anchor {
 
 /// The unbound syntax tree of one SELECT, boiled down to what check needs.
 struct SyntaxTree {
-  std::vector<TableUse> tables;       ///< in order of appearance, repeated uses too
+  std::vector<TableUse> tables;  ///< in order of appearance, repeated uses too
   std::vector<Anchor> anchors;
   bool ordered_at_top = false;
   Range top_order;

@@ -21,10 +21,11 @@ std::optional<Integer> integer(std::string_view type) {
     Integer type;
   };
   static constexpr std::array kTypes = {
-      Named{"TINYINT", {8, true}},    Named{"SMALLINT", {16, true}}, Named{"INTEGER", {32, true}},
-      Named{"BIGINT", {64, true}},    Named{"HUGEINT", {128, true}}, Named{"UTINYINT", {8, false}},
+      Named{"TINYINT", {8, true}},     Named{"SMALLINT", {16, true}},
+      Named{"INTEGER", {32, true}},    Named{"BIGINT", {64, true}},
+      Named{"HUGEINT", {128, true}},   Named{"UTINYINT", {8, false}},
       Named{"USMALLINT", {16, false}}, Named{"UINTEGER", {32, false}},
-      Named{"UBIGINT", {64, false}},  Named{"UHUGEINT", {128, false}}};
+      Named{"UBIGINT", {64, false}},   Named{"UHUGEINT", {128, false}}};
   for (const Named& named : kTypes) {
     if (named.name == type) return named.type;
   }
@@ -77,10 +78,10 @@ bool is_floating(std::string_view type) { return type == "DOUBLE" || type == "FL
 
 std::optional<std::string> hash_type_of(std::string_view type) {
   static constexpr std::array<std::string_view, 16> kPlain = {
-      "VARCHAR",      "BLOB",         "BOOLEAN",      "DATE",     "TIME",
-      "TIMESTAMP",    "TIMESTAMP_S",  "TIMESTAMP_MS", "TIMESTAMP_NS",
-      "TIMESTAMP WITH TIME ZONE", "INTERVAL", "UUID", "DOUBLE",   "FLOAT",
-      "TIMESTAMPTZ",  "BIGINT"};
+      "VARCHAR",   "BLOB",        "BOOLEAN",      "DATE",         "TIME",
+      "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE",
+      "INTERVAL",  "UUID",        "DOUBLE",       "FLOAT",        "TIMESTAMPTZ",
+      "BIGINT"};
   if (integer(type) || decimal(type)) return std::string(type);
   if (is_enum(type)) return "VARCHAR";
   if (type == "TIMESTAMPTZ") return "TIMESTAMP WITH TIME ZONE";

@@ -15,7 +15,8 @@ std::optional<std::string> hash_type_of(std::string_view type);
 /// lose digits or parse text (BIGINT with DOUBLE, INTEGER with VARCHAR).
 std::optional<std::string> common_hash_type(std::string_view a, std::string_view b);
 
-/// True if for every x of type `from`: CAST(CAST(x AS to) AS hash) equals CAST(x AS hash), or fails.
+/// True if for every x of type `from`: CAST(CAST(x AS to) AS hash) equals CAST(x AS hash), or
+/// fails.
 bool cast_keeps_hash(std::string_view from, std::string_view to, std::string_view hash);
 
 /// True for FLOAT and DOUBLE, whose sums depend on the order of their rows.

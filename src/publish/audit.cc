@@ -33,8 +33,10 @@ Result<AuditReport> audit_standing(Effects& effects, Journal& journal, const Sta
     TG_ASSIGN(const GenerationRecord newest, generation_record_from_json(*head));
     is_head = newest.generation == record.generation;
   }
-  AuditReport report{.generation = record.generation, .files = record.files.size(),
-                     .bytes = record.bytes, .broken = {}};
+  AuditReport report{.generation = record.generation,
+                     .files = record.files.size(),
+                     .bytes = record.bytes,
+                     .broken = {}};
   TG_ASSIGN(report.broken, find_damage(effects, record));
   record.hashed_us = effects.now_us();
   record.state = "published";

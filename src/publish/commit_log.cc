@@ -127,8 +127,8 @@ Result<std::vector<uint64_t>> CommitLog::numbers() {
 
 Result<Commit> CommitLog::read(uint64_t number) {
   TG_ASSIGN(const std::string text, read_file(*effects_, path_of(number), kEntryBytesMax));
-  // One run asks for the same entry several times, and one with a thousand files takes long to parse: the
-  // last few are remembered by their bytes.
+  // One run asks for the same entry several times, and one with a thousand files takes long to
+  // parse: the last few are remembered by their bytes.
   struct Parsed {
     std::string path, text;
     Commit commit;
@@ -193,9 +193,10 @@ Result<bool> CommitLog::append(const Commit& commit) {
     }
   }
   const auto uncertain = [&](Failure cause) {
-    Failure failure = fail_because(std::move(cause), "publish.uncertain",
-                                   fmt::format("the commit was made but may not last: \"{}\"", path))
-                          .error();
+    Failure failure =
+        fail_because(std::move(cause), "publish.uncertain",
+                     fmt::format("the commit was made but may not last: \"{}\"", path))
+            .error();
     failure.cls = FailureClass::kUncertain;
     return std::unexpected(std::move(failure));
   };

@@ -43,11 +43,11 @@ struct Commit {
   std::string run;
   uint64_t fence = 0;
   int64_t committed_us = 0;
-  std::string rollback_output;              ///< kRollback: the output that was taken back ...
-  std::string rollback_from;                ///< ... and its generation that stood before
-  std::string set_directory;                ///< publish_together: name in the set's gen/; else ""
-  std::vector<CommitMember> members;        ///< what stands after it
-  std::vector<RejectedGeneration> rejected; ///< all that are rejected after it, oldest first
+  std::string rollback_output;               ///< kRollback: the output that was taken back ...
+  std::string rollback_from;                 ///< ... and its generation that stood before
+  std::string set_directory;                 ///< publish_together: name in the set's gen/; else ""
+  std::vector<CommitMember> members;         ///< what stands after it
+  std::vector<RejectedGeneration> rejected;  ///< all that are rejected after it, oldest first
 
   const CommitMember* member(std::string_view output) const;
 };

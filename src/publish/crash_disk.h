@@ -68,9 +68,8 @@ class CrashDisk : public Effects {
     }
     for (auto op = undone.rbegin(); op != undone.rend(); ++op) (*op)->undo();
     if (loss != Loss::kNothing) {
-      std::erase_if(unsynced_, [&](const auto&) {
-        return loss == Loss::kSomeUnsynced && random() % 2 == 0;
-      });
+      std::erase_if(unsynced_,
+                    [&](const auto&) { return loss == Loss::kSomeUnsynced && random() % 2 == 0; });
       restore_bytes(root_);
     }
     settle();

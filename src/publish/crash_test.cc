@@ -25,8 +25,8 @@ class CrashTest : public PublishTest, public testing::WithParamInterface<Scenari
 
   /// One publication of every output from begin to the end of clean-up, as the driver does it.
   Status publish_all(Effects& effects, const std::string& identity) {
-    TG_ASSIGN(auto publication, Publication::begin(effects, *journal_,
-                                                   options(1, GetParam().together, places())));
+    TG_ASSIGN(auto publication,
+              Publication::begin(effects, *journal_, options(1, GetParam().together, places())));
     for (const OutputPlace& one : places()) {
       TG_ASSIGN(const auto staged,
                 publication->stage(request(effects, identity + one.output, one.output)));
@@ -118,8 +118,8 @@ TEST_P(CrashTest, AtEveryChangeOfTheDisk) {
     EXPECT_EQ(healed.changes, 0u);
 
     // And the next run goes on from there.
-    auto publication = Publication::begin(
-        healed, *journal_, options(3, GetParam().together, places()));
+    auto publication =
+        Publication::begin(healed, *journal_, options(3, GetParam().together, places()));
     ASSERT_TRUE(publication) << publication.error().describe();
     for (const OutputPlace& one : places()) {
       ASSERT_TRUE((*publication)->stage(request(healed, "next" + one.output, one.output)));
@@ -146,8 +146,9 @@ TEST_F(FsyncTest, EachOneThatIsLeftOutShows) {
   const std::function<bool(const std::string&)> left_out[] = {
       [](const std::string& path) { return path.ends_with(".parquet"); },
       [](const std::string& path) { return path.ends_with("/manifest.json"); },
-      [](const std::string& path) { return path.find("/gen/0") != std::string::npos &&
-                                           path.find('.') == std::string::npos; },
+      [](const std::string& path) {
+        return path.find("/gen/0") != std::string::npos && path.find('.') == std::string::npos;
+      },
       [](const std::string& path) { return path.ends_with("/gen"); },
       [](const std::string& path) { return path.find("/log/.0") != std::string::npos; },
       [](const std::string& path) { return path.ends_with("/log"); },
@@ -166,11 +167,10 @@ TEST_F(FsyncTest, EachOneThatIsLeftOutShows) {
     journal_.reset();
     disk.crash(Loss::kAllUnsynced, 1);
     const auto standing = resolve_current(real_effects(), place().root);
-    const bool right =
-        standing && *standing && (*standing)->record.identity == "new" &&
-        find_damage(real_effects(), (*standing)->record)->empty() &&
-        real_effects().readlink(place().root + "/current").value_or("") ==
-            "gen/" + (*standing)->record.generation;
+    const bool right = standing && *standing && (*standing)->record.identity == "new" &&
+                       find_damage(real_effects(), (*standing)->record)->empty() &&
+                       real_effects().readlink(place().root + "/current").value_or("") ==
+                           "gen/" + (*standing)->record.generation;
     EXPECT_EQ(right, i + 1 == std::size(left_out)) << i;
   }
 }

@@ -22,9 +22,9 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); }
 
 std::string to_text(const Owner& owner) {
-  const nlohmann::json json = {{"magic", kMagic},           {"version", kVersion},
-                               {"state", owner.state_id},   {"pipeline", owner.pipeline},
-                               {"output", owner.output},    {"together", owner.in_set}};
+  const nlohmann::json json = {{"magic", kMagic},         {"version", kVersion},
+                               {"state", owner.state_id}, {"pipeline", owner.pipeline},
+                               {"output", owner.output},  {"together", owner.in_set}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -39,13 +39,14 @@ Status check_entries(Effects& effects, const std::string& root, bool owned) {
   const auto names = effects.list(root);
   if (!names) {
     if (is_not_found(names.error())) return {};
-    if (names.error().code == "file.not_directory") return foreign_directory(root, path_basename(root));
+    if (names.error().code == "file.not_directory")
+      return foreign_directory(root, path_basename(root));
     return std::unexpected(names.error());
   }
   for (const std::string& name : *names) {
     const bool leftover = name.starts_with(".owner-") || name.starts_with(".current-");
-    const bool ours = name == "gen" || name == "log" || name == "current" || name == ".owner.json" ||
-                      name.starts_with(".owner.json.tmp-");
+    const bool ours = name == "gen" || name == "log" || name == "current" ||
+                      name == ".owner.json" || name.starts_with(".owner.json.tmp-");
     if (!leftover && !(owned && ours)) return foreign_directory(root, name);
     if (name != "current") continue;
     TG_ASSIGN(const FileStat stat, effects.lstat(path_join(root, name)));
@@ -60,12 +61,13 @@ Status check_owner(const std::string& root, const Owner& there, const Owner& wan
                 fmt::format("{}: \"{}\"", std::move(why), root));
   };
   if (there.state_id != wanted.state_id)
-    return refuse(fmt::format("another state directory publishes here (output {} of pipeline {}); if it was "
-                              "lost, \"tidegate audit DIRECTORY --take-over\" makes this one the owner",
-                              there.output, there.pipeline));
+    return refuse(
+        fmt::format("another state directory publishes here (output {} of pipeline {}); if it was "
+                    "lost, \"tidegate audit DIRECTORY --take-over\" makes this one the owner",
+                    there.output, there.pipeline));
   if (there.pipeline != wanted.pipeline || there.output != wanted.output)
-    return refuse(fmt::format("output {} of pipeline {} is published here", there.output,
-                              there.pipeline));
+    return refuse(
+        fmt::format("output {} of pipeline {} is published here", there.output, there.pipeline));
   if (there.in_set != wanted.in_set)
     return refuse(there.in_set ? "this output was published together with others so far"
                                : "this output was published by itself so far");
@@ -123,7 +125,8 @@ std::string generation_name(uint64_t number, uint64_t random) {
 uint64_t generation_number(std::string_view name) {
   if (!is_generation_name(name)) return 0;
   uint64_t number = 0;
-  for (const char c : name.substr(0, name.find('-'))) number = number * 10 + static_cast<uint64_t>(c - '0');
+  for (const char c : name.substr(0, name.find('-')))
+    number = number * 10 + static_cast<uint64_t>(c - '0');
   return number;
 }
 
@@ -135,12 +138,14 @@ Result<std::optional<Owner>> read_owner(Effects& effects, const std::string& roo
   const std::string path = path_join(root, ".owner.json");
   const auto text = read_file(effects, path, kOwnerBytesMax);
   if (!text) {
-    if (is_not_found(text.error()) || text.error().code == "file.not_directory") return std::nullopt;
+    if (is_not_found(text.error()) || text.error().code == "file.not_directory")
+      return std::nullopt;
     return std::unexpected(text.error());
   }
   const auto json = nlohmann::json::parse(*text, nullptr, false);
   try {
-    if (!json.is_object() || json.at("magic") != kMagic) return foreign_directory(root, ".owner.json");
+    if (!json.is_object() || json.at("magic") != kMagic)
+      return foreign_directory(root, ".owner.json");
     if (json.at("version").get<int64_t>() > kVersion)
       return fail(FailureClass::kDefect, "publish.newer",
                   fmt::format("a newer tidegate published here: \"{}\"", root));
@@ -157,7 +162,8 @@ Status claim_place(Effects& effects, const OutputPlace& place, const Owner& owne
   TG_TRY(check_entries(effects, root, there.has_value()));
   if (!there) {
     TG_TRY(make_directories(effects, root));
-    const std::string aside = path_join(root, fmt::format(".owner-{}", hex64(effects.random_u64())));
+    const std::string aside =
+        path_join(root, fmt::format(".owner-{}", hex64(effects.random_u64())));
     TG_TRY(write_file(effects, aside, to_text(owner), 0444, true));
     // link(2): of two state directories that claim it at once, one gets it.
     const Status linked = effects.link(aside, path_join(root, ".owner.json"));

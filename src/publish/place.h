@@ -14,8 +14,8 @@ namespace tidegate {
 
 /// An output and the directory that it is published to:
 ///
-///     ROOT/.owner.json                       which state directory, pipeline and output it belongs to
-///     ROOT/gen/000042-1f9c/part-*.parquet    one directory a generation, flat, files 0444
+///     ROOT/.owner.json                       which state directory, pipeline and output it belongs
+///     to ROOT/gen/000042-1f9c/part-*.parquet    one directory a generation, flat, files 0444
 ///     ROOT/gen/000042-1f9c/manifest.json
 ///     ROOT/log/000042.json                   the commits (commit_log.h)
 ///     ROOT/current -> gen/000042-1f9c        a convenience, made right again from the log

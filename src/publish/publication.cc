@@ -133,8 +133,9 @@ Status Publication::check_predecessor() {
                 fmt::format("a newer conductor has published here (run {}): \"{}\"", newest->run,
                             site_.directory));
   if ((newest ? newest->number : 0) != (previous_ ? previous_->number : 0))
-    return lose("publish.lost_race", fmt::format("another conductor published first (run {}): \"{}\"",
-                                                 newest ? newest->run : "?", site_.directory));
+    return lose("publish.lost_race",
+                fmt::format("another conductor published first (run {}): \"{}\"",
+                            newest ? newest->run : "?", site_.directory));
   return {};
 }
 
@@ -143,7 +144,9 @@ Status Publication::stage_files(const PublishRequest& request, const std::string
   for (size_t i = 0; i < request.files.size(); ++i) {
     const StagedFile& source = request.files[i];
     GenerationFile file{.name = fmt::format("part-{:05}-{}.parquet", i, record.generation),
-                        .rows = source.rows, .bytes = source.bytes, .xxh3 = source.xxh3};
+                        .rows = source.rows,
+                        .bytes = source.bytes,
+                        .xxh3 = source.xxh3};
     const std::string path = path_join(directory, file.name);
     Status linked = effects_.link(source.path, path);
     FileHash hash;
@@ -190,10 +193,11 @@ Result<StagedGeneration> Publication::stage(const PublishRequest& request) {
       for (const RejectedGeneration& one : previous_->rejected)
         refused = refused || (one.output == request.output && one.identity == request.identity);
     if (refused)
-      return fail(FailureClass::kDefect, "publish.rejected",
-                  fmt::format("these rows of {} were rolled back before; change an input or publish "
-                              "with --force",
-                              request.output));
+      return fail(
+          FailureClass::kDefect, "publish.rejected",
+          fmt::format("these rows of {} were rolled back before; change an input or publish "
+                      "with --force",
+                      request.output));
   }
   TG_ASSIGN(const std::string generation,
             make_generation_directory(effects_, place->root, number_));
@@ -220,16 +224,20 @@ Result<StagedGeneration> Publication::stage(const PublishRequest& request) {
     (void)remove_tree(effects_, directory);
     return std::unexpected(std::move(done).error());
   }
-  StagedGeneration out{.generation = generation, .directory = directory, .paths = {},
-                       .rows = record.rows, .bytes = record.bytes};
-  for (const GenerationFile& file : record.files) out.paths.push_back(path_join(directory, file.name));
+  StagedGeneration out{.generation = generation,
+                       .directory = directory,
+                       .paths = {},
+                       .rows = record.rows,
+                       .bytes = record.bytes};
+  for (const GenerationFile& file : record.files)
+    out.paths.push_back(path_join(directory, file.name));
   staged_.push_back(std::move(staged));
   return out;
 }
 
 Status Publication::audited(const std::string& output, std::vector<CheckOutcome> checks) {
-  const auto staged = std::ranges::find_if(
-      staged_, [&](const Staged& one) { return one.place.output == output; });
+  const auto staged =
+      std::ranges::find_if(staged_, [&](const Staged& one) { return one.place.output == output; });
   TG_ASSERT(staged != staged_.end());
   const auto bad = std::ranges::find_if(checks, failed);
   if (bad != checks.end())
@@ -337,9 +345,9 @@ Status Publication::commit() {
   committed_ = true;
   if (Status done = after_commit(commit); !done) {
     Failure failure =
-        fail_because(std::move(done).error(), "publish.uncertain",
-                     fmt::format("the commit was made, what follows it was not: \"{}\"",
-                                 site_.directory))
+        fail_because(
+            std::move(done).error(), "publish.uncertain",
+            fmt::format("the commit was made, what follows it was not: \"{}\"", site_.directory))
             .error();
     failure.cls = FailureClass::kUncertain;
     return std::unexpected(std::move(failure));
@@ -397,7 +405,8 @@ Result<Manifest> parse_manifest(const std::string& text) {
   try {
     if (json.at("magic") != "tidegate-manifest") return corrupt();
     if (json.at("version").get<int64_t>() > 1)
-      return fail(FailureClass::kDefect, "publish.newer", "a newer tidegate wrote this manifest.json");
+      return fail(FailureClass::kDefect, "publish.newer",
+                  "a newer tidegate wrote this manifest.json");
     Manifest manifest;
     json.at("output").get_to(manifest.output);
     json.at("pipeline").get_to(manifest.pipeline);

@@ -35,7 +35,7 @@ struct PublishRequest {
   std::optional<int64_t> max_age_us;
   std::optional<int64_t> through_us;
   std::optional<double> completeness;
-  bool force = false;         ///< publish although this identity was rejected
+  bool force = false;  ///< publish although this identity was rejected
 };
 
 /// A generation that is staged and durable but not committed: nobody reads it but the checks.
@@ -49,7 +49,8 @@ struct StagedGeneration {
 
 /// One commit of one output, or of a pipeline's outputs together:
 ///
-///     begin -> stage (each output) -> [the checks read the staged bytes] -> audited (each) -> commit
+///     begin -> stage (each output) -> [the checks read the staged bytes] -> audited (each) ->
+///     commit
 ///
 /// Order on disk: data files, generation directory, gen/, each fsynced; journal "output_audited";
 /// link(2) of the log's next number, fsync; rename of `current`, fsync; read back; journal
@@ -68,12 +69,12 @@ struct StagedGeneration {
 class Publication {
  public:
   struct Options {
-    std::string state_id;       ///< StateDir::id
+    std::string state_id;  ///< StateDir::id
     std::string pipeline;
     std::string pipeline_file;  ///< absolute
     std::string run;
-    uint64_t fence = 0;         ///< ConductorLock::fence
-    bool together = false;      ///< publish_together: one commit for all `places`
+    uint64_t fence = 0;               ///< ConductorLock::fence
+    bool together = false;            ///< publish_together: one commit for all `places`
     std::vector<OutputPlace> places;  ///< exactly one unless together
   };
 

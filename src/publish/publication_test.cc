@@ -1,6 +1,5 @@
 #include <fcntl.h>
 
-
 #include "publish/publish_fixture.h"
 #include "store/wrapped_effects.h"
 
@@ -48,9 +47,9 @@ TEST_F(PublicationTest, PublishesWhatADesignReaderExpects) {
   EXPECT_THAT(*fx().list(place().root + "/gen/" + generation),
               ElementsAre("manifest.json", "part-00000-" + generation + ".parquet",
                           "part-00001-" + generation + ".parquet"));
-  EXPECT_EQ(fx().stat(place().root + "/current/part-00000-" + generation + ".parquet")->mode, 0444u);
-  const auto manifest =
-      parse_manifest(*read_file(fx(), place().root + "/current/manifest.json"));
+  EXPECT_EQ(fx().stat(place().root + "/current/part-00000-" + generation + ".parquet")->mode,
+            0444u);
+  const auto manifest = parse_manifest(*read_file(fx(), place().root + "/current/manifest.json"));
   ASSERT_TRUE(manifest);
   EXPECT_EQ(manifest->identity, "aa");
   EXPECT_EQ(manifest->files.size(), 2u);
@@ -80,8 +79,9 @@ TEST_F(PublicationTest, NothingIsCommittedUnverified) {
   auto publication = Publication::begin(fx(), *journal_, options());
   ASSERT_TRUE((*publication)->stage(request(fx(), "bb")));
   EXPECT_EQ((*publication)->commit().error().code, "publish.unverified");
-  const auto failed = (*publication)->audited(
-      "out", {CheckOutcome{.name = "unique(a)", .kind = "unique", .status = "fail"}});
+  const auto failed =
+      (*publication)
+          ->audited("out", {CheckOutcome{.name = "unique(a)", .kind = "unique", .status = "fail"}});
   EXPECT_EQ(failed.error().code, "publish.unverified");
   EXPECT_THAT(failed.error().message, HasSubstr("unique(a)"));
   EXPECT_EQ((*publication)->commit().error().code, "publish.unverified");
@@ -206,9 +206,9 @@ TEST_F(PublicationTest, AlteredStandingBytesAreNotConfirmed) {
   bytes[3] ^= 1;
   ASSERT_TRUE(fx().unlink(path));
   ASSERT_TRUE(write_file(fx(), path, bytes));
-  EXPECT_EQ(confirm_unchanged(fx(), *journal_, place(), request(fx(), "aa"), passed(), "r")
-                .error().code,
-            "publish.broken");
+  EXPECT_EQ(
+      confirm_unchanged(fx(), *journal_, place(), request(fx(), "aa"), passed(), "r").error().code,
+      "publish.broken");
 }
 
 TEST_F(PublicationTest, ADamagedStandingGenerationIsPublishedAnew) {
@@ -322,8 +322,7 @@ TEST_F(PublicationTest, AnAuditNamesWhatIsWrongAndItStays) {
   EXPECT_THAT(journal_->output_head("out")->value().broken, HasSubstr("was altered"));
   EXPECT_EQ(*ask("aa"), Decision::kPublish) << "a broken generation is healed by a new one";
   const auto record = generation_record_from_json(**journal_->output_record("out"));
-  EXPECT_FALSE(same_stat(record->files[0].stat,
-                         *fx().stat((*standing)->directory + "/" + name)));
+  EXPECT_FALSE(same_stat(record->files[0].stat, *fx().stat((*standing)->directory + "/" + name)));
 }
 
 TEST_F(PublicationTest, KeepsAsManyAsAskedAndTheProtected) {
@@ -395,8 +394,8 @@ TEST_F(PublicationTest, TheOldGenerationStandsWhereverSpaceEnds) {
 
 TEST_F(PublicationTest, TogetherOneRenameMovesAll) {
   const auto publish_both = [&](const std::string& a, const std::string& b) -> Status {
-    TG_ASSIGN(auto publication, Publication::begin(fx(), *journal_,
-                                                   options(1, true, {place("a"), place("b")})));
+    TG_ASSIGN(auto publication,
+              Publication::begin(fx(), *journal_, options(1, true, {place("a"), place("b")})));
     for (const auto& [output, identity] : {std::pair{"a", a}, std::pair{"b", b}}) {
       if (identity.empty()) continue;
       TG_ASSIGN(const auto staged, publication->stage(request(fx(), identity, output)));

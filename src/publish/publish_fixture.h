@@ -52,8 +52,12 @@ class PublishTest : public testing::Test {
   Publication::Options options(uint64_t fence = 1, bool together = false,
                                std::vector<OutputPlace> places = {}) const {
     if (places.empty()) places = {place()};
-    return {.state_id = "5ca1ab1e5ca1ab1e", .pipeline = "pipe", .pipeline_file = dir_ + "/p.yaml",
-            .run = "run-" + std::to_string(fence), .fence = fence, .together = together,
+    return {.state_id = "5ca1ab1e5ca1ab1e",
+            .pipeline = "pipe",
+            .pipeline_file = dir_ + "/p.yaml",
+            .run = "run-" + std::to_string(fence),
+            .fence = fence,
+            .together = together,
             .places = std::move(places)};
   }
   static std::string content(const std::string& identity, int part) {
@@ -64,8 +68,8 @@ class PublishTest : public testing::Test {
   /// Two finished files whose bytes follow from the identity.
   PublishRequest request(Effects& effects, const std::string& identity,
                          const std::string& output = "out") {
-    PublishRequest request{.output = output, .identity = identity, .contract_hash = "c1",
-                           .schema = {{"a", "BIGINT"}}};
+    PublishRequest request{
+        .output = output, .identity = identity, .contract_hash = "c1", .schema = {{"a", "BIGINT"}}};
     for (int part = 0; part < 2; ++part) {
       const std::string path = dir_ + "/results/" + identity + "-" + std::to_string(part);
       const std::string text = content(identity, part);

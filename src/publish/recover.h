@@ -15,8 +15,8 @@ struct RecoverReport {
   std::vector<std::string> removed;  ///< generations that were staged and never committed
   std::string rolled_forward;        ///< a commit that the journal did not know of, or ""
   bool current_repaired = false;
-  bool unproven = false;             ///< published, but the journal knows nothing: audit_output
-  std::vector<std::string> broken;   ///< what the files of a commit to be rolled forward lack
+  bool unproven = false;            ///< published, but the journal knows nothing: audit_output
+  std::vector<std::string> broken;  ///< what the files of a commit to be rolled forward lack
 };
 
 /// Makes an output's disk and the journal agree after whatever ended the conductor before: disk

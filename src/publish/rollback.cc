@@ -58,14 +58,12 @@ Status journal_rollback(Effects& effects, Journal& journal, const Standing& stan
   const std::string& output = target.output;
   const GenerationRecord& from = standing.record;
   if (from.number > target.number)
-    TG_TRY(journal.append("generation_rejected", run,
-                          dump({{"output", output},
-                                {"generation", from.generation},
-                                {"identity", from.identity}})));
-  TG_TRY(journal.append("output_rolled_back", run,
-                        dump({{"output", output},
-                              {"from", from.generation},
-                              {"to", target.generation}})));
+    TG_TRY(journal.append(
+        "generation_rejected", run,
+        dump({{"output", output}, {"generation", from.generation}, {"identity", from.identity}})));
+  TG_TRY(journal.append(
+      "output_rolled_back", run,
+      dump({{"output", output}, {"from", from.generation}, {"to", target.generation}})));
   TG_ASSIGN(const auto known, journal.generation_record(output, target.generation));
   TG_TRY(take_stats(effects, target));
   const auto full = nlohmann::json::parse(to_json(target), nullptr, false);
@@ -102,8 +100,7 @@ Result<RollbackReport> rollback_output(Effects& effects, Journal& journal, const
 
   Commit commit = standing->commit;
   commit.previous = standing->commit.number;
-  TG_ASSIGN(commit.number,
-            next_commit_number(effects, journal, standing->site, {place.output}));
+  TG_ASSIGN(commit.number, next_commit_number(effects, journal, standing->site, {place.output}));
   commit.kind = CommitKind::kRollback;
   commit.run = run;
   commit.fence = fence;
@@ -118,7 +115,8 @@ Result<RollbackReport> rollback_output(Effects& effects, Journal& journal, const
   if (standing->record.number > target.number)
     commit.rejected.push_back(
         {place.output, standing->record.generation, standing->record.identity});
-  if (commit.rejected.size() > CommitLog::kRejectedMax) commit.rejected.erase(commit.rejected.begin());
+  if (commit.rejected.size() > CommitLog::kRejectedMax)
+    commit.rejected.erase(commit.rejected.begin());
   if (standing->site.is_set) {
     commit.set_directory = generation_name(commit.number, effects.random_u64());
     TG_TRY(make_set_directory(effects, standing->site, commit));
@@ -135,7 +133,9 @@ Result<RollbackReport> rollback_output(Effects& effects, Journal& journal, const
   if (Status done = after(); !done) {
     Failure failure = fail_because(std::move(done).error(), "publish.uncertain",
                                    fmt::format("the rollback was made, what follows it was not: "
-                                               "\"{}\"", place.root)).error();
+                                               "\"{}\"",
+                                               place.root))
+                          .error();
     failure.cls = FailureClass::kUncertain;
     return std::unexpected(std::move(failure));
   }

@@ -27,15 +27,15 @@ Result<std::optional<Standing>> resolve_current(Effects& effects, const std::str
 Status check_standing_owner(const Owner& there, const OutputPlace& place,
                             const std::string& state_id) {
   if (there.state_id == state_id && there.output == place.output) return {};
-  return fail(FailureClass::kDefect, "publish.foreign_owner",
-              fmt::format("output {} of pipeline {}{} is published here: \"{}\"{}", there.output,
-                          there.pipeline,
-                          there.state_id == state_id ? "" : " of another state directory",
-                          place.root,
-                          there.state_id == state_id
-                              ? ""
-                              : "; if that was lost, \"tidegate audit DIRECTORY --take-over\" makes "
-                                "this one the owner"));
+  return fail(
+      FailureClass::kDefect, "publish.foreign_owner",
+      fmt::format("output {} of pipeline {}{} is published here: \"{}\"{}", there.output,
+                  there.pipeline, there.state_id == state_id ? "" : " of another state directory",
+                  place.root,
+                  there.state_id == state_id
+                      ? ""
+                      : "; if that was lost, \"tidegate audit DIRECTORY --take-over\" makes "
+                        "this one the owner"));
 }
 
 Result<Decision> decide(Effects& effects, Journal& journal, const OutputPlace& place,
@@ -54,7 +54,8 @@ Result<Decision> decide(Effects& effects, Journal& journal, const OutputPlace& p
     const bool failed = std::ranges::any_of(known.checks, [](const CheckOutcome& check) {
       return check.status == "fail" || check.status == "error";
     });
-    return known.contract_hash == contract_hash && !failed ? Decision::kUnchanged : Decision::kVerifyAgain;
+    return known.contract_hash == contract_hash && !failed ? Decision::kUnchanged
+                                                           : Decision::kVerifyAgain;
   }
   if (force) return Decision::kPublish;
   if (standing)
@@ -86,9 +87,9 @@ Status confirm_unchanged(Effects& effects, Journal& journal, const OutputPlace& 
   if (checks) {
     TG_ASSIGN(const auto broken, find_damage(effects, record));
     if (!broken.empty())
-      return fail(FailureClass::kLost, "publish.broken",
-                  fmt::format("the standing generation is not as it was published: {}",
-                              broken.front()));
+      return fail(
+          FailureClass::kLost, "publish.broken",
+          fmt::format("the standing generation is not as it was published: {}", broken.front()));
     record.checks = *checks;
     record.hashed_us = effects.now_us();
     TG_TRY(take_stats(effects, record));

@@ -16,7 +16,9 @@
 namespace tidegate {
 namespace {
 
-bool counts_as_failed(const CheckOutcome& check) { return check.status == "fail" || check.status == "error"; }
+bool counts_as_failed(const CheckOutcome& check) {
+  return check.status == "fail" || check.status == "error";
+}
 
 }  // namespace
 
@@ -36,9 +38,10 @@ OutputPlace Outputs::place(uint32_t output) const {
   return output_place(plan_.pipeline, plan_.pipeline.outputs[output]);
 }
 
-/// Adds up what the tasks on the way to an output have set aside of a source. Each group that reads it is
-/// asked, and the worst counts: which rows are bad depends on the columns that are read.
-Status Outputs::count_set_aside(uint32_t index, uint32_t source, const Graph& graph, SourceArrival& arrival) {
+/// Adds up what the tasks on the way to an output have set aside of a source. Each group that reads
+/// it is asked, and the worst counts: which rows are bad depends on the columns that are read.
+Status Outputs::count_set_aside(uint32_t index, uint32_t source, const Graph& graph,
+                                SourceArrival& arrival) {
   std::vector<uint32_t> readers = graph.outputs[index].after;
   readers.push_back(graph.outputs[index].group);
   for (uint32_t g : readers) {
@@ -51,10 +54,12 @@ Status Outputs::count_set_aside(uint32_t index, uint32_t source, const Graph& gr
     uint64_t rows = 0, bad = 0;
     for (uint32_t task : graph.groups[g].tasks) {
       const GraphTask& made = graph.tasks[task];
-      TG_ASSIGN(const auto stored, find_result(effects_, *plan_.state, made.identity, made.attempt));
+      TG_ASSIGN(const auto stored,
+                find_result(effects_, *plan_.state, made.identity, made.attempt));
       if (!stored)
         return fail(FailureClass::kLost, "publish.result_missing",
-                    fmt::format("a finished result has gone: {}", result_directory(*plan_.state, made.identity, made.attempt)));
+                    fmt::format("a finished result has gone: {}",
+                                result_directory(*plan_.state, made.identity, made.attempt)));
       TG_ASSIGN(const TaskReport report, task_report_from_json(stored->data));
       uint64_t task_rows = 0, task_bad = 0;
       for (const TaskSourceCount& count : report.sources) {
@@ -79,7 +84,8 @@ Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
   request.output = output.name.value;
   request.contract_hash = plan_.contract_hashes[index];
   request.force = context_.force;
-  for (const sql::Column& column : sql::parquet_schema(group.schema)) request.schema.emplace_back(column.name, column.type);
+  for (const sql::Column& column : sql::parquet_schema(group.schema))
+    request.schema.emplace_back(column.name, column.type);
   IdentityHash identity;
   identity.add("output").add(output.compression);
   for (uint32_t task : graph.groups[g].tasks) {
@@ -90,13 +96,15 @@ Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
   for (uint32_t s : plan_.output_sources[index]) {
     SourceArrival arrival = plan_.sources[s].arrival;
     arrival.rows_read = plan_.sources[s].rows_known ? plan_.sources[s].rows : arrival.rows_read;
-    if (plan_.pipeline.sources[s].quarantine_share) TG_TRY(count_set_aside(index, s, graph, arrival));
+    if (plan_.pipeline.sources[s].quarantine_share)
+      TG_TRY(count_set_aside(index, s, graph, arrival));
     request.sources.push_back(std::move(arrival));
   }
   if (output.freshness) {
     if (output.freshness->max_age_us) request.max_age_us = output.freshness->max_age_us->value;
     if (output.freshness->through_us) request.through_us = output.freshness->through_us->value;
-    if (output.freshness->completeness) request.completeness = output.freshness->completeness->value;
+    if (output.freshness->completeness)
+      request.completeness = output.freshness->completeness->value;
   }
   return request;
 }
@@ -115,10 +123,12 @@ Result<std::vector<StagedFile>> Outputs::files_of(uint32_t index, const Graph& g
     TG_ASSIGN(const auto stored, find_result(effects_, *plan_.state, made.identity, made.attempt));
     if (!stored)
       return fail(FailureClass::kLost, "publish.result_missing",
-                  fmt::format("a finished result has gone: {}", result_directory(*plan_.state, made.identity, made.attempt)));
+                  fmt::format("a finished result has gone: {}",
+                              result_directory(*plan_.state, made.identity, made.attempt)));
     const ResultFile* file = stored->file(sink->file);
     TG_ASSERT(file != nullptr);
-    StagedFile staged{path_join(stored->directory, file->name), file->rows, file->bytes, file->xxh3};
+    StagedFile staged{path_join(stored->directory, file->name), file->rows, file->bytes,
+                      file->xxh3};
     (file->rows == 0 ? empty : files).push_back(std::move(staged));
   }
   // Empty parts carry nothing but the columns: one is enough, if there is no other.
@@ -141,9 +151,10 @@ Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
       check.tolerance = 1 - output.freshness->completeness->value;
       const double share = static_cast<double>(check.failing) / static_cast<double>(check.total);
       check.status = share > check.tolerance + 1e-12 ? "fail" : "pass";
-      check.message = fmt::format("{} of {} expected {} of \"{}\" arrived{}", arrival.arrived, arrival.expected,
-                                  arrival.known_by == "manifest" ? "rows" : "partitions", arrival.source,
-                                  arrival.missing.empty() ? "" : "; missing: " + join(arrival.missing, ", "));
+      check.message =
+          fmt::format("{} of {} expected {} of \"{}\" arrived{}", arrival.arrived, arrival.expected,
+                      arrival.known_by == "manifest" ? "rows" : "partitions", arrival.source,
+                      arrival.missing.empty() ? "" : "; missing: " + join(arrival.missing, ", "));
       item.promises.push_back(std::move(check));
     }
     for (const Source& source : plan_.pipeline.sources) {
@@ -154,10 +165,12 @@ Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
       check.failing = arrival.rows_quarantined;
       check.total = std::max(arrival.rows_read, arrival.rows_quarantined);
       check.tolerance = source.quarantine_share->value;
-      const double share = check.total ? static_cast<double>(check.failing) / static_cast<double>(check.total) : 0;
+      const double share =
+          check.total ? static_cast<double>(check.failing) / static_cast<double>(check.total) : 0;
       check.status = share > check.tolerance + 1e-12 ? "fail" : "pass";
-      check.message = fmt::format("{} of {} rows of \"{}\" were set aside, at most {:g}% may be", check.failing,
-                                  check.total, arrival.source, check.tolerance * 100);
+      check.message =
+          fmt::format("{} of {} rows of \"{}\" were set aside, at most {:g}% may be", check.failing,
+                      check.total, arrival.source, check.tolerance * 100);
       item.promises.push_back(std::move(check));
     }
   }
@@ -206,13 +219,15 @@ Result<Publication*> Outputs::publication(uint32_t output) {
   const bool together = plan_.pipeline.publish_together;
   auto& slot = publications_[together ? 0 : output];
   if (slot) return slot.get();
-  Publication::Options options{.state_id = context_.state_id,
-                               .pipeline = plan_.pipeline.name.value,
-                               .pipeline_file = path_join(plan_.pipeline.directory, path_basename(plan_.pipeline.text->path())),
-                               .run = context_.run,
-                               .fence = context_.fence,
-                               .together = together,
-                               .places = {}};
+  Publication::Options options{
+      .state_id = context_.state_id,
+      .pipeline = plan_.pipeline.name.value,
+      .pipeline_file =
+          path_join(plan_.pipeline.directory, path_basename(plan_.pipeline.text->path())),
+      .run = context_.run,
+      .fence = context_.fence,
+      .together = together,
+      .places = {}};
   if (together)
     for (uint32_t o = 0; o < items_.size(); ++o) options.places.push_back(place(o));
   else
@@ -232,23 +247,26 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
   auto request = request_of(output, graph);
   if (!request) return failed(request.error());
   item.request = std::move(*request);
-  for (const SourceArrival& arrival : item.request.sources) TG_TRY(emit("source_read", to_json(arrival)));
+  for (const SourceArrival& arrival : item.request.sources)
+    TG_TRY(emit("source_read", to_json(arrival)));
   constexpr int kAsksMax = 3;
   Decision decision = Decision::kAuditFirst;
   for (int ask = 0; ask < kAsksMax && decision == Decision::kAuditFirst; ++ask) {
-    auto decided = decide(effects_, journal_, place(output), item.request.identity, item.request.contract_hash,
-                          context_.force);
+    auto decided = decide(effects_, journal_, place(output), item.request.identity,
+                          item.request.contract_hash, context_.force);
     if (!decided) return failed(decided.error());
     decision = *decided;
     if (decision != Decision::kAuditFirst) break;
-    const auto audited = audit_output(effects_, journal_, place(output), context_.state_id, context_.run);
+    const auto audited =
+        audit_output(effects_, journal_, place(output), context_.state_id, context_.run);
     if (!audited) return failed(audited.error());
   }
   if (decision == Decision::kRejected)
-    return failed({FailureClass::kDefect, "publish.rejected",
-                   fmt::format("exactly these rows of \"{}\" were rolled back before: change an input, or "
-                               "publish them with --force",
-                               item.request.output)});
+    return failed(
+        {FailureClass::kDefect, "publish.rejected",
+         fmt::format("exactly these rows of \"{}\" were rolled back before: change an input, or "
+                     "publish them with --force",
+                     item.request.output)});
   if (decision == Decision::kUnchanged || decision == Decision::kVerifyAgain) {
     auto standing = resolve_current(effects_, place(output).root);
     if (!standing) return failed(standing.error());
@@ -264,12 +282,14 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
       answer.unchanged = true;
       // The same promises over the same arrivals are on record already.
       TG_ASSIGN(const auto record, journal_.output_record(item.request.output));
-      const bool known = record && std::all_of(item.request.sources.begin(), item.request.sources.end(),
-                                               [&](const SourceArrival& arrival) {
-                                                 return record->find(to_json(arrival)) != std::string::npos;
-                                               });
+      const bool known =
+          record && std::all_of(item.request.sources.begin(), item.request.sources.end(),
+                                [&](const SourceArrival& arrival) {
+                                  return record->find(to_json(arrival)) != std::string::npos;
+                                });
       if (known) return answer;
-      const auto confirmed = confirm_unchanged(effects_, journal_, place(output), item.request, std::nullopt, context_.run);
+      const auto confirmed = confirm_unchanged(effects_, journal_, place(output), item.request,
+                                               std::nullopt, context_.run);
       if (!confirmed) return failed(confirmed.error());
     }
     return answer;
@@ -290,7 +310,8 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
   return answer;
 }
 
-Result<TaskSpec> Outputs::verify_spec(uint32_t index, const Graph& graph, const std::string& attempt) {
+Result<TaskSpec> Outputs::verify_spec(uint32_t index, const Graph& graph,
+                                      const std::string& attempt) {
   const Output& output = plan_.pipeline.outputs[index];
   const Item& item = items_[index];
   const uint32_t g = graph.outputs[index].group;
@@ -305,7 +326,8 @@ Result<TaskSpec> Outputs::verify_spec(uint32_t index, const Graph& graph, const 
   VerifyWork work;
   work.output = output.name.value;
   work.pipeline_text = plan_.pipeline.text->text();
-  work.pipeline_path = path_join(plan_.pipeline.directory, path_basename(plan_.pipeline.text->path()));
+  work.pipeline_path =
+      path_join(plan_.pipeline.directory, path_basename(plan_.pipeline.text->path()));
   work.files = item.files;
   work.schema = sql::parquet_schema(plan_.groups[g].schema);
   TG_ASSIGN(const auto standing, journal_.output_record(output.name.value));
@@ -332,37 +354,44 @@ Result<TaskSpec> Outputs::verify_spec(uint32_t index, const Graph& graph, const 
   return spec;
 }
 
-Result<bool> Outputs::verified(uint32_t output, std::vector<CheckOutcome> checks, const Emit& emit) {
+Result<bool> Outputs::verified(uint32_t output, std::vector<CheckOutcome> checks,
+                               const Emit& emit) {
   Item& item = items_[output];
   item.checks = item.promises;
   item.checks.insert(item.checks.end(), checks.begin(), checks.end());
   for (const CheckOutcome& check : item.checks) {
-    TG_TRY(emit("check_finished", fmt::format(R"({{"output":{},{})", quote_json(item.request.output),
-                                              to_json(check).substr(1))));
+    TG_TRY(
+        emit("check_finished", fmt::format(R"({{"output":{},{})", quote_json(item.request.output),
+                                           to_json(check).substr(1))));
     if (counts_as_failed(check)) item.reasons.push_back(check.message);
   }
   if (item.reasons.empty()) return true;
   // The standing bytes break what is promised now: they stay, and trust says so.
   if (item.reaudit)
-    TG_TRY(confirm_unchanged(effects_, journal_, place(output), item.request, item.checks, context_.run));
+    TG_TRY(confirm_unchanged(effects_, journal_, place(output), item.request, item.checks,
+                             context_.run));
   return false;
 }
 
-std::optional<Failure> Outputs::commit_group(const std::vector<uint32_t>& outputs, const Emit& emit) {
+std::optional<Failure> Outputs::commit_group(const std::vector<uint32_t>& outputs,
+                                             const Emit& emit) {
   const auto made = publication(outputs.front());
   if (!made) return made.error();
   for (uint32_t output : outputs)
-    if (const auto status = (*made)->audited(items_[output].request.output, items_[output].checks); !status)
+    if (const auto status = (*made)->audited(items_[output].request.output, items_[output].checks);
+        !status)
       return status.error();
   auto status = (*made)->commit();
   if (!status && status.error().cls == FailureClass::kUncertain) {
     // The answer was lost: what lies on disk says whether it stands.
     for (uint32_t output : outputs) {
-      const auto recovered = recover_output(effects_, journal_, place(output), context_.state_id, context_.fence, context_.run);
+      const auto recovered = recover_output(effects_, journal_, place(output), context_.state_id,
+                                            context_.fence, context_.run);
       if (!recovered) return recovered.error();
       const auto standing = resolve_current(effects_, place(output).root);
       if (!standing) return standing.error();
-      if (!*standing || (*standing)->record.generation != items_[output].generation) return status.error();
+      if (!*standing || (*standing)->record.generation != items_[output].generation)
+        return status.error();
     }
     status = {};
   }
@@ -375,13 +404,15 @@ std::optional<Failure> Outputs::commit_group(const std::vector<uint32_t>& output
 std::optional<Failure> Outputs::commit_one(uint32_t output, const Emit& emit) {
   Item& item = items_[output];
   if (!item.reaudit) return commit_group({output}, emit);
-  const auto status = confirm_unchanged(effects_, journal_, place(output), item.request, item.checks, context_.run);
+  const auto status =
+      confirm_unchanged(effects_, journal_, place(output), item.request, item.checks, context_.run);
   if (!status) return status.error();
   if (const auto durable = journal_.commit(); !durable) return durable.error();
   return std::nullopt;
 }
 
-std::vector<OutputCommitted> Outputs::commit(const std::vector<uint32_t>& outputs, const Emit& emit) {
+std::vector<OutputCommitted> Outputs::commit(const std::vector<uint32_t>& outputs,
+                                             const Emit& emit) {
   std::vector<OutputCommitted> answers;
   std::vector<uint32_t> together;
   for (uint32_t output : outputs) {
@@ -407,8 +438,8 @@ std::vector<OutputCommitted> Outputs::commit(const std::vector<uint32_t>& output
 
 Status Outputs::after_publish(uint32_t output) {
   if (items_[output].reaudit) return {};
-  const auto dropped = drop_old_generations(effects_, journal_, place(output), plan_.pipeline.outputs[output].keep, {},
-                                            context_.run);
+  const auto dropped = drop_old_generations(effects_, journal_, place(output),
+                                            plan_.pipeline.outputs[output].keep, {}, context_.run);
   if (!dropped) return std::unexpected(dropped.error());
   return {};
 }
@@ -419,8 +450,8 @@ Status Outputs::drop(uint32_t output, std::string_view why, const Emit& emit) {
   for (const std::string& reason : item.reasons) quoted.push_back(quote_json(reason));
   if (quoted.empty()) quoted.push_back(quote_json(why));
   TG_TRY(emit("output_refused", fmt::format(R"({{"output":{},"generation":{},"reasons":[{}]}})",
-                                            quote_json(item.request.output), quote_json(item.generation),
-                                            join(quoted, ","))));
+                                            quote_json(item.request.output),
+                                            quote_json(item.generation), join(quoted, ","))));
   if (item.reaudit) return journal_.commit();
   auto& slot = publications_[plan_.pipeline.publish_together ? 0 : output];
   item.staged = false;
@@ -433,7 +464,8 @@ Status Outputs::drop(uint32_t output, std::string_view why, const Emit& emit) {
   return journal_.commit();
 }
 
-OutputSummary Outputs::summary(uint32_t index, OutputState state, const std::optional<Failure>& failure) const {
+OutputSummary Outputs::summary(uint32_t index, OutputState state,
+                               const std::optional<Failure>& failure) const {
   const Item& item = items_[index];
   OutputSummary summary;
   summary.output = plan_.pipeline.outputs[index].name.value;

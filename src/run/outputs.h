@@ -46,15 +46,16 @@ class Outputs {
   std::vector<OutputCommitted> commit(const std::vector<uint32_t>& outputs, const Emit& emit);
   /// It is not published; `why` if it has no reason of its own.
   Status drop(uint32_t output, std::string_view why, const Emit& emit);
-  OutputSummary summary(uint32_t output, OutputState state, const std::optional<Failure>& failure) const;
+  OutputSummary summary(uint32_t output, OutputState state,
+                        const std::optional<Failure>& failure) const;
 
  private:
   struct Item {
-    bool staged = false;               ///< its files lie in a generation that is not committed
-    bool reaudit = false;              ///< the standing bytes fulfil it, if the checks say so
+    bool staged = false;   ///< its files lie in a generation that is not committed
+    bool reaudit = false;  ///< the standing bytes fulfil it, if the checks say so
     PublishRequest request;
-    std::vector<std::string> files;    ///< that the checks read
-    std::vector<CheckOutcome> promises;///< completeness and quarantine, known without reading
+    std::vector<std::string> files;      ///< that the checks read
+    std::vector<CheckOutcome> promises;  ///< completeness and quarantine, known without reading
     std::vector<CheckOutcome> checks;
     std::string generation;
     uint64_t rows = 0;
@@ -62,7 +63,8 @@ class Outputs {
   };
 
   /// Identity, promises and arrivals: all but the files.
-  Status count_set_aside(uint32_t output, uint32_t source, const Graph& graph, SourceArrival& arrival);
+  Status count_set_aside(uint32_t output, uint32_t source, const Graph& graph,
+                         SourceArrival& arrival);
   Result<PublishRequest> request_of(uint32_t output, const Graph& graph);
   Result<std::vector<StagedFile>> files_of(uint32_t output, const Graph& graph);
   Result<Publication*> publication(uint32_t output);

@@ -65,8 +65,8 @@ void Reporter::task_progress(uint32_t task, uint64_t rows, uint64_t rss_bytes) {
   at->second.rss = rss_bytes;
 }
 
-void Reporter::task_ended(const Graph& graph, uint32_t task, bool done, uint64_t rows_in, uint64_t bytes,
-                          uint64_t spilled_bytes, int64_t us) {
+void Reporter::task_ended(const Graph& graph, uint32_t task, bool done, uint64_t rows_in,
+                          uint64_t bytes, uint64_t spilled_bytes, int64_t us) {
   const auto at = running_.find(task);
   if (at == running_.end()) return;
   GroupView& view = groups_[at->second.group];
@@ -145,10 +145,14 @@ std::string Reporter::line_of(const GroupView& group, int64_t now_us) const {
     rss = std::max(rss, running.rss);
   }
   const double seconds = static_cast<double>(std::max<int64_t>(
-                             1, (group.running ? now_us : group.last_us) - group.first_us)) / 1e6;
-  std::string line = fmt::format("  {:<20} {:>4}/{:<4}", group.name.substr(0, 20), group.done, group.tasks);
+                             1, (group.running ? now_us : group.last_us) - group.first_us)) /
+                         1e6;
+  std::string line =
+      fmt::format("  {:<20} {:>4}/{:<4}", group.name.substr(0, 20), group.done, group.tasks);
   if (group.reused) line += fmt::format(" (+{} reused)", group.reused);
-  if (rows > 0) line += fmt::format("  {} rows, {}/s", format_count(rows), format_count(static_cast<uint64_t>(static_cast<double>(rows) / seconds)));
+  if (rows > 0)
+    line += fmt::format("  {} rows, {}/s", format_count(rows),
+                        format_count(static_cast<uint64_t>(static_cast<double>(rows) / seconds)));
   if (group.bytes > 0) line += fmt::format(", {}", format_size(group.bytes));
   if (group.spilled > 0) line += fmt::format(", spilled {}", format_size(group.spilled));
   if (rss > 0) line += fmt::format(", memory {}", format_size(rss));
@@ -164,7 +168,8 @@ std::string Reporter::eta(int64_t now_us) {
   }
   const int64_t elapsed = now_us - started_us_;
   if (done == 0 || expected == 0 || elapsed < 1'000'000) return "";
-  const double left = static_cast<double>(elapsed) * static_cast<double>(expected - done) / static_cast<double>(done);
+  const double left = static_cast<double>(elapsed) * static_cast<double>(expected - done) /
+                      static_cast<double>(done);
   if (eta_us_ < 0) eta_us_ = left;
   eta_us_ = std::max(0.0, eta_us_ - static_cast<double>(now_us - eta_at_us_) * (eta_at_us_ > 0));
   eta_us_ += kEtaSmoothing * (left - eta_us_);

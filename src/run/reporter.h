@@ -76,7 +76,7 @@ class Reporter {
   int64_t started_us_ = 0;
   int64_t drawn_us_ = 0;
   size_t drawn_lines_ = 0;
-  double eta_us_ = -1;                ///< smoothed, so that it does not jump
+  double eta_us_ = -1;  ///< smoothed, so that it does not jump
   int64_t eta_at_us_ = 0;
   std::vector<GroupView> groups_;
   std::map<uint32_t, Running> running_;

@@ -32,8 +32,8 @@ std::string new_run_id(Effects& effects) {
 /// Carries out what the conductor asks for and tells it what happened.
 class Driver {
  public:
-  Driver(Effects& effects, Plan plan, Journal& journal, RunContext context, const RunOptions& options,
-         Reporter& reporter, Engine& engine)
+  Driver(Effects& effects, Plan plan, Journal& journal, RunContext context,
+         const RunOptions& options, Reporter& reporter, Engine& engine)
       : effects_(effects),
         plan_(std::move(plan)),
         journal_(journal),
@@ -41,7 +41,8 @@ class Driver {
         options_(options),
         reporter_(reporter),
         engine_(engine),
-        conductor_(plan_.graph, {plan_.workers, options.seed ? options.seed : effects.random_u64()}),
+        conductor_(plan_.graph,
+                   {plan_.workers, options.seed ? options.seed : effects.random_u64()}),
         outputs_(effects, plan_, journal, context_) {
     stages_.resize(plan_.graph.groups.size());
     durations_.resize(plan_.graph.groups.size());
@@ -70,7 +71,8 @@ class Driver {
     for (const auto& [key, value] : plan_.facts) {
       TG_ASSIGN(const auto before, journal_.fact(key));
       if (before && *before == value) continue;
-      TG_TRY(emit("fact_set", fmt::format(R"({{"key":{},"value":{}}})", quote_json(key), quote_json(value))));
+      TG_TRY(emit("fact_set",
+                  fmt::format(R"({{"key":{},"value":{}}})", quote_json(key), quote_json(value))));
     }
     std::map<std::string, uint32_t> reused;
     for (const GraphTask& task : plan_.graph.tasks) {
@@ -78,7 +80,9 @@ class Driver {
       ++reused[plan_.graph.groups[task.group].name];
       ++tasks_reused_;
       ++stages_[task.group].reused;
-      if (std::find(plan_.adopted.begin(), plan_.adopted.end(), task.identity) == plan_.adopted.end()) continue;
+      if (std::find(plan_.adopted.begin(), plan_.adopted.end(), task.identity) ==
+          plan_.adopted.end())
+        continue;
       TG_ASSIGN(const auto found, find_result(effects_, *plan_.state, task.identity, task.attempt));
       if (!found) continue;
       TG_TRY(emit("task_adopted", finished_data(task, task.identity, task.attempt, found->data)));
@@ -86,14 +90,16 @@ class Driver {
       TG_TRY(tell_set_aside(task, report));
     }
     for (const auto& [stage, tasks] : reused)
-      TG_TRY(emit("stage_reused", fmt::format(R"({{"stage":{},"tasks":{}}})", quote_json(stage), tasks)));
+      TG_TRY(emit("stage_reused",
+                  fmt::format(R"({{"stage":{},"tasks":{}}})", quote_json(stage), tasks)));
     return {};
   }
 
-  std::string finished_data(const GraphTask& task, const std::string& identity, const std::string& attempt,
-                            const std::string& report) const {
-    return fmt::format(R"({{"identity":"{}","attempt":"{}","stage":{},"partition":{},{})", identity, attempt,
-                       quote_json(plan_.graph.groups[task.group].name), task.unit, report.substr(1));
+  std::string finished_data(const GraphTask& task, const std::string& identity,
+                            const std::string& attempt, const std::string& report) const {
+    return fmt::format(R"({{"identity":"{}","attempt":"{}","stage":{},"partition":{},{})", identity,
+                       attempt, quote_json(plan_.graph.groups[task.group].name), task.unit,
+                       report.substr(1));
   }
 
   Status step() {
@@ -121,8 +127,9 @@ class Driver {
     char byte;
     while (::read(options_.interrupt_fd, &byte, 1) == 1) {
       if (++interrupts_ == 1) {
-        reporter_.say("stopping: what is finished stays, the same command goes on from there "
-                      "(Ctrl-C again stops at once)");
+        reporter_.say(
+            "stopping: what is finished stays, the same command goes on from there "
+            "(Ctrl-C again stops at once)");
         TG_TRY(tell(CancelAsked{}));
       } else {
         engine_.shutdown();
@@ -146,7 +153,8 @@ class Driver {
   // What the engine says.
 
   Status on(const WorkerReady& event) {
-    return emit("worker_started", fmt::format(R"({{"worker":{},"pid":{}}})", event.slot, event.pid));
+    return emit("worker_started",
+                fmt::format(R"({{"worker":{},"pid":{}}})", event.slot, event.pid));
   }
 
   Status on(const WorkerGone& event) {
@@ -167,19 +175,22 @@ class Driver {
   }
 
   Status on(const AttemptDone& event) {
-    if (const uint32_t output = std::exchange(slot_output_[event.slot], UINT32_MAX); output != UINT32_MAX) {
+    if (const uint32_t output = std::exchange(slot_output_[event.slot], UINT32_MAX);
+        output != UINT32_MAX) {
       peak_worker_ = std::max(peak_worker_, event.report.peak_rss);
-      TG_ASSIGN(const bool passed, outputs_.verified(output, event.report.checks,
-                                                     [&](std::string_view type, const std::string& data) {
-                                                       return emit(type, data);
-                                                     }));
+      TG_ASSIGN(const bool passed,
+                outputs_.verified(output, event.report.checks,
+                                  [&](std::string_view type, const std::string& data) {
+                                    return emit(type, data);
+                                  }));
       return tell(OutputVerified{output, event.attempt, passed});
     }
     const uint32_t index = std::exchange(slot_task_[event.slot], UINT32_MAX);
     TG_ASSERT(index != UINT32_MAX);
     const GraphTask& task = conductor_.graph().tasks[index];
     const TaskReport& report = event.report;
-    TG_TRY(emit("task_finished", finished_data(task, task.identity, event.attempt, to_json(report))));
+    TG_TRY(
+        emit("task_finished", finished_data(task, task.identity, event.attempt, to_json(report))));
     TG_TRY(tell_set_aside(task, report));
     count(task.group, report);
     reporter_.task_ended(conductor_.graph(), index, true, report.rows_in, report.bytes_read,
@@ -187,23 +198,32 @@ class Driver {
     return tell(TaskFinished{index, event.attempt, report.digest});
   }
 
-  /// Rows that were set aside: told, and counted once where every task of a group reads the whole source.
+  /// Rows that were set aside: told, and counted once where every task of a group reads the whole
+  /// source.
   Status tell_set_aside(const GraphTask& task, const TaskReport& report) {
     for (const TaskSourceCount& count : report.sources) {
       if (count.set_aside == 0) continue;
       for (const PlanInput& input : plan_.groups[task.group].inputs) {
         const bool part = input.kind == PlanInput::Kind::kPartition;
-        if ((!part && input.kind != PlanInput::Kind::kSourceWhole) || plan_.sources[input.index].source != count.source) continue;
+        if ((!part && input.kind != PlanInput::Kind::kSourceWhole) ||
+            plan_.sources[input.index].source != count.source)
+          continue;
         if (!part && task.unit != 0) continue;
-        if (part && (task.unit < input.unit_begin || task.unit - input.unit_begin >= input.unit_count)) continue;
+        if (part &&
+            (task.unit < input.unit_begin || task.unit - input.unit_begin >= input.unit_count))
+          continue;
         summary_.rows_quarantined += count.set_aside;
-        TG_TRY(emit("rows_quarantined",
-                    fmt::format(R"({{"source":{},"file":{},"rows":{},"share":{:.6g},"samples":[{}]}})",
-                                quote_json(count.source),
-                                quote_json(part ? plan_.sources[input.index].partitions[task.unit - input.unit_begin].label
-                                                : std::string("all of it")),
-                                count.set_aside, static_cast<double>(count.set_aside) / static_cast<double>(count.rows),
-                                join(count.samples, ","))));
+        TG_TRY(emit(
+            "rows_quarantined",
+            fmt::format(
+                R"({{"source":{},"file":{},"rows":{},"share":{:.6g},"samples":[{}]}})",
+                quote_json(count.source),
+                quote_json(
+                    part ? plan_.sources[input.index].partitions[task.unit - input.unit_begin].label
+                         : std::string("all of it")),
+                count.set_aside,
+                static_cast<double>(count.set_aside) / static_cast<double>(count.rows),
+                join(count.samples, ","))));
         break;
       }
     }
@@ -226,9 +246,10 @@ class Driver {
   }
 
   Status on(const AttemptFailed& event) {
-    if (const uint32_t output = std::exchange(slot_output_[event.slot], UINT32_MAX); output != UINT32_MAX) {
-      reporter_.say(fmt::format("the checks of {} could not run: {}", plan_.pipeline.outputs[output].name.value,
-                                event.failure.message));
+    if (const uint32_t output = std::exchange(slot_output_[event.slot], UINT32_MAX);
+        output != UINT32_MAX) {
+      reporter_.say(fmt::format("the checks of {} could not run: {}",
+                                plan_.pipeline.outputs[output].name.value, event.failure.message));
       return tell(VerifyBroke{output, event.attempt, event.failure});
     }
     const uint32_t index = std::exchange(slot_task_[event.slot], UINT32_MAX);
@@ -244,10 +265,13 @@ class Driver {
 
   Status act(const StartTask& action) {
     const GraphTask& task = conductor_.graph().tasks[action.task];
-    TG_ASSIGN(TaskSpec spec, make_task_spec(plan_, conductor_.graph(), action.task, action.attempt));
-    TG_TRY(emit("task_started",
-                fmt::format(R"({{"identity":"{}","attempt":"{}","stage":{},"partition":{},"worker":{}}})",
-                            action.identity, action.attempt, quote_json(spec.stage), task.unit, action.slot)));
+    TG_ASSIGN(TaskSpec spec,
+              make_task_spec(plan_, conductor_.graph(), action.task, action.attempt));
+    TG_TRY(emit(
+        "task_started",
+        fmt::format(R"({{"identity":"{}","attempt":"{}","stage":{},"partition":{},"worker":{}}})",
+                    action.identity, action.attempt, quote_json(spec.stage), task.unit,
+                    action.slot)));
     slot_task_[action.slot] = action.task;
     reporter_.task_started(conductor_.graph(), action.task);
     engine_.run(action.slot, spec);
@@ -263,7 +287,8 @@ class Driver {
     LookedUp answer{action.task, false, "", ""};
     TG_ASSIGN(const auto head, journal_.result(action.identity));
     if (head) {
-      TG_ASSIGN(const bool stands, has_result(effects_, *plan_.state, action.identity, head->attempt));
+      TG_ASSIGN(const bool stands,
+                has_result(effects_, *plan_.state, action.identity, head->attempt));
       if (stands) {
         TG_ASSIGN(const TaskReport report, task_report_from_json(head->data));
         answer = {action.task, true, head->attempt, report.digest};
@@ -274,7 +299,8 @@ class Driver {
         TG_ASSIGN(const TaskReport report, task_report_from_json(found->data));
         answer = {action.task, true, found->attempt, report.digest};
         const GraphTask& task = conductor_.graph().tasks[action.task];
-        TG_TRY(emit("task_adopted", finished_data(task, action.identity, found->attempt, found->data)));
+        TG_TRY(emit("task_adopted",
+                    finished_data(task, action.identity, found->attempt, found->data)));
         TG_TRY(tell_set_aside(task, report));
       }
     }
@@ -287,32 +313,39 @@ class Driver {
 
   Status act(const StageOutput& action) {
     TG_ASSIGN(OutputStaged staged,
-              outputs_.stage(action.output, conductor_.graph(), [&](std::string_view type, const std::string& data) {
-                return emit(type, data);
-              }));
+              outputs_.stage(action.output, conductor_.graph(),
+                             [&](std::string_view type, const std::string& data) {
+                               return emit(type, data);
+                             }));
     if (staged.failure && staged.failure->cls == FailureClass::kLost)
       staged.lost_producer = task_of_path(conductor_.graph(), staged.failure->message);
     if (staged.failure)
       reporter_.say(fmt::format("{}: {} ({}, {})", plan_.pipeline.outputs[action.output].name.value,
-                                staged.failure->message, staged.failure->code, to_string(staged.failure->cls)));
+                                staged.failure->message, staged.failure->code,
+                                to_string(staged.failure->cls)));
     return tell(staged);
   }
 
   Status act(const VerifyOutput& action) {
-    TG_ASSIGN(TaskSpec spec, outputs_.verify_spec(action.output, conductor_.graph(), action.attempt));
+    TG_ASSIGN(TaskSpec spec,
+              outputs_.verify_spec(action.output, conductor_.graph(), action.attempt));
     slot_output_[action.slot] = action.output;
     engine_.run(action.slot, spec);
     return {};
   }
 
   Status act(const CommitOutputs& action) {
-    const auto emit_event = [&](std::string_view type, const std::string& data) { return emit(type, data); };
+    const auto emit_event = [&](std::string_view type, const std::string& data) {
+      return emit(type, data);
+    };
     for (const OutputCommitted& committed : outputs_.commit(action.outputs, emit_event)) {
       const std::string& name = plan_.pipeline.outputs[committed.output].name.value;
-      if (!committed.failure) reporter_.say(fmt::format("published {}", name));
+      if (!committed.failure)
+        reporter_.say(fmt::format("published {}", name));
       else
-        TG_TRY(emit("output_refused", fmt::format(R"({{"output":{},"reasons":[{}]}})", quote_json(name),
-                                                  quote_json(committed.failure->message))));
+        TG_TRY(emit("output_refused",
+                    fmt::format(R"({{"output":{},"reasons":[{}]}})", quote_json(name),
+                                quote_json(committed.failure->message))));
       TG_TRY(tell(committed));
     }
     return {};
@@ -336,22 +369,24 @@ class Driver {
   Status act(const RecordFailure& action) {
     const GraphTask& task = conductor_.graph().tasks[action.task];
     summary_.failures.push_back(action.failure);
-    reporter_.say(fmt::format("{}: {} ({}, {})", task.label, action.failure.message, action.failure.code,
-                              to_string(action.failure.cls)));
-    return emit("task_failed",
-                fmt::format(R"({{"identity":"{}","attempt":"{}","stage":{},"partition":{},"class":"{}","code":{},)"
-                            R"("message":{}}})",
-                            task.identity, action.attempt, quote_json(plan_.graph.groups[task.group].name),
-                            task.unit, to_string(action.failure.cls), quote_json(action.failure.code),
-                            quote_json(action.failure.describe())));
+    reporter_.say(fmt::format("{}: {} ({}, {})", task.label, action.failure.message,
+                              action.failure.code, to_string(action.failure.cls)));
+    return emit(
+        "task_failed",
+        fmt::format(
+            R"({{"identity":"{}","attempt":"{}","stage":{},"partition":{},"class":"{}","code":{},)"
+            R"("message":{}}})",
+            task.identity, action.attempt, quote_json(plan_.graph.groups[task.group].name),
+            task.unit, to_string(action.failure.cls), quote_json(action.failure.code),
+            quote_json(action.failure.describe())));
   }
 
   Status act(const RecordRetry& action) {
     reporter_.say(fmt::format("{}: again in {}", conductor_.graph().tasks[action.task].label,
                               format_duration_us(action.delay_us)));
     return emit("task_retried", fmt::format(R"({{"identity":"{}","delay_us":{},"number":{}}})",
-                                            conductor_.graph().tasks[action.task].identity, action.delay_us,
-                                            action.number));
+                                            conductor_.graph().tasks[action.task].identity,
+                                            action.delay_us, action.number));
   }
 
   Status act(const Finish& action) {
@@ -375,11 +410,13 @@ class Driver {
     for (const GraphGroup& group : plan_.graph.groups)
       summary.bound_bytes = std::max(summary.bound_bytes, group.memory_bytes);
     for (uint32_t o = 0; o < plan_.pipeline.outputs.size(); ++o)
-      summary.outputs.push_back(outputs_.summary(o, conductor_.output_state(o), conductor_.output_failure(o)));
+      summary.outputs.push_back(
+          outputs_.summary(o, conductor_.output_state(o), conductor_.output_failure(o)));
     for (uint32_t g = 0; g < stages_.size(); ++g) {
       stages_[g].stage = plan_.graph.groups[g].name;
       if (!durations_[g].empty()) {
-        std::nth_element(durations_[g].begin(), durations_[g].begin() + static_cast<long>(durations_[g].size() / 2),
+        std::nth_element(durations_[g].begin(),
+                         durations_[g].begin() + static_cast<long>(durations_[g].size() / 2),
                          durations_[g].end());
         stages_[g].median_us = durations_[g][durations_[g].size() / 2];
       }
@@ -390,15 +427,18 @@ class Driver {
     } else {
       std::string rows;
       for (const OutputSummary& output : summary.outputs)
-        rows += fmt::format("{}{}:{}", rows.empty() ? "" : ",", quote_json(output.output), output.rows);
-      TG_TRY(emit("run_finished",
-                  fmt::format(R"({{"state":"{}","tasks":{{"ran":{},"reused":{},"retried":{}}},"rows":{{{}}},)"
-                              R"("bytes":{{"read":{},"shuffled":{},"spilled":{},"written":{}}},"seconds":{:.3f},)"
-                              R"("peak_rss":{}}})",
-                              summary.state, summary.tasks_ran, summary.tasks_reused, summary.tasks_retried, rows,
-                              summary.bytes_read, summary.bytes_shuffled, summary.bytes_spilled,
-                              summary.bytes_written, static_cast<double>(summary.us) / 1e6,
-                              summary.peak_worker_bytes)));
+        rows +=
+            fmt::format("{}{}:{}", rows.empty() ? "" : ",", quote_json(output.output), output.rows);
+      TG_TRY(emit(
+          "run_finished",
+          fmt::format(
+              R"({{"state":"{}","tasks":{{"ran":{},"reused":{},"retried":{}}},"rows":{{{}}},)"
+              R"("bytes":{{"read":{},"shuffled":{},"spilled":{},"written":{}}},"seconds":{:.3f},)"
+              R"("peak_rss":{}}})",
+              summary.state, summary.tasks_ran, summary.tasks_reused, summary.tasks_retried, rows,
+              summary.bytes_read, summary.bytes_shuffled, summary.bytes_spilled,
+              summary.bytes_written, static_cast<double>(summary.us) / 1e6,
+              summary.peak_worker_bytes)));
     }
     TG_TRY(journal_.commit());
     summary.journal = journal_.cost();
@@ -432,12 +472,14 @@ std::string pipeline_path(const Pipeline& pipeline) {
 
 int64_t number_field(const std::string& json, std::string_view key) {
   const size_t at = json.find(fmt::format("\"{}\":", key));
-  return at == std::string::npos ? 0 : std::strtoll(json.c_str() + at + key.size() + 3, nullptr, 10);
+  return at == std::string::npos ? 0
+                                 : std::strtoll(json.c_str() + at + key.size() + 3, nullptr, 10);
 }
 
 }  // namespace
 
-Result<std::optional<InterruptedRun>> interrupted_run(Journal& journal, const std::string& pipeline) {
+Result<std::optional<InterruptedRun>> interrupted_run(Journal& journal,
+                                                      const std::string& pipeline) {
   TG_ASSIGN(const auto head, journal.unfinished_run(pipeline));
   if (!head) return std::nullopt;
   return InterruptedRun{head->run, number_field(head->started_data, "run_time_us")};
@@ -453,7 +495,8 @@ int RunSummary::exit_code() const {
 Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOptions& options,
                                 Reporter& reporter, Diagnostics& diagnostics) {
   const int64_t started = effects.monotonic_us();
-  TG_ASSIGN(const StateDir state, StateDir::open(effects, options.state_dir, StateDir::Mode::kWrite));
+  TG_ASSIGN(const StateDir state,
+            StateDir::open(effects, options.state_dir, StateDir::Mode::kWrite));
   TG_ASSIGN(const ConductorLock lock, ConductorLock::take(effects, state, options.command));
   TG_ASSIGN(const size_t cleaned, clean_spill(effects, state));
   (void)cleaned;
@@ -467,12 +510,14 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
     const OutputPlace place = output_place(pipeline, output);
     if (place.root == state.path() || place.root.starts_with(state.path() + "/"))
       return fail(FailureClass::kDefect, "plan.output_in_state",
-                  fmt::format("output \"{}\" would be published into the state directory, which gc clears: publish it "
+                  fmt::format("output \"{}\" would be published into the state directory, which gc "
+                              "clears: publish it "
                               "elsewhere than {}",
                               output.name.value, place.root));
     if (!exists(effects, place.root)) continue;
     // A directory that belongs to another is told when the output is staged.
-    const auto recovered = recover_output(effects, *journal, place, state.id(), lock.fence(), context.run);
+    const auto recovered =
+        recover_output(effects, *journal, place, state.id(), lock.fence(), context.run);
     if (!recovered && recovered.error().code != "publish.foreign_owner" &&
         recovered.error().code != "publish.foreign_directory")
       return std::unexpected(recovered.error());
@@ -483,24 +528,27 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
   plan_options.memory_bytes = options.memory_bytes;
   plan_options.run_time_us = options.run_time_us.value_or(plan_options.now_us);
   TG_ASSIGN(const auto before, interrupted_run(*journal, pipeline.name.value));
-  if (before && before->run_time_us && !options.run_time_us) plan_options.run_time_us = before->run_time_us;
-  TG_ASSIGN(Plan plan, make_plan(effects, std::move(pipeline), &state, journal.get(), plan_options, diagnostics));
+  if (before && before->run_time_us && !options.run_time_us)
+    plan_options.run_time_us = before->run_time_us;
+  TG_ASSIGN(Plan plan, make_plan(effects, std::move(pipeline), &state, journal.get(), plan_options,
+                                 diagnostics));
   if (options.planned) options.planned();
   if (diagnostics.has_errors()) return RunSummary{};
   if (options.saved) TG_TRY(compare_saved(*options.saved, plan));
-  const std::string run_started =
-      fmt::format(R"({{"pipeline":{},"file":{},"run_time_us":{},"workers":{},"memory_bytes":{},"plan":"{}"{}}})",
-                  quote_json(plan.pipeline.name.value), quote_json(pipeline_path(plan.pipeline)), plan.run_time_us,
-                  plan.workers, plan.host_bytes, plan.digest,
-                  before ? fmt::format(R"(,"resumed_from":{})", quote_json(before->run)) : "");
+  const std::string run_started = fmt::format(
+      R"({{"pipeline":{},"file":{},"run_time_us":{},"workers":{},"memory_bytes":{},"plan":"{}"{}}})",
+      quote_json(plan.pipeline.name.value), quote_json(pipeline_path(plan.pipeline)),
+      plan.run_time_us, plan.workers, plan.host_bytes, plan.digest,
+      before ? fmt::format(R"(,"resumed_from":{})", quote_json(before->run)) : "");
   journal->observe([&](const Event& event) { reporter.event(event); });
   TG_TRY(journal->append("run_started", context.run, run_started));
   TG_TRY(journal->commit());
-  LocalEngine engine(effects, options.program.empty() ? self_path() : options.program, plan.workers);
+  LocalEngine engine(effects, options.program.empty() ? self_path() : options.program,
+                     plan.workers);
   // With nothing to do no worker is needed; checks that are run anew start one by themselves.
-  const bool work = std::any_of(plan.graph.tasks.begin(), plan.graph.tasks.end(), [](const GraphTask& task) {
-    return task.state == TaskState::kWaiting;
-  });
+  const bool work =
+      std::any_of(plan.graph.tasks.begin(), plan.graph.tasks.end(),
+                  [](const GraphTask& task) { return task.state == TaskState::kWaiting; });
   if (work) TG_TRY(engine.start());
   Driver driver(effects, std::move(plan), *journal, context, options, reporter, engine);
   return driver.run();

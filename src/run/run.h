@@ -15,14 +15,14 @@
 namespace tidegate {
 
 struct RunOptions {
-  std::string state_dir;          ///< absolute
-  std::string command;            ///< as typed, for the lock's holder
+  std::string state_dir;  ///< absolute
+  std::string command;    ///< as typed, for the lock's holder
   uint32_t workers = 0;
   uint64_t memory_bytes = 0;
-  uint64_t seed = 0;              ///< 0: drawn
-  bool force = false;             ///< publish identities that were rolled back
-  int interrupt_fd = -1;          ///< a byte for each Ctrl-C; -1: none
-  std::string program;            ///< what workers are started from; "": this one
+  uint64_t seed = 0;      ///< 0: drawn
+  bool force = false;     ///< publish identities that were rolled back
+  int interrupt_fd = -1;  ///< a byte for each Ctrl-C; -1: none
+  std::string program;    ///< what workers are started from; "": this one
   /// Run exactly this: a world that differs is refused (plan.changed).
   std::optional<SavedPlan> saved;
   std::optional<int64_t> run_time_us;
@@ -32,11 +32,11 @@ struct RunOptions {
 
 struct OutputSummary {
   std::string output;
-  std::string state;              ///< published, unchanged, refused, failed, waiting
+  std::string state;  ///< published, unchanged, refused, failed, waiting
   std::string generation;
-  std::string path;               ///< directory of its files
+  std::string path;  ///< directory of its files
   uint64_t rows = 0;
-  std::string reason;             ///< refused or failed: why
+  std::string reason;  ///< refused or failed: why
   std::vector<std::string> reasons;
 };
 
@@ -50,7 +50,7 @@ struct StageSummary {
 /// What a run came to.
 struct RunSummary {
   std::string run;
-  std::string state;              ///< succeeded, failed, refused, interrupted
+  std::string state;  ///< succeeded, failed, refused, interrupted
   uint64_t tasks_ran = 0, tasks_reused = 0, tasks_retried = 0;
   uint64_t bytes_read = 0, bytes_shuffled = 0, bytes_spilled = 0, bytes_written = 0;
   uint64_t rows_quarantined = 0;
@@ -69,7 +69,8 @@ struct InterruptedRun {
   std::string run;
   int64_t run_time_us = 0;  ///< adopted by the run that goes on with it, so that its results serve
 };
-Result<std::optional<InterruptedRun>> interrupted_run(Journal& journal, const std::string& pipeline);
+Result<std::optional<InterruptedRun>> interrupted_run(Journal& journal,
+                                                      const std::string& pipeline);
 
 /// Plans and runs a pipeline: takes the state directory's lock, recovers what an earlier run left,
 /// runs what has no result yet, verifies and publishes each output, journals all of it.

@@ -102,15 +102,15 @@ std::optional<int64_t> begin_of(std::string_view pattern, std::string_view match
     pattern.remove_prefix(taken);
     at += width;
   }
-  const auto time = parse_timestamp_us(
-      fmt::format("{:04}-{:02}-{:02}T{:02}:00:00Z", year, month, day, hour));
+  const auto time =
+      parse_timestamp_us(fmt::format("{:04}-{:02}-{:02}T{:02}:00:00Z", year, month, day, hour));
   return time && year > 0 ? std::optional(*time) : std::nullopt;
 }
 
 void report(Diagnostics& diagnostics, const char* code, Severity severity, Span span,
             std::string message, std::string label, std::string help) {
-  diagnostics.add({code, severity, span, std::move(message), std::move(label), {},
-                   std::move(help)});
+  diagnostics.add(
+      {code, severity, span, std::move(message), std::move(label), {}, std::move(help)});
 }
 
 }  // namespace
@@ -120,8 +120,8 @@ std::string render_period(std::string_view pattern, int64_t begin_us) {
   tm parts{};
   gmtime_r(&seconds, &parts);
   const std::map<std::string_view, std::string> values = {
-      {"{date}", fmt::format("{:04}-{:02}-{:02}", parts.tm_year + 1900, parts.tm_mon + 1,
-                             parts.tm_mday)},
+      {"{date}",
+       fmt::format("{:04}-{:02}-{:02}", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday)},
       {"{year}", fmt::format("{:04}", parts.tm_year + 1900)},
       {"{month}", fmt::format("{:02}", parts.tm_mon + 1)},
       {"{day}", fmt::format("{:02}", parts.tm_mday)},
@@ -315,8 +315,7 @@ Status check_manifest(Effects& effects, const Source& source, const Manifest& ma
     if (entry.rows && file.rows_known && *entry.rows != file.rows)
       mismatch("rows", format_count(*entry.rows), format_count(file.rows));
     if (entry.xxh3.empty() && entry.sha256.empty()) continue;
-    TG_ASSIGN(const FileDigest digest,
-              cached_digest(effects, file.path, file.stat, now_us, cache));
+    TG_ASSIGN(const FileDigest digest, cached_digest(effects, file.path, file.stat, now_us, cache));
     if (!entry.xxh3.empty() && entry.xxh3 != digest.xxh3)
       mismatch("xxh3", entry.xxh3, digest.xxh3);
     else if (!entry.sha256.empty() && entry.sha256 != digest.sha256)

@@ -95,8 +95,8 @@ class Manifests : public SourceFixture {
 };
 
 TEST_F(Manifests, DecidesTheFiles) {
-  const auto snapshot = good(listed(
-      R"({"files":[{"path":"a.parquet","rows":3}],"complete_to":"2001-07-01T00:00:00Z"})"));
+  const auto snapshot = good(
+      listed(R"({"files":[{"path":"a.parquet","rows":3}],"complete_to":"2001-07-01T00:00:00Z"})"));
   ASSERT_EQ(snapshot.files.size(), 1u);
   EXPECT_TRUE(says("1 files are not in the manifest")) << said();
   EXPECT_EQ(snapshot.arrival.known_by, "manifest");
@@ -107,8 +107,8 @@ TEST_F(Manifests, DecidesTheFiles) {
 
 TEST_F(Manifests, CompleteToIsNeverLaterThanNow) {
   options_.now_us = at("2026-05-01");
-  const auto snapshot = good(
-      listed(R"({"files":[{"path":"a.parquet"},{"path":"b.parquet"}],"complete_to":"2030-01-01"})"));
+  const auto snapshot = good(listed(
+      R"({"files":[{"path":"a.parquet"},{"path":"b.parquet"}],"complete_to":"2030-01-01"})"));
   EXPECT_EQ(*snapshot.arrival.complete_to_us, at("2026-05-01"));
 }
 
@@ -117,7 +117,8 @@ TEST_F(Manifests, Checksums) {
   const std::string sha = sha256_hex(bytes), xxh = hex64(xxh3_64(bytes));
   good(listed(R"({"files":[{"path":"a.parquet","rows":3,"sha256":")" + sha + "\"}]}"));
   good(listed(R"({"files":[{"path":"a.parquet","xxh3":")" + xxh + "\"}]}"));
-  EXPECT_FALSE(look(listed(R"({"files":[{"path":"b.parquet","xxh3":")" + xxh + "\"}]}")).has_value());
+  EXPECT_FALSE(
+      look(listed(R"({"files":[{"path":"b.parquet","xxh3":")" + xxh + "\"}]}")).has_value());
   EXPECT_TRUE(says("T0628")) << said();
 }
 

@@ -85,8 +85,9 @@ class BadInput : public SourceFixture, public ::testing::WithParamInterface<std:
     std::string yaml = "version: 1\npipeline: p\nsources:\n  s:\n";
     std::istringstream lines(source_fields);
     for (std::string line; std::getline(lines, line);) yaml += "    " + line + "\n";
-    yaml += "stages:\n  a:\n    sql: SELECT * FROM s\noutputs:\n  o:\n    from: a\n    publish:\n"
-            "      - parquet: out\n";
+    yaml +=
+        "stages:\n  a:\n    sql: SELECT * FROM s\noutputs:\n  o:\n    from: a\n    publish:\n"
+        "      - parquet: out\n";
     Diagnostics found;
     const Pipeline pipeline = parse_pipeline("pipeline.yaml", dir_, yaml, found);
     std::string out;
@@ -144,9 +145,12 @@ TEST_P(BadInput, SaysWhatTheCaseSays) {
   const std::string text = *read_file(effects_, GetParam());
   std::string fields, expected;
   for (const Section& section : sections_of(text)) {
-    if (section.head == "source") fields = section.body;
-    else if (section.head == "expect") expected = section.body;
-    else prepare(section);
+    if (section.head == "source")
+      fields = section.body;
+    else if (section.head == "expect")
+      expected = section.body;
+    else
+      prepare(section);
   }
   const std::string got = trimmed(run(fields));
   if (getenv("TIDEGATE_UPDATE_CASES")) {

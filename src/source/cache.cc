@@ -111,8 +111,8 @@ const ContentEntry* MetadataCache::content(const FileStat& stat) const {
   const auto found = contents_.find({stat.device, stat.inode});
   if (found == contents_.end()) return nullptr;
   const FileStat& known = found->second.stat;
-  const bool same = known.size == stat.size && known.mtime_ns == stat.mtime_ns &&
-                    known.ctime_ns == stat.ctime_ns;
+  const bool same =
+      known.size == stat.size && known.mtime_ns == stat.mtime_ns && known.ctime_ns == stat.ctime_ns;
   return same ? &found->second : nullptr;
 }
 
@@ -135,8 +135,7 @@ const FileShape* MetadataCache::shape(std::string_view identity, std::string_vie
   return found == shapes_.end() ? nullptr : &found->second;
 }
 
-void MetadataCache::set_shape(std::string_view identity, std::string_view recipe,
-                              FileShape shape) {
+void MetadataCache::set_shape(std::string_view identity, std::string_view recipe, FileShape shape) {
   if (shapes_.size() >= kEntriesMax) shapes_.clear();
   shapes_.insert_or_assign(shape_key(identity, recipe), std::move(shape));
   changed_ = true;
@@ -147,10 +146,10 @@ std::string MetadataCache::encode() const {
   writer.number(kVersion);
   writer.number(contents_.size());
   for (const auto& [key, entry] : contents_) {
-    for (const uint64_t value : {entry.stat.device, entry.stat.inode, entry.stat.size,
-                                 static_cast<uint64_t>(entry.stat.mtime_ns),
-                                 static_cast<uint64_t>(entry.stat.ctime_ns),
-                                 static_cast<uint64_t>(entry.hashed_us), uint64_t{entry.young}})
+    for (const uint64_t value :
+         {entry.stat.device, entry.stat.inode, entry.stat.size,
+          static_cast<uint64_t>(entry.stat.mtime_ns), static_cast<uint64_t>(entry.stat.ctime_ns),
+          static_cast<uint64_t>(entry.hashed_us), uint64_t{entry.young}})
       writer.number(value);
     writer.text(entry.sha256);
     writer.text(entry.xxh3);

@@ -33,8 +33,8 @@ struct FileShape {
 
 /// Remembers what files hold, so that a run with nothing to do is planned by stat alone, without
 /// loading DuckDB. One file: magic, version, entries, XXH3 of all before it; read whole, written
-/// aside and renamed. A file that is missing, torn, foreign or of another version is an empty cache.
-/// Shapes are keyed by a file's identity and by how it is read. Not thread-safe.
+/// aside and renamed. A file that is missing, torn, foreign or of another version is an empty
+/// cache. Shapes are keyed by a file's identity and by how it is read. Not thread-safe.
 class MetadataCache {
  public:
   static constexpr size_t kEntriesMax = 1'000'000;  ///< of each kind; beyond, the cache starts anew

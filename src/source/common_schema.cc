@@ -33,8 +33,8 @@ class Differences {
   void add(const char* code, Span span, std::string message, std::string label, std::string help) {
     auto& [first, count] = by_code_[code];
     if (count++ == 0)
-      first = {code, Severity::kError, span, std::move(message), std::move(label), {},
-               std::move(help)};
+      first = {code, Severity::kError, span, std::move(message), std::move(label),
+               {},   std::move(help)};
   }
   void flush(Diagnostics& diagnostics) {
     for (auto& [code, entry] : by_code_) {
@@ -64,20 +64,20 @@ void compare(const InputFile& first, const InputFile& file, Span span, Differenc
                 fmt::format("\"{}\" has no column {}", file.name, quote_identifier(column.name)),
                 fmt::format("\"{}\" has it, as {}", first.name, column.type), kUnionHelp);
     } else if (have[*at].type != column.type) {
-      found.add(codes::kColumnTypeDiffers, span,
-                fmt::format("column {} is {} in \"{}\" and {} in \"{}\"",
-                            quote_identifier(column.name), column.type, first.name,
-                            have[*at].type, file.name),
-                "these files are read as one table", kUnionHelp);
+      found.add(
+          codes::kColumnTypeDiffers, span,
+          fmt::format("column {} is {} in \"{}\" and {} in \"{}\"", quote_identifier(column.name),
+                      column.type, first.name, have[*at].type, file.name),
+          "these files are read as one table", kUnionHelp);
     }
   }
   for (const sql::Column& column : have)
     if (!index_of(want, column.name)) {
       same_names = false;
-      found.add(codes::kExtraColumnInFile, span,
-                fmt::format("\"{}\" has a column {} more", file.name,
-                            quote_identifier(column.name)),
-                fmt::format("\"{}\" has no such column", first.name), kUnionHelp);
+      found.add(
+          codes::kExtraColumnInFile, span,
+          fmt::format("\"{}\" has a column {} more", file.name, quote_identifier(column.name)),
+          fmt::format("\"{}\" has no such column", first.name), kUnionHelp);
     }
   if (!same_names) return;
   for (size_t i = 0; i < want.size(); ++i) {
@@ -95,7 +95,8 @@ void compare(const InputFile& first, const InputFile& file, Span span, Differenc
 std::unexpected<Failure> needs_sql(const Source& source) {
   return fail(FailureClass::kTransient, "source.needs_sql",
               fmt::format("source {} has files that are not known yet: DuckDB is needed to read "
-                          "their metadata", source.name.value));
+                          "their metadata",
+                          source.name.value));
 }
 
 Result<sql::Schema> declared_columns(ShapeContext& context) {
@@ -113,9 +114,12 @@ Result<sql::Schema> declared_columns(ShapeContext& context) {
         context.connection->describe(fmt::format("SELECT CAST(NULL AS {}) AS x", type.value));
     if (!made || made->size() != 1) {
       good = false;
-      context.diagnostics.add({codes::kUnknownType, Severity::kError, type.span,
+      context.diagnostics.add({codes::kUnknownType,
+                               Severity::kError,
+                               type.span,
                                fmt::format("\"{}\" is not a type", type.value),
-                               made ? "more than a type" : "DuckDB does not know it", {},
+                               made ? "more than a type" : "DuckDB does not know it",
+                               {},
                                "e.g. INTEGER, BIGINT, DOUBLE, VARCHAR, DATE, TIMESTAMP, "
                                "DECIMAL(12,2)"});
       schema.push_back({name.value, "VARCHAR"});

@@ -78,8 +78,8 @@ class Finder {
  private:
   void report(const char* code, Severity severity, Span span, std::string message,
               std::string label, std::string help) {
-    diagnostics_.add({code, severity, span, std::move(message), std::move(label), {},
-                      std::move(help)});
+    diagnostics_.add(
+        {code, severity, span, std::move(message), std::move(label), {}, std::move(help)});
   }
 
   std::string shown(const std::string& path) const {
@@ -168,10 +168,10 @@ class Finder {
       if (stopped_) return {};
       if (++seen_ > kEntriesSeenMax) {
         stopped_ = true;
-        report(codes::kTooManyFiles, Severity::kError, span_,
-               fmt::format("more than {} directory entries to look at",
-                           format_count(kEntriesSeenMax)),
-               "looks at too many", "start the pattern with a longer fixed directory");
+        report(
+            codes::kTooManyFiles, Severity::kError, span_,
+            fmt::format("more than {} directory entries to look at", format_count(kEntriesSeenMax)),
+            "looks at too many", "start the pattern with a longer fixed directory");
         return {};
       }
       if (is_skipped(part, name)) continue;
@@ -228,8 +228,9 @@ class Finder {
              near.empty() ? "" : fmt::format("did you mean \"{}\"?", near));
       return;
     }
-    report(codes::kNoFiles, Severity::kError, span_, fmt::format("no such file: \"{}\"", shown(path)),
-           "it vanished while it was looked at", "");
+    report(codes::kNoFiles, Severity::kError, span_,
+           fmt::format("no such file: \"{}\"", shown(path)), "it vanished while it was looked at",
+           "");
   }
 
   void report_no_match(const std::string& pattern, const std::vector<std::string>& parts,
@@ -242,8 +243,12 @@ class Finder {
       base = next;
     }
     Diagnostic diagnostic{codes::kNoFiles,
-                          on_empty == OnEmpty::kFail ? Severity::kError : Severity::kWarning, span_,
-                          fmt::format("no file matches \"{}\"", pattern), "", {}, ""};
+                          on_empty == OnEmpty::kFail ? Severity::kError : Severity::kWarning,
+                          span_,
+                          fmt::format("no file matches \"{}\"", pattern),
+                          "",
+                          {},
+                          ""};
     const auto names = effects_.list(base);
     if (at < parts.size() && !has_wildcard(parts[at])) {
       diagnostic.label = fmt::format("there is no \"{}\" in \"{}\"", parts[at], base);

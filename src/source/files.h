@@ -16,10 +16,10 @@ inline constexpr size_t kGlobDepthMax = 64;
 
 /// A file that a pattern found.
 struct FoundFile {
-  std::string name;    ///< as found, relative to the pipeline's directory where it lies under it
-  std::string path;    ///< absolute, links resolved
+  std::string name;  ///< as found, relative to the pipeline's directory where it lies under it
+  std::string path;  ///< absolute, links resolved
   FileStat stat;
-  Span span;           ///< of the pattern
+  Span span;  ///< of the pattern
 };
 
 /// Expands patterns (`*`, `?`, `[...]` within a component, `**` across directories) against

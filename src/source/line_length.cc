@@ -27,7 +27,8 @@ uint64_t line_bytes_max(const ReadRecipe& recipe) {
 }
 
 /// Whether a line ends in [begin, end) of the file.
-Result<bool> line_ends(Effects& effects, int fd, uint64_t begin, uint64_t end, std::vector<std::byte>& buffer) {
+Result<bool> line_ends(Effects& effects, int fd, uint64_t begin, uint64_t end,
+                       std::vector<std::byte>& buffer) {
   for (uint64_t at = begin; at < end;) {
     const size_t want = static_cast<size_t>(std::min<uint64_t>(buffer.size(), end - at));
     TG_ASSIGN(const size_t got, effects.pread(fd, std::span(buffer).first(want), at));
@@ -41,7 +42,8 @@ Result<bool> line_ends(Effects& effects, int fd, uint64_t begin, uint64_t end, s
 
 }  // namespace
 
-Status check_line_lengths(Effects& effects, const SourceSnapshot& snapshot, const Partition& partition) {
+Status check_line_lengths(Effects& effects, const SourceSnapshot& snapshot,
+                          const Partition& partition) {
   if (snapshot.recipe.format != FileFormat::kCsv) return {};
   const uint64_t line = line_bytes_max(snapshot.recipe);
   const uint64_t stride = line * kLinesInBuffer / 2;
@@ -59,7 +61,8 @@ Status check_line_lengths(Effects& effects, const SourceSnapshot& snapshot, cons
       TG_ASSIGN(const bool ends, line_ends(effects, raw, at, at + stride, buffer));
       if (!ends)
         return fail(FailureClass::kData, "source.bad_row",
-                    fmt::format("bad row in \"{}\" around byte {}: a line of more than {}, where `max_line_size` allows {}",
+                    fmt::format("bad row in \"{}\" around byte {}: a line of more than {}, where "
+                                "`max_line_size` allows {}",
                                 file.name, at, format_size(stride), format_size(line)));
     }
   }

@@ -36,7 +36,8 @@ TEST_F(LineLength, LinesThatFitPass) {
 TEST_F(LineLength, LongerThanTheBufferIsRefusedWhereverItLies) {
   for (size_t before : {0, 1, 799, 800, 801, 1599, 5000}) {
     std::string text;
-    while (text.size() < before) text += std::string(std::min<size_t>(50, before - text.size() - 1), 'a') + "\n";
+    while (text.size() < before)
+      text += std::string(std::min<size_t>(50, before - text.size() - 1), 'a') + "\n";
     for (const char* after : {"", "\n", "\nb\nc\n"}) {
       const Status status = check(text + std::string(1600, 'x') + after);
       ASSERT_FALSE(status) << before;

@@ -48,10 +48,10 @@ Result<MagicProblem> look_at_magic(Effects& effects, const InputFile& file) {
     return MagicProblem{codes::kNotThisFormat,
                         fmt::format("\"{}\" is not a Parquet file", file.name),
                         "say `format: csv` or `format: json` if that is what it is"};
-  const MagicProblem cut{codes::kFileTruncated,
-                         fmt::format("\"{}\" is cut off: it begins as Parquet and has no end",
-                                     file.name),
-                         "its writer died or is still at work; write aside and rename"};
+  const MagicProblem cut{
+      codes::kFileTruncated,
+      fmt::format("\"{}\" is cut off: it begins as Parquet and has no end", file.name),
+      "its writer died or is still at work; write aside and rename"};
   if (file.stat.size < kSmallestBytes) return cut;
   TG_ASSIGN(const size_t end, effects.pread(fd.get(), tail, file.stat.size - sizeof tail));
   if (end != sizeof tail || std::memcmp(tail + 4, "PAR1", kMagicBytes) != 0) return cut;
@@ -63,7 +63,8 @@ Result<MagicProblem> look_at_magic(Effects& effects, const InputFile& file) {
 
 class ParquetReader {
  public:
-  ParquetReader(ShapeContext& context, const ReadRecipe& recipe) : context_(context), recipe_(recipe) {}
+  ParquetReader(ShapeContext& context, const ReadRecipe& recipe)
+      : context_(context), recipe_(recipe) {}
 
   Status start() {
     TG_ASSIGN(options_, option_arguments(context_.effects, recipe_));
@@ -75,8 +76,9 @@ class ParquetReader {
     std::map<std::string, FileShape> shapes;
     for (const InputFile* file : files) paths.push_back(file->path);
     const std::string list = path_list(paths);
-    TG_ASSIGN(const sql::Table rows,
-              query(fmt::format("SELECT file_name, num_rows FROM parquet_file_metadata({})", list)));
+    TG_ASSIGN(
+        const sql::Table rows,
+        query(fmt::format("SELECT file_name, num_rows FROM parquet_file_metadata({})", list)));
     for (const auto& row : rows.rows) {
       FileShape& shape = shapes[row[0].text];
       shape.rows = to_u64(row[1].text);
@@ -85,12 +87,13 @@ class ParquetReader {
     TG_ASSIGN(const sql::Table groups,
               query(fmt::format("SELECT file_name, row_group_id, any_value(row_group_num_rows), "
                                 "sum(total_compressed_size) FROM parquet_metadata({}) "
-                                "GROUP BY ALL ORDER BY file_name, row_group_id", list)));
+                                "GROUP BY ALL ORDER BY file_name, row_group_id",
+                                list)));
     for (const auto& row : groups.rows) {
       FileShape& shape = shapes[row[0].text];
       const RowGroup* last = shape.row_groups.empty() ? nullptr : &shape.row_groups.back();
-      shape.row_groups.push_back({last ? last->row_begin + last->rows : 0, to_u64(row[2].text),
-                                  to_u64(row[3].text)});
+      shape.row_groups.push_back(
+          {last ? last->row_begin + last->rows : 0, to_u64(row[2].text), to_u64(row[3].text)});
     }
     // Describing a file costs a bind; files whose schema trees are equal need it once.
     TG_ASSIGN(const sql::Table trees,
@@ -99,7 +102,8 @@ class ParquetReader {
                   "coalesce(type, ''), coalesce(type_length, ''), coalesce(repetition_type, ''), "
                   "coalesce(num_children, 0), coalesce(converted_type, ''), coalesce(scale, 0), "
                   "coalesce(precision, 0), coalesce(logical_type, '')), chr(10) ORDER BY "
-                  "column_id)) FROM parquet_schema({}) GROUP BY ALL", list)));
+                  "column_id)) FROM parquet_schema({}) GROUP BY ALL",
+                  list)));
     std::map<std::string, std::string> tree_of;
     for (const auto& row : trees.rows) tree_of[row[0].text] = row[1].text;
     for (InputFile* file : files) {
@@ -143,8 +147,13 @@ Status read_parquet_shapes(ShapeContext& context, const ReadRecipe& recipe,
   const std::string key = kShapeRecipe + reader.options_key();
   const auto report = [&](size_t i, const char* code, std::string message, std::string label,
                           std::string help) {
-    context.diagnostics.add({code, Severity::kError, spans[i], std::move(message),
-                             std::move(label), {}, std::move(help)});
+    context.diagnostics.add({code,
+                             Severity::kError,
+                             spans[i],
+                             std::move(message),
+                             std::move(label),
+                             {},
+                             std::move(help)});
   };
   std::vector<size_t> unknown;
   for (size_t i = 0; i < files.size(); ++i) {

@@ -67,12 +67,12 @@ Result<Rejects> csv_rejects(sql::Connection& connection, const SourceSnapshot& s
   rejects.rows = to_u64(count->scalar());
   TG_ASSIGN(const sql::Table table,
             connection.query(fmt::format("SELECT file, line, col, reason, raw {} "
-                                         "ORDER BY file, row_at LIMIT {}", rows, kRejectsNamedMax)));
+                                         "ORDER BY file, row_at LIMIT {}",
+                                         rows, kRejectsNamedMax)));
   for (const auto& row : table.rows) {
     const auto name = names.find(row[0].text);
-    rejects.first.push_back({name == names.end() ? row[0].text : name->second,
-                             to_u64(row[1].text), row[2].text, clipped(row[3].text),
-                             clipped(row[4].text)});
+    rejects.first.push_back({name == names.end() ? row[0].text : name->second, to_u64(row[1].text),
+                             row[2].text, clipped(row[3].text), clipped(row[4].text)});
   }
   return rejects;
 }
@@ -116,8 +116,8 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
       for (const sql::Column& column : snapshot.schema)
         if (column.name == row[1].text && !row[1].text.empty())
           reason = fmt::format("cannot be read as {}", column.type);
-      rejects.first.push_back({file.name, to_u64(row[0].text), row[1].text, std::move(reason),
-                               clipped(row[2].text)});
+      rejects.first.push_back(
+          {file.name, to_u64(row[0].text), row[1].text, std::move(reason), clipped(row[2].text)});
     }
   }
   return rejects;
@@ -125,12 +125,15 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
 
 }  // namespace
 
-Result<Rejects> read_rejects(Effects&, sql::Connection& connection,
-                             const SourceSnapshot& snapshot, const Partition& partition) {
+Result<Rejects> read_rejects(Effects&, sql::Connection& connection, const SourceSnapshot& snapshot,
+                             const Partition& partition) {
   switch (snapshot.recipe.format) {
-    case FileFormat::kCsv: return csv_rejects(connection, snapshot, partition, 0);
-    case FileFormat::kJson: return json_rejects(connection, snapshot, partition);
-    case FileFormat::kParquet: break;
+    case FileFormat::kCsv:
+      return csv_rejects(connection, snapshot, partition, 0);
+    case FileFormat::kJson:
+      return json_rejects(connection, snapshot, partition);
+    case FileFormat::kParquet:
+      break;
   }
   return Rejects{};
 }

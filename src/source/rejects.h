@@ -19,17 +19,17 @@ struct RejectedRow {
   uint64_t line = 0;   ///< from 1, as an editor counts (the row's first line)
   std::string column;  ///< "" where the row as a whole is wrong
   std::string reason;
-  std::string raw;     ///< the row's text, cut at kRejectTextMax bytes, valid UTF-8
+  std::string raw;  ///< the row's text, cut at kRejectTextMax bytes, valid UTF-8
 };
 
 struct Rejects {
-  uint64_t rows = 0;                ///< all of them, each row once
-  std::vector<RejectedRow> first;   ///< at most kRejectsNamedMax, in file and line order
+  uint64_t rows = 0;               ///< all of them, each row once
+  std::vector<RejectedRow> first;  ///< at most kRejectsNamedMax, in file and line order
 };
 
 /// The bad rows of a partition whose scan (with quarantine) has run to its end on this connection.
-/// CSV: from what DuckDB noted while it scanned, so it costs nothing more; a partition that one task
-/// scans twice counts once. JSON: by reading the lines a second time. Parquet has none.
+/// CSV: from what DuckDB noted while it scanned, so it costs nothing more; a partition that one
+/// task scans twice counts once. JSON: by reading the lines a second time. Parquet has none.
 ///
 /// A CSV value that no stage reads is not converted and so cannot make its row bad; a row of the
 /// wrong shape always is.

@@ -32,12 +32,11 @@ std::string select_list(const SourceSnapshot& snapshot, const sql::Schema& prese
     if (!found)
       items.push_back(fmt::format("CAST(NULL AS {}) AS {}", column.type, name));
     else if (found->type == column.type || typed_by_reader)
-      items.push_back(found->name == column.name
-                          ? name
-                          : quote_identifier(found->name) + " AS " + name);
+      items.push_back(found->name == column.name ? name
+                                                 : quote_identifier(found->name) + " AS " + name);
     else
-      items.push_back(fmt::format("CAST({} AS {}) AS {}", quote_identifier(found->name),
-                                  column.type, name));
+      items.push_back(
+          fmt::format("CAST({} AS {}) AS {}", quote_identifier(found->name), column.type, name));
   };
   for (size_t i = 0; i < snapshot.schema.size(); ++i)
     if (wanted.empty()) add(i);
@@ -63,9 +62,7 @@ std::string json_structure(const sql::Schema& schema) {
   return quote_literal("{" + join(fields, ",") + "}");
 }
 
-std::string json_path(std::string_view name) {
-  return quote_literal("$." + quote_json(name));
-}
+std::string json_path(std::string_view name) { return quote_literal("$." + quote_json(name)); }
 
 class Scan {
  public:
@@ -79,9 +76,12 @@ class Scan {
     const InputFile& first = snapshot_.files[slices[0].file];
     const sql::Schema& present = first.columns ? *first.columns : snapshot_.schema;
     switch (snapshot_.recipe.format) {
-      case FileFormat::kParquet: return parquet(files, present, slices[0]);
-      case FileFormat::kCsv: return csv(files, present);
-      case FileFormat::kJson: return json(files);
+      case FileFormat::kParquet:
+        return parquet(files, present, slices[0]);
+      case FileFormat::kCsv:
+        return csv(files, present);
+      case FileFormat::kJson:
+        return json(files);
     }
     return "";
   }
@@ -92,9 +92,8 @@ class Scan {
     const std::string list = select_list(snapshot_, present, columns_, false);
     if (slice.whole())
       return fmt::format("SELECT {} FROM read_parquet({}{}{})", list, files, options_, kNoHive);
-    const int64_t end = slice.row_end >= 0
-                            ? slice.row_end
-                            : static_cast<int64_t>(snapshot_.files[slice.file].rows);
+    const int64_t end =
+        slice.row_end >= 0 ? slice.row_end : static_cast<int64_t>(snapshot_.files[slice.file].rows);
     return fmt::format(
         "SELECT {} FROM read_parquet({}{}{}, file_row_number = true) "
         "WHERE file_row_number BETWEEN {} AND {}",
@@ -102,11 +101,11 @@ class Scan {
   }
 
   std::string csv(const std::string& files, const sql::Schema& present) const {
-    // Not `parallel = false`: with it DuckDB 1.5 ends a file quietly at a quote that is never closed.
+    // Not `parallel = false`: with it DuckDB 1.5 ends a file quietly at a quote that is never
+    // closed.
     return fmt::format("SELECT {} FROM read_csv({}, auto_detect = false, {}{}{}{})",
                        select_list(snapshot_, present, columns_, true), files,
-                       columns_argument(typed(snapshot_, present)), options_,
-                       kNoHive,
+                       columns_argument(typed(snapshot_, present)), options_, kNoHive,
                        snapshot_.recipe.set_aside_bad_rows ? ", store_rejects = true" : "");
   }
 
@@ -154,14 +153,13 @@ std::string columns_argument(const sql::Schema& schema) {
 }
 
 std::string json_row_is_good(const sql::Schema& schema, const std::string& line) {
-  std::vector<std::string> parts = {
-      fmt::format("coalesce(json_type(CASE WHEN json_valid({0}) THEN {0} END) = 'OBJECT', false)",
-                  line)};
+  std::vector<std::string> parts = {fmt::format(
+      "coalesce(json_type(CASE WHEN json_valid({0}) THEN {0} END) = 'OBJECT', false)", line)};
   for (const sql::Column& column : schema)
-    parts.push_back(fmt::format(
-        "(coalesce(json_type({0}, {1}), 'NULL') = 'NULL' OR "
-        "json_transform(json_extract({0}, {1}), {2}) IS NOT NULL)",
-        line, json_path(column.name), quote_literal(quote_json(column.type))));
+    parts.push_back(
+        fmt::format("(coalesce(json_type({0}, {1}), 'NULL') = 'NULL' OR "
+                    "json_transform(json_extract({0}, {1}), {2}) IS NOT NULL)",
+                    line, json_path(column.name), quote_literal(quote_json(column.type))));
   // CASE, because the parts after the first fail on text that is no JSON.
   const std::string rest = join(std::vector<std::string>(parts.begin() + 1, parts.end()), " AND ");
   return fmt::format("CASE WHEN {} THEN {} ELSE false END", parts[0], rest.empty() ? "true" : rest);
@@ -175,8 +173,9 @@ Result<std::string> resolve_secrets(Effects& effects, std::string_view text,
     if (open == std::string_view::npos) return out.append(text);
     const size_t close = text.find('}', open);
     out.append(text.substr(0, open));
-    const std::string_view inside =
-        close == std::string_view::npos ? text.substr(open + 2) : text.substr(open + 2, close - open - 2);
+    const std::string_view inside = close == std::string_view::npos
+                                        ? text.substr(open + 2)
+                                        : text.substr(open + 2, close - open - 2);
     std::string value;
     if (close != std::string_view::npos && inside.starts_with("env:")) {
       const std::string name(inside.substr(4));

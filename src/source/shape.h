@@ -33,7 +33,8 @@ Status read_parquet_shapes(ShapeContext& context, const ReadRecipe& recipe,
 Status read_csv_shapes(ShapeContext& context, ReadRecipe& recipe, const sql::Schema& declared,
                        std::vector<InputFile>& files, const std::vector<Span>& spans);
 
-/// The columns of a JSON source: as declared, else as DuckDB finds them over a sample of every file.
+/// The columns of a JSON source: as declared, else as DuckDB finds them over a sample of every
+/// file.
 Result<sql::Schema> read_json_schema(ShapeContext& context, ReadRecipe& recipe,
                                      const sql::Schema& declared,
                                      const std::vector<InputFile>& files,

@@ -32,10 +32,10 @@ struct FileSlice {
 
 /// One input file as it stood when the snapshot was taken.
 struct InputFile {
-  std::string path;       ///< absolute, no component of it a symbolic link
-  std::string name;       ///< as found, relative to the pipeline file where it lies under it
+  std::string path;  ///< absolute, no component of it a symbolic link
+  std::string name;  ///< as found, relative to the pipeline file where it lies under it
   FileStat stat;
-  std::string identity;   ///< 64 hex digits: see source/content.h
+  std::string identity;  ///< 64 hex digits: see source/content.h
   uint64_t rows = 0;
   bool rows_known = false;  ///< from metadata (Parquet); CSV and JSON tell only when read
   std::vector<RowGroup> row_groups;
@@ -45,10 +45,10 @@ struct InputFile {
 /// What one task reads of a source.
 struct Partition {
   std::vector<FileSlice> slices;
-  std::string identity;   ///< 64 hex digits over reading recipe, files and ranges
-  std::string label;      ///< "flights-3m.parquet rows 0..818,181", "a.csv .. f.csv (6 files)"
-  uint64_t bytes = 0;     ///< compressed, as stored
-  uint64_t rows = 0;      ///< 0 where not known
+  std::string identity;  ///< 64 hex digits over reading recipe, files and ranges
+  std::string label;     ///< "flights-3m.parquet rows 0..818,181", "a.csv .. f.csv (6 files)"
+  uint64_t bytes = 0;    ///< compressed, as stored
+  uint64_t rows = 0;     ///< 0 where not known
   bool rows_known = false;
 };
 
@@ -67,12 +67,12 @@ struct SourceSnapshot {
   std::string source;
   sql::Schema schema;
   ReadRecipe recipe;
-  std::vector<InputFile> files;        ///< ordered by name, bytewise
-  std::vector<Partition> partitions;   ///< in file order; together all rows, each once
+  std::vector<InputFile> files;       ///< ordered by name, bytewise
+  std::vector<Partition> partitions;  ///< in file order; together all rows, each once
   uint64_t bytes = 0;
   uint64_t rows = 0;
   bool rows_known = true;
-  SourceArrival arrival;               ///< rows_read and rows_quarantined are the run's to fill
+  SourceArrival arrival;  ///< rows_read and rows_quarantined are the run's to fill
 };
 
 }  // namespace tidegate

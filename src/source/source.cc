@@ -20,8 +20,12 @@ class Snapshotter {
  public:
   Snapshotter(Effects& effects, const Pipeline& pipeline, const Source& source,
               sql::Connection* connection, Diagnostics& diagnostics, const SnapshotOptions& options)
-      : effects_(effects), pipeline_(pipeline), source_(source), diagnostics_(diagnostics),
-        options_(options), now_us_(options.now_us ? options.now_us : effects.now_us()),
+      : effects_(effects),
+        pipeline_(pipeline),
+        source_(source),
+        diagnostics_(diagnostics),
+        options_(options),
+        now_us_(options.now_us ? options.now_us : effects.now_us()),
         cache_(MetadataCache::load(effects, options.cache_path)),
         context_{effects, connection, cache_, diagnostics, source} {
     snapshot_.source = source.name.value;
@@ -67,8 +71,7 @@ class Snapshotter {
     TG_ASSIGN(const sql::Schema declared, declared_columns(context_));
     std::optional<Manifest> manifest;
     if (source_.manifest) {
-      TG_ASSIGN(manifest,
-                read_manifest(effects_, source_, pipeline_.directory, diagnostics_));
+      TG_ASSIGN(manifest, read_manifest(effects_, source_, pipeline_.directory, diagnostics_));
     }
     TG_ASSIGN(std::vector<FoundFile> found, find());
     if (diagnostics_.error_count() > errors) return {};
@@ -86,8 +89,8 @@ class Snapshotter {
 
   void report(const char* code, Severity severity, Span span, std::string message,
               std::string label, std::string help) {
-    diagnostics_.add({code, severity, span, std::move(message), std::move(label), {},
-                      std::move(help)});
+    diagnostics_.add(
+        {code, severity, span, std::move(message), std::move(label), {}, std::move(help)});
   }
 
   Span source_span() const { return source_.name.span; }
@@ -111,8 +114,8 @@ class Snapshotter {
     return found;
   }
 
-  /// A file of no bytes is not a table of no rows, but what a writer that failed leaves behind. Where
-  /// the contract allows an empty input it is left out.
+  /// A file of no bytes is not a table of no rows, but what a writer that failed leaves behind.
+  /// Where the contract allows an empty input it is left out.
   void drop_empty(std::vector<FoundFile>& found) {
     std::erase_if(found, [&](const FoundFile& file) {
       if (file.stat.size > 0) return false;
@@ -138,8 +141,8 @@ class Snapshotter {
       if (options_.files && !(*options_.files)[i].identity.empty()) {
         file.identity = (*options_.files)[i].identity;
       } else {
-        auto identity = file_identity(effects_, file.path, file.stat, source_.identity, now_us_,
-                                      cache_);
+        auto identity =
+            file_identity(effects_, file.path, file.stat, source_.identity, now_us_, cache_);
         if (!identity && identity.error().code != "source.changed" &&
             identity.error().cls == FailureClass::kDependency) {
           report(codes::kFileUnreadable, Severity::kError, found[i].span,
@@ -168,8 +171,8 @@ class Snapshotter {
         TG_TRY(read_csv_shapes(context_, snapshot_.recipe, declared, snapshot_.files, spans_));
         break;
       case FileFormat::kJson: {
-        TG_ASSIGN(snapshot_.schema, read_json_schema(context_, snapshot_.recipe, declared,
-                                                     snapshot_.files, spans_));
+        TG_ASSIGN(snapshot_.schema,
+                  read_json_schema(context_, snapshot_.recipe, declared, snapshot_.files, spans_));
         check_json_quarantine();
         break;
       }
@@ -214,11 +217,11 @@ class Snapshotter {
                fmt::format("they have {}", join(names, ", ")),
                near.empty() ? "" : fmt::format("did you mean `{}`?", near));
       } else if (found->type != column.type) {
-        report(codes::kDeclaredColumn, Severity::kError, source_.columns[i].second.span,
-               fmt::format("column {} is {} in the files", quote_identifier(column.name),
-                           found->type),
-               fmt::format("declared as {}", column.type),
-               fmt::format("write `{}: {}` and cast in a stage", column.name, found->type));
+        report(
+            codes::kDeclaredColumn, Severity::kError, source_.columns[i].second.span,
+            fmt::format("column {} is {} in the files", quote_identifier(column.name), found->type),
+            fmt::format("declared as {}", column.type),
+            fmt::format("write `{}: {}` and cast in a stage", column.name, found->type));
       }
     }
     if (source_.format != FileFormat::kCsv || !all_there) return;

@@ -33,8 +33,8 @@ struct SnapshotOptions {
   std::string upstream_generation = {};
 };
 
-/// Looks at a source: finds its files, names them by identity, reads what their metadata says, makes
-/// one schema of them, cuts them into partitions and counts what has arrived.
+/// Looks at a source: finds its files, names them by identity, reads what their metadata says,
+/// makes one schema of them, cuts them into partitions and counts what has arrived.
 ///
 /// `connection` may be null. Then all files must be known to the cache, else the failure is
 /// `source.needs_sql`: open a DuckDB (not locked: metadata is read by it) and call again. With it a

@@ -62,7 +62,8 @@ TEST_F(Snapshot, RowGroupRunsHoldAllRowsOnce) {
 }
 
 TEST_F(Snapshot, ColumnNamedLikeTheRowNumberIsNotSliced) {
-  copy("SELECT i AS file_row_number FROM range(100000) t(i)", "a.parquet", ", ROW_GROUP_SIZE 20480");
+  copy("SELECT i AS file_row_number FROM range(100000) t(i)", "a.parquet",
+       ", ROW_GROUP_SIZE 20480");
   Source s = source("a.parquet");
   s.partition_bytes = {1024, {}};
   const auto snapshot = good(s);
@@ -118,7 +119,7 @@ TEST_F(Snapshot, IdentityNoticesAnInnerByteAtEqualSizeAndMtime) {
   Source s = source("a.json", FileFormat::kJson);
   declare(s, "a", "INTEGER");
   const auto first = good(s);
-  struct stat before {};
+  struct stat before{};
   ASSERT_EQ(stat(path("a.json").c_str(), &before), 0);
   usleep(20'000);  // the kernel's tick: ctime has to move
   write("a.json", "{\"a\":2}\n");
@@ -149,12 +150,14 @@ TEST_F(Snapshot, YoungFileKeepsItsIdentityWhenItGrowsOld) {
   EXPECT_EQ(cache.content(stat)->hashed_us, changed + 5'000'000);  // ... and then never again
   // A file that is old when first seen goes by stat alone.
   MetadataCache other = MetadataCache::load(effects_, "");
-  EXPECT_NE(*file_identity(effects_, path("a.csv"), stat, InputIdentity::kStat,
-                           changed + 5'000'000, other), young);
+  EXPECT_NE(*file_identity(effects_, path("a.csv"), stat, InputIdentity::kStat, changed + 5'000'000,
+                           other),
+            young);
   EXPECT_EQ(other.content(stat), nullptr);
   // A clock behind the file's time proves nothing: the bytes are hashed.
   EXPECT_EQ(*file_identity(effects_, path("a.csv"), stat, InputIdentity::kStat,
-                           changed - 60'000'000, other), young);
+                           changed - 60'000'000, other),
+            young);
 }
 
 TEST_F(Snapshot, WriteAfterTheYoungHashInTheSameTickIsFound) {
@@ -230,12 +233,15 @@ TEST_F(Snapshot, DamagedCacheIsNoCache) {
     bad[at] = static_cast<char>(bad[at] ^ 0x20);
     write("inputs.cache", bad);
     EXPECT_EQ(MetadataCache::load(effects_, options_.cache_path)
-                  .shape(first.files[0].identity, "parquet.1.duckdb-1.5"), nullptr) << at;
+                  .shape(first.files[0].identity, "parquet.1.duckdb-1.5"),
+              nullptr)
+        << at;
   }
   write("inputs.cache", bytes.substr(0, bytes.size() / 2));
   EXPECT_EQ(good(source("a.parquet")).rows, 1u);
   EXPECT_NE(MetadataCache::load(effects_, options_.cache_path)
-                .shape(good(source("a.parquet")).files[0].identity, "parquet.1.duckdb-1.5"), nullptr);
+                .shape(good(source("a.parquet")).files[0].identity, "parquet.1.duckdb-1.5"),
+            nullptr);
 }
 
 TEST_F(Snapshot, ColumnsThatDiffer) {
@@ -250,7 +256,8 @@ TEST_F(Snapshot, ColumnsThatDiffer) {
   differs("SELECT 1 AS a", "T0608 \"2.parquet\" has no column \"b\"");
   differs("SELECT 1 AS a, 'x' AS b, 2 AS c", "T0641 \"2.parquet\" has a column \"c\" more");
   differs("SELECT 'x' AS b, 1 AS a", "T0609");
-  differs("SELECT 1.5::DOUBLE AS a, 'x' AS b", "column \"a\" is INTEGER in \"1.parquet\" and DOUBLE");
+  differs("SELECT 1.5::DOUBLE AS a, 'x' AS b",
+          "column \"a\" is INTEGER in \"1.parquet\" and DOUBLE");
 }
 
 TEST_F(Snapshot, UnionByName) {

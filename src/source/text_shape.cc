@@ -72,8 +72,8 @@ class CsvProbe {
     std::string arguments;
     for (const auto& [name, value] : recipe_.options) {
       if (name != "delim" && name != "sep" && name != "quote" && name != "escape" &&
-          name != "skip" && name != "encoding" && name != "compression" && name != "max_line_size" &&
-          name != "comment" && name != "new_line")
+          name != "skip" && name != "encoding" && name != "compression" &&
+          name != "max_line_size" && name != "comment" && name != "new_line")
         continue;
       TG_ASSIGN(const std::string resolved,
                 resolve_secrets(context_.effects, value, recipe_.directory));
@@ -142,11 +142,15 @@ void pin_dialect(ShapeContext& context, ReadRecipe& recipe, const std::vector<In
       const auto [place, added] = pinned.try_emplace(name, value, i);
       if (added || place->second.first == value) continue;
       context.diagnostics.add(
-          {codes::kBadOption, Severity::kError, spans[i],
+          {codes::kBadOption,
+           Severity::kError,
+           spans[i],
            fmt::format("CSV files seem to be written differently: {} is {} in \"{}\" and {} in "
-                       "\"{}\"", name, place->second.first, files[place->second.second].name, value,
+                       "\"{}\"",
+                       name, place->second.first, files[place->second.second].name, value,
                        files[i].name),
-           "these files are read as one table", {},
+           "these files are read as one table",
+           {},
            fmt::format("say it: `options: {{{}: ...}}`", name)});
     }
   }
@@ -160,7 +164,9 @@ void check_one_column(ShapeContext& context, const InputFile& file, Span span) {
   const std::string& name = (*file.columns)[0].name;
   if (name.find_first_of(",;\t|") == std::string::npos) return;
   context.diagnostics.add(
-      {codes::kBadCsvRow, Severity::kError, span,
+      {codes::kBadCsvRow,
+       Severity::kError,
+       span,
        fmt::format("the columns of \"{}\" cannot be told apart", file.name),
        fmt::format("its first line is read as one column, {}", quote_identifier(name)),
        {"rows that do not fit the first line keep DuckDB from finding the delimiter"},
@@ -195,12 +201,15 @@ Status read_csv_shapes(ShapeContext& context, ReadRecipe& recipe, const sql::Sch
     if (!shape) {
       if (shape.error().cls == FailureClass::kMemory) return std::unexpected(shape.error());
       const bool encoding = shape.error().message.find("utf-8") != std::string::npos;
-      context.diagnostics.add(
-          {encoding ? codes::kBadEncoding : codes::kBadCsvRow, Severity::kError, spans[i],
-           fmt::format("\"{}\" cannot be read as CSV", files[i].name),
-           first_line(shape.error().message), {},
-           encoding ? "say `options: {encoding: latin-1}`, or write it as UTF-8"
-                    : "declare `columns:` and `options: {delim: ..., quote: ...}`"});
+      context.diagnostics.add({encoding ? codes::kBadEncoding : codes::kBadCsvRow,
+                               Severity::kError,
+                               spans[i],
+                               fmt::format("\"{}\" cannot be read as CSV", files[i].name),
+                               first_line(shape.error().message),
+                               {},
+                               encoding
+                                   ? "say `options: {encoding: latin-1}`, or write it as UTF-8"
+                                   : "declare `columns:` and `options: {delim: ..., quote: ...}`"});
       continue;
     }
     context.cache.set_shape(files[i].identity, key, *shape);
@@ -257,15 +266,19 @@ Result<sql::Schema> read_json_schema(ShapeContext& context, ReadRecipe& recipe,
   for (const InputFile& file : files) paths.push_back(file.path);
   const auto schema = context.connection->describe(
       fmt::format("SELECT * FROM read_json({}{}, hive_partitioning = false, "
-                  "maximum_sample_files = {})", path_list(paths), arguments, paths.size()));
+                  "maximum_sample_files = {})",
+                  path_list(paths), arguments, paths.size()));
   if (!schema) {
     if (schema.error().cls == FailureClass::kMemory) return std::unexpected(schema.error());
     size_t at = 0;
     for (size_t i = 0; i < files.size(); ++i)
       if (schema.error().message.find(files[i].path) != std::string::npos) at = i;
-    context.diagnostics.add({codes::kBadJsonRow, Severity::kError, spans[at],
+    context.diagnostics.add({codes::kBadJsonRow,
+                             Severity::kError,
+                             spans[at],
                              fmt::format("\"{}\" cannot be read as JSON", files[at].name),
-                             first_line(schema.error().message), {},
+                             first_line(schema.error().message),
+                             {},
                              "mend the file, or declare `columns:`"});
     return sql::Schema{};
   }

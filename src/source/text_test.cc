@@ -44,7 +44,8 @@ TEST_F(Text, BadCsvRowsAreNamed) {
   const Case cases[] = {
       {"a,b,c\n1,x,2.5\n2,y\n", "line 3", "Expected Number of Columns: 3 Found: 2"},
       {"a,b,c\n1,x,2.5\n2,y,1,9\n", "line 3", "Expected Number of Columns: 3 Found: 4"},
-      {"a,b,c\n1,x,2.5\nq,y,1\n", "line 3 column \"a\"", "Could not convert string \"q\" to 'INTEGER'"},
+      {"a,b,c\n1,x,2.5\nq,y,1\n", "line 3 column \"a\"",
+       "Could not convert string \"q\" to 'INTEGER'"},
       {"a,b,c\n1,x,2.5\n2,\"un\"quoted,1\n", "line 3", "quote"},
       {"a,b,c\n1,x,2.5\n2,\xff\xfe,1\n", "line 3", "not utf-8"},
       {huge.c_str(), "line 3", "Maximum line size of 2000000 bytes exceeded"},
@@ -94,7 +95,9 @@ TEST_F(Text, QuarantineWithNothingBad) {
 
 TEST_F(Text, CsvDialectsAndEndings) {
   write("a.csv", "a,b,c\r\n1,\"x, \"\"y\"\"\",2.5\r\n");
-  write("b.csv", "\xef\xbb\xbf" "a,b,c\n2,z,1\n");
+  write("b.csv",
+        "\xef\xbb\xbf"
+        "a,b,c\n2,z,1\n");
   EXPECT_EQ(rows(good(csv())), "1|x, \"y\"|2.5\n2|z|1.0\n");
   write("a.csv", "1;x;2,5\n");
   ASSERT_TRUE(effects_.unlink(path("b.csv")));
@@ -140,8 +143,7 @@ TEST_F(Text, SniffedTypesArePinnedOverAllFiles) {
   write("a.csv", "n,d,t\n1,2001-01-01,x\n");
   write("b.csv", "n,d,t\n1.5,2001-01-02 10:00:00,1\n");
   const auto snapshot = good(source("*.csv", FileFormat::kCsv));
-  EXPECT_EQ(snapshot.schema,
-            (sql::Schema{{"n", "DOUBLE"}, {"d", "TIMESTAMP"}, {"t", "VARCHAR"}}));
+  EXPECT_EQ(snapshot.schema, (sql::Schema{{"n", "DOUBLE"}, {"d", "TIMESTAMP"}, {"t", "VARCHAR"}}));
   Partition only_first;
   only_first.slices = {{0, 0, -1}};
   EXPECT_EQ(rows(snapshot, only_first), "1.0|2001-01-01 00:00:00|x\n");
@@ -174,8 +176,7 @@ TEST_F(Text, SecretsAreResolvedAtUseOnly) {
   Source s = csv();
   option(s, "nullstr", "['${env:TIDEGATE_TEST_NULL}', '${file:null.txt}']");
   const auto snapshot = good(s);
-  EXPECT_EQ(snapshot.recipe.options[0].second,
-            "['${env:TIDEGATE_TEST_NULL}', '${file:null.txt}']");
+  EXPECT_EQ(snapshot.recipe.options[0].second, "['${env:TIDEGATE_TEST_NULL}', '${file:null.txt}']");
   EXPECT_EQ(rows(snapshot), "1|NULL|2.0\n2|NULL|3.0\n");
   unsetenv("TIDEGATE_TEST_NULL");
   const auto sql = scan_sql(effects_, snapshot, snapshot.partitions[0]);
@@ -199,7 +200,9 @@ TEST_F(Text, JsonIsPinned) {
 }
 
 TEST_F(Text, JsonQuarantine) {
-  write("a.json", "{\"a\":1,\"b\":\"x\"}\n{\"a\":\"q\",\"b\":\"y\"}\n\n{\"b\":\"only\"}\n[1]\n{\"a\":null}\n{\"a\":5");
+  write("a.json",
+        "{\"a\":1,\"b\":\"x\"}\n{\"a\":\"q\",\"b\":\"y\"}\n\n{\"b\":\"only\"}\n[1]\n{\"a\":null}\n{"
+        "\"a\":5");
   Source s = json();
   s.quarantine_share = {0.5, {70, 72}};
   const auto snapshot = good(s);
@@ -242,8 +245,7 @@ TEST_F(Text, LockedDatabaseReadsThroughResolvedPaths) {
   auto locked = sql::Database::open(options);
   ASSERT_TRUE(locked && (*locked)->lock());
   auto connection = (*locked)->connect();
-  const auto table =
-      (*connection)->query(*scan_sql(effects_, snapshot, snapshot.partitions[0]));
+  const auto table = (*connection)->query(*scan_sql(effects_, snapshot, snapshot.partitions[0]));
   ASSERT_TRUE(table.has_value()) << table.error().describe();
   EXPECT_EQ(table->rows.size(), 1u);
 }

@@ -49,8 +49,9 @@ Status load_once() {
     errors += fmt::format("\n  {}", ::dlerror());
   }
   if (!library)
-    return fail(FailureClass::kDependency, "sql.no_library",
-                "cannot load libduckdb.so; run ./quickstart, or set TIDEGATE_DUCKDB to its path:" + errors);
+    return fail(
+        FailureClass::kDependency, "sql.no_library",
+        "cannot load libduckdb.so; run ./quickstart, or set TIDEGATE_DUCKDB to its path:" + errors);
   const auto version =
       reinterpret_cast<const char* (*)()>(::dlsym(library, "duckdb_library_version"));
   if (!version || std::string(version()) != kDuckdbVersion)

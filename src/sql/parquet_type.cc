@@ -66,7 +66,8 @@ std::string parquet_type(const std::string& type) {
       end = end == std::string::npos ? type.size() : end + 1;
       out += "[]";
     } else if (is_word(c)) {
-      // Field names in upper case are written in quotes: this is a type's name, or a name in lower case.
+      // Field names in upper case are written in quotes: this is a type's name, or a name in lower
+      // case.
       while (end < type.size() && is_word(type[end])) ++end;
       const std::string word = type.substr(i, end - i);
       const auto found = stand_ins().find(word);
@@ -90,11 +91,11 @@ std::string parquet_select(const std::string& relation, const Schema& schema) {
   for (const Column& column : schema) {
     const std::string name = quote_identifier(column.name);
     const std::string type = parquet_type(column.type);
-    if (type != column.type)
-      replaced.push_back(fmt::format("CAST({0} AS {1}) AS {0}", name, type));
+    if (type != column.type) replaced.push_back(fmt::format("CAST({0} AS {1}) AS {0}", name, type));
     if (column.type == "INTERVAL")
       replaced.push_back(fmt::format(
-          "CASE WHEN datepart('microsecond', {0}) % 1000 = 0 THEN {0} WHEN {0} IS NOT NULL THEN error("
+          "CASE WHEN datepart('microsecond', {0}) % 1000 = 0 THEN {0} WHEN {0} IS NOT NULL THEN "
+          "error("
           "'an INTERVAL finer than milliseconds cannot be published: ' || {0}) END AS {0}",
           name));
   }

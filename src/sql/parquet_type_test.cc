@@ -6,14 +6,16 @@ namespace tidegate::sql {
 namespace {
 
 TEST(ParquetType, KeepsWhatParquetHolds) {
-  for (const char* type : {"BIGINT", "DECIMAL(12,2)", "VARCHAR", "TIMESTAMP WITH TIME ZONE", "UUID", "INTEGER[]",
-                           "STRUCT(a INTEGER, \"HUGEINT\" DATE)", "MAP(VARCHAR, DOUBLE)", "INTERVAL", "TIMESTAMP_NS"})
+  for (const char* type :
+       {"BIGINT", "DECIMAL(12,2)", "VARCHAR", "TIMESTAMP WITH TIME ZONE", "UUID", "INTEGER[]",
+        "STRUCT(a INTEGER, \"HUGEINT\" DATE)", "MAP(VARCHAR, DOUBLE)", "INTERVAL", "TIMESTAMP_NS"})
     EXPECT_EQ(parquet_type(type), type);
 }
 
 TEST(ParquetType, StandsInExactlyForTheRest) {
   EXPECT_EQ(parquet_type("HUGEINT"), "DECIMAL(38,0)");
-  EXPECT_EQ(parquet_type("STRUCT(a HUGEINT, b ENUM('x''y)', 'HUGEINT')[])"), "STRUCT(a DECIMAL(38,0), b VARCHAR[])");
+  EXPECT_EQ(parquet_type("STRUCT(a HUGEINT, b ENUM('x''y)', 'HUGEINT')[])"),
+            "STRUCT(a DECIMAL(38,0), b VARCHAR[])");
   EXPECT_EQ(parquet_type("TIMESTAMP_S"), "TIMESTAMP");
   EXPECT_EQ(parquet_type("INTEGER[3][]"), "INTEGER[][]");
   EXPECT_EQ(parquet_type("STRUCT(i INTERVAL, l INTERVAL[])"), "STRUCT(i VARCHAR, l VARCHAR[])");

@@ -100,7 +100,8 @@ Schema result_schema(duckdb_result* result) {
 }
 
 std::string nested_name(duckdb_logical_type type, idx_t i, bool is_union) {
-  char* raw = is_union ? duckdb_union_type_member_name(type, i) : duckdb_struct_type_child_name(type, i);
+  char* raw =
+      is_union ? duckdb_union_type_member_name(type, i) : duckdb_struct_type_child_name(type, i);
   std::string name = quote_identifier(raw ? raw : "");
   duckdb_free(raw);
   return name;
@@ -141,34 +142,62 @@ Failure classify(int error_type, std::string_view text) {
 std::string type_text(_duckdb_logical_type* raw) {
   auto type = reinterpret_cast<duckdb_logical_type>(raw);
   switch (duckdb_get_type_id(type)) {
-    case DUCKDB_TYPE_BOOLEAN: return "BOOLEAN";
-    case DUCKDB_TYPE_TINYINT: return "TINYINT";
-    case DUCKDB_TYPE_SMALLINT: return "SMALLINT";
-    case DUCKDB_TYPE_INTEGER: return "INTEGER";
-    case DUCKDB_TYPE_BIGINT: return "BIGINT";
-    case DUCKDB_TYPE_UTINYINT: return "UTINYINT";
-    case DUCKDB_TYPE_USMALLINT: return "USMALLINT";
-    case DUCKDB_TYPE_UINTEGER: return "UINTEGER";
-    case DUCKDB_TYPE_UBIGINT: return "UBIGINT";
-    case DUCKDB_TYPE_HUGEINT: return "HUGEINT";
-    case DUCKDB_TYPE_UHUGEINT: return "UHUGEINT";
-    case DUCKDB_TYPE_FLOAT: return "FLOAT";
-    case DUCKDB_TYPE_DOUBLE: return "DOUBLE";
-    case DUCKDB_TYPE_DATE: return "DATE";
-    case DUCKDB_TYPE_TIME: return "TIME";
-    case DUCKDB_TYPE_TIME_TZ: return "TIME WITH TIME ZONE";
-    case DUCKDB_TYPE_TIMESTAMP: return "TIMESTAMP";
-    case DUCKDB_TYPE_TIMESTAMP_S: return "TIMESTAMP_S";
-    case DUCKDB_TYPE_TIMESTAMP_MS: return "TIMESTAMP_MS";
-    case DUCKDB_TYPE_TIMESTAMP_NS: return "TIMESTAMP_NS";
-    case DUCKDB_TYPE_TIMESTAMP_TZ: return "TIMESTAMP WITH TIME ZONE";
-    case DUCKDB_TYPE_INTERVAL: return "INTERVAL";
-    case DUCKDB_TYPE_UUID: return "UUID";
-    case DUCKDB_TYPE_BLOB: return "BLOB";
-    case DUCKDB_TYPE_BIT: return "BIT";
-    case DUCKDB_TYPE_BIGNUM: return "BIGNUM";
-    case DUCKDB_TYPE_SQLNULL: return "\"NULL\"";
-    case DUCKDB_TYPE_TIME_NS: return "TIME_NS";
+    case DUCKDB_TYPE_BOOLEAN:
+      return "BOOLEAN";
+    case DUCKDB_TYPE_TINYINT:
+      return "TINYINT";
+    case DUCKDB_TYPE_SMALLINT:
+      return "SMALLINT";
+    case DUCKDB_TYPE_INTEGER:
+      return "INTEGER";
+    case DUCKDB_TYPE_BIGINT:
+      return "BIGINT";
+    case DUCKDB_TYPE_UTINYINT:
+      return "UTINYINT";
+    case DUCKDB_TYPE_USMALLINT:
+      return "USMALLINT";
+    case DUCKDB_TYPE_UINTEGER:
+      return "UINTEGER";
+    case DUCKDB_TYPE_UBIGINT:
+      return "UBIGINT";
+    case DUCKDB_TYPE_HUGEINT:
+      return "HUGEINT";
+    case DUCKDB_TYPE_UHUGEINT:
+      return "UHUGEINT";
+    case DUCKDB_TYPE_FLOAT:
+      return "FLOAT";
+    case DUCKDB_TYPE_DOUBLE:
+      return "DOUBLE";
+    case DUCKDB_TYPE_DATE:
+      return "DATE";
+    case DUCKDB_TYPE_TIME:
+      return "TIME";
+    case DUCKDB_TYPE_TIME_TZ:
+      return "TIME WITH TIME ZONE";
+    case DUCKDB_TYPE_TIMESTAMP:
+      return "TIMESTAMP";
+    case DUCKDB_TYPE_TIMESTAMP_S:
+      return "TIMESTAMP_S";
+    case DUCKDB_TYPE_TIMESTAMP_MS:
+      return "TIMESTAMP_MS";
+    case DUCKDB_TYPE_TIMESTAMP_NS:
+      return "TIMESTAMP_NS";
+    case DUCKDB_TYPE_TIMESTAMP_TZ:
+      return "TIMESTAMP WITH TIME ZONE";
+    case DUCKDB_TYPE_INTERVAL:
+      return "INTERVAL";
+    case DUCKDB_TYPE_UUID:
+      return "UUID";
+    case DUCKDB_TYPE_BLOB:
+      return "BLOB";
+    case DUCKDB_TYPE_BIT:
+      return "BIT";
+    case DUCKDB_TYPE_BIGNUM:
+      return "BIGNUM";
+    case DUCKDB_TYPE_SQLNULL:
+      return "\"NULL\"";
+    case DUCKDB_TYPE_TIME_NS:
+      return "TIME_NS";
     case DUCKDB_TYPE_VARCHAR: {
       char* alias = duckdb_logical_type_get_alias(type);
       std::string text = alias ? alias : "VARCHAR";
@@ -186,7 +215,8 @@ std::string type_text(_duckdb_logical_type* raw) {
       }
       return fmt::format("ENUM({})", join(words, ", "));
     }
-    case DUCKDB_TYPE_LIST: return child_text(duckdb_list_type_child_type(type)) + "[]";
+    case DUCKDB_TYPE_LIST:
+      return child_text(duckdb_list_type_child_type(type)) + "[]";
     case DUCKDB_TYPE_ARRAY:
       return fmt::format("{}[{}]", child_text(duckdb_array_type_child_type(type)),
                          duckdb_array_type_array_size(type));
@@ -196,16 +226,19 @@ std::string type_text(_duckdb_logical_type* raw) {
     case DUCKDB_TYPE_STRUCT: {
       std::vector<std::string> fields;
       for (idx_t i = 0; i < duckdb_struct_type_child_count(type); ++i)
-        fields.push_back(nested_name(type, i, false) + " " + child_text(duckdb_struct_type_child_type(type, i)));
+        fields.push_back(nested_name(type, i, false) + " " +
+                         child_text(duckdb_struct_type_child_type(type, i)));
       return fmt::format("STRUCT({})", join(fields, ", "));
     }
     case DUCKDB_TYPE_UNION: {
       std::vector<std::string> fields;
       for (idx_t i = 0; i < duckdb_union_type_member_count(type); ++i)
-        fields.push_back(nested_name(type, i, true) + " " + child_text(duckdb_union_type_member_type(type, i)));
+        fields.push_back(nested_name(type, i, true) + " " +
+                         child_text(duckdb_union_type_member_type(type, i)));
       return fmt::format("UNION({})", join(fields, ", "));
     }
-    default: return fmt::format("UNSUPPORTED_{}", static_cast<int>(duckdb_get_type_id(type)));
+    default:
+      return fmt::format("UNSUPPORTED_{}", static_cast<int>(duckdb_get_type_id(type)));
   }
 }
 
@@ -306,7 +339,8 @@ Connection::~Connection() {
 
 Status Connection::execute(const std::string& sql) {
   duckdb_result result;
-  if (duckdb_query(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &result) != DuckDBSuccess)
+  if (duckdb_query(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &result) !=
+      DuckDBSuccess)
     return result_failure(&result);
   duckdb_destroy_result(&result);
   return {};
@@ -314,7 +348,8 @@ Status Connection::execute(const std::string& sql) {
 
 Result<Table> Connection::query(const std::string& sql, size_t rows_max) {
   duckdb_result result;
-  if (duckdb_query(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &result) != DuckDBSuccess)
+  if (duckdb_query(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &result) !=
+      DuckDBSuccess)
     return result_failure(&result);
   Table table;
   table.schema = result_schema(&result);
@@ -343,7 +378,8 @@ Result<Table> Connection::query(const std::string& sql, size_t rows_max) {
 Result<std::string> Connection::execute_in_steps(const std::string& sql,
                                                  const std::function<void()>& between) {
   duckdb_prepared_statement statement = nullptr;
-  if (duckdb_prepare(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &statement) != DuckDBSuccess)
+  if (duckdb_prepare(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &statement) !=
+      DuckDBSuccess)
     return prepare_failure(statement);
   duckdb_pending_result pending = nullptr;
   if (duckdb_pending_prepared(statement, &pending) == DuckDBSuccess) {
@@ -370,7 +406,8 @@ Result<std::string> Connection::execute_in_steps(const std::string& sql,
     constexpr std::string_view kWrapper = "pending query result\nError: ";
     const size_t wrapped = pending_error.find(kWrapper);
     if (wrapped == std::string::npos) return std::unexpected(classify(error_type, pending_error));
-    const std::string_view inner = std::string_view(pending_error).substr(wrapped + kWrapper.size());
+    const std::string_view inner =
+        std::string_view(pending_error).substr(wrapped + kWrapper.size());
     return std::unexpected(classify(type_named_in(inner), inner));
   }
   std::string scalar;
@@ -432,7 +469,8 @@ Result<_duckdb_data_chunk*> Stream::next() {
 
 Result<Schema> Connection::describe(const std::string& sql) {
   duckdb_prepared_statement statement = nullptr;
-  if (duckdb_prepare(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &statement) != DuckDBSuccess)
+  if (duckdb_prepare(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &statement) !=
+      DuckDBSuccess)
     return prepare_failure(statement);
   Schema schema;
   for (idx_t i = 0; i < duckdb_prepared_statement_column_count(statement); ++i) {
@@ -449,7 +487,8 @@ Result<Schema> Connection::describe(const std::string& sql) {
 Result<_duckdb_logical_type*> Connection::make_type(const std::string& type) {
   duckdb_prepared_statement statement = nullptr;
   const std::string sql = fmt::format("SELECT CAST(NULL AS {})", type);
-  if (duckdb_prepare(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &statement) != DuckDBSuccess)
+  if (duckdb_prepare(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &statement) !=
+      DuckDBSuccess)
     return prepare_failure(statement);
   duckdb_logical_type made = duckdb_prepared_statement_column_logical_type(statement, 0);
   duckdb_destroy_prepare(&statement);

@@ -37,7 +37,7 @@ using Schema = std::vector<Column>;
 struct OpenOptions {
   uint64_t memory_bytes = uint64_t{256} << 20;  ///< DuckDB's own limit: a planning figure, no bound
   int threads = 1;
-  std::string temp_directory = {};              ///< empty: no spilling
+  std::string temp_directory = {};  ///< empty: no spilling
   uint64_t temp_bytes_max = uint64_t{1} << 40;
   std::vector<std::string> allowed_paths = {};        ///< files that SQL may read
   std::vector<std::string> allowed_directories = {};  ///< directories, read and write
@@ -87,7 +87,8 @@ class Connection {
   Result<std::unique_ptr<Stream>> stream(const std::string& sql);
   /// Runs one statement in small steps on this thread, calling `between` after each; returns cell
   /// (0,0) as text (COPY's row count).
-  Result<std::string> execute_in_steps(const std::string& sql, const std::function<void()>& between);
+  Result<std::string> execute_in_steps(const std::string& sql,
+                                       const std::function<void()>& between);
   /// Names and types of a SELECT's columns, without running it.
   Result<Schema> describe(const std::string& sql);
   /// The logical type of that text. The caller destroys it (destroy_type).
@@ -107,8 +108,8 @@ class Stream {
  public:
   ~Stream();
   const Schema& schema() const { return schema_; }
-  /// The next chunk (caller destroys with destroy_chunk), or null at the end. An error in the middle
-  /// is a failure, never a quiet end.
+  /// The next chunk (caller destroys with destroy_chunk), or null at the end. An error in the
+  /// middle is a failure, never a quiet end.
   Result<_duckdb_data_chunk*> next();
 
  private:

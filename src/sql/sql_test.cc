@@ -16,7 +16,8 @@ std::unique_ptr<Database> open() {
 TEST(Sql, QueryGivesTextAndNull) {
   auto database = open();
   auto connection = *database->connect();
-  const auto table = connection->query("SELECT 1 AS a, NULL AS b, 'x' AS c, 1.50::DECIMAL(4,2) AS d");
+  const auto table =
+      connection->query("SELECT 1 AS a, NULL AS b, 'x' AS c, 1.50::DECIMAL(4,2) AS d");
   ASSERT_TRUE(table);
   EXPECT_EQ(table->schema[3], (Column{"d", "DECIMAL(4,2)"}));
   EXPECT_EQ(table->rows[0][0].text, "1");
@@ -28,10 +29,10 @@ TEST(Sql, TypesGoThereAndBack) {
   auto database = open();
   auto connection = *database->connect();
   for (const char* type :
-       {"BOOLEAN", "HUGEINT", "DECIMAL(38,10)", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS", "VARCHAR",
-        "ENUM('a', 'b''c')", "INTEGER[]", "INTEGER[3]", "MAP(VARCHAR, INTEGER)",
-        "STRUCT(\"a\" INTEGER, \"b c\" VARCHAR[])", "UNION(\"n\" INTEGER, \"s\" VARCHAR)", "TIME WITH TIME ZONE",
-        "UUID", "BIT", "BLOB", "JSON"}) {
+       {"BOOLEAN", "HUGEINT", "DECIMAL(38,10)", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS",
+        "VARCHAR", "ENUM('a', 'b''c')", "INTEGER[]", "INTEGER[3]", "MAP(VARCHAR, INTEGER)",
+        "STRUCT(\"a\" INTEGER, \"b c\" VARCHAR[])", "UNION(\"n\" INTEGER, \"s\" VARCHAR)",
+        "TIME WITH TIME ZONE", "UUID", "BIT", "BLOB", "JSON"}) {
     const auto made = connection->make_type(type);
     ASSERT_TRUE(made) << type;
     EXPECT_EQ(type_text(*made), type);
@@ -60,8 +61,9 @@ TEST(Sql, LockedDatabaseReachesNoFile) {
   auto database = open();
   ASSERT_TRUE(database->lock());
   auto connection = *database->connect();
-  for (const char* sql : {"SELECT * FROM read_text('/etc/hostname')", "SET threads = 2",
-                          "ATTACH '/tmp/tidegate-x.db'", "COPY (SELECT 1) TO '/tmp/tidegate-x.csv'", "LOAD httpfs"}) {
+  for (const char* sql :
+       {"SELECT * FROM read_text('/etc/hostname')", "SET threads = 2",
+        "ATTACH '/tmp/tidegate-x.db'", "COPY (SELECT 1) TO '/tmp/tidegate-x.csv'", "LOAD httpfs"}) {
     const auto status = connection->execute(sql);
     EXPECT_FALSE(status) << sql;
   }
@@ -70,15 +72,18 @@ TEST(Sql, LockedDatabaseReachesNoFile) {
 TEST(Sql, ErrorsInAStepKeepTheirClass) {
   auto database = open();
   auto connection = *database->connect();
-  const auto cast = connection->execute_in_steps("CREATE TABLE a AS SELECT (i || 'x')::INTEGER AS n FROM range(9) t(i)", [] {});
+  const auto cast = connection->execute_in_steps(
+      "CREATE TABLE a AS SELECT (i || 'x')::INTEGER AS n FROM range(9) t(i)", [] {});
   ASSERT_FALSE(cast);
   EXPECT_EQ(cast.error().code, "sql.conversion") << cast.error().describe();
   EXPECT_EQ(cast.error().message.find("pending query"), std::string::npos) << cast.error().message;
   ASSERT_TRUE(connection->execute("SET memory_limit = '20MB'"));
-  const auto memory = connection->execute_in_steps("CREATE TABLE b AS SELECT list(i) AS l FROM range(9000000) t(i)", [] {});
+  const auto memory = connection->execute_in_steps(
+      "CREATE TABLE b AS SELECT list(i) AS l FROM range(9000000) t(i)", [] {});
   ASSERT_FALSE(memory);
   EXPECT_EQ(memory.error().cls, FailureClass::kMemory) << memory.error().describe();
-  EXPECT_EQ(memory.error().message.find("Possible solutions"), std::string::npos) << memory.error().message;
+  EXPECT_EQ(memory.error().message.find("Possible solutions"), std::string::npos)
+      << memory.error().message;
 }
 
 TEST(Sql, ErrorsHaveClasses) {

@@ -46,10 +46,10 @@ std::string to_text(const StoredResult& result) {
   for (const ResultFile& file : result.files)
     files.push_back(
         {{"name", file.name}, {"rows", file.rows}, {"bytes", file.bytes}, {"xxh3", file.xxh3}});
-  const nlohmann::json json = {{"magic", kMagic},           {"version", kVersion},
-                               {"identity", result.identity}, {"attempt", result.attempt},
-                               {"rows", result.rows},       {"files", std::move(files)},
-                               {"data", result.data}};
+  const nlohmann::json json = {
+      {"magic", kMagic},           {"version", kVersion}, {"identity", result.identity},
+      {"attempt", result.attempt}, {"rows", result.rows}, {"files", std::move(files)},
+      {"data", result.data}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -124,8 +124,9 @@ std::string result_directory(const StateDir& state, std::string_view identity,
 Result<Attempt> Attempt::begin(Effects& effects, const StateDir& state, const std::string& identity,
                                const std::string& attempt) {
   if (!is_identity(identity) || !is_attempt_name(attempt))
-    return fail(FailureClass::kDefect, "state.name",
-                fmt::format("no identity or attempt is named so: \"{}\", \"{}\"", identity, attempt));
+    return fail(
+        FailureClass::kDefect, "state.name",
+        fmt::format("no identity or attempt is named so: \"{}\", \"{}\"", identity, attempt));
   Attempt out;
   out.effects_ = &effects;
   out.state_path_ = state.path();
@@ -164,8 +165,12 @@ Result<StoredResult> Attempt::seal(std::vector<ResultFile> files, uint64_t rows,
     }
     TG_TRY(effects_->chmod(path, 0444));
   }
-  StoredResult result{.identity = identity_, .attempt = attempt_, .directory = {},
-                      .files = std::move(files), .rows = rows, .data = data};
+  StoredResult result{.identity = identity_,
+                      .attempt = attempt_,
+                      .directory = {},
+                      .files = std::move(files),
+                      .rows = rows,
+                      .data = data};
   TG_TRY(write_file(*effects_, path_join(directory_, "result.json"), to_text(result), 0444));
   const std::string home = identity_directory(path_join(state_path_, "results"), identity_);
   TG_TRY(make_directories(*effects_, home));
@@ -178,7 +183,8 @@ Result<StoredResult> Attempt::seal(std::vector<ResultFile> files, uint64_t rows,
       return std::move(*standing);
     }
     // What stands there is torn: it goes, this one takes its place.
-    TG_TRY(effects_->rename(target, directory_ + fmt::format("-torn-{}", hex64(effects_->random_u64()))));
+    TG_TRY(effects_->rename(target,
+                            directory_ + fmt::format("-torn-{}", hex64(effects_->random_u64()))));
     renamed = effects_->rename(directory_, target);
   }
   TG_TRY(renamed);
@@ -264,15 +270,17 @@ Result<EvictionReport> evict_results(Effects& effects, const StateDir& state,
       }
     }
   }
-  std::ranges::sort(candidates, {}, [](const Candidate& c) { return std::tie(c.made_us, c.directory); });
+  std::ranges::sort(candidates, {},
+                    [](const Candidate& c) { return std::tie(c.made_us, c.directory); });
   const int64_t now = effects.now_us();
   const int64_t oldest = limits.age_us_max >= now ? INT64_MIN : now - limits.age_us_max;
   for (const Candidate& candidate : candidates) {
     const bool torn = candidate.made_us == INT64_MIN;
     if (!torn && candidate.made_us >= oldest && report.bytes_kept <= limits.bytes_max) break;
     if (!limits.dry_run) {
-      const std::string aside = path_join(
-          state.spill(), fmt::format("evicted-{}-{}", candidate.attempt, hex64(effects.random_u64())));
+      const std::string aside =
+          path_join(state.spill(),
+                    fmt::format("evicted-{}-{}", candidate.attempt, hex64(effects.random_u64())));
       TG_TRY(effects.rename(candidate.directory, aside));
       TG_TRY(remove_tree(effects, aside));
       const std::string home = path_dirname(candidate.directory);

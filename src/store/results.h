@@ -14,10 +14,10 @@ namespace tidegate {
 
 /// One file of a finished result.
 struct ResultFile {
-  std::string name;      ///< within the result's directory
+  std::string name;  ///< within the result's directory
   uint64_t rows = 0;
   uint64_t bytes = 0;
-  std::string xxh3;      ///< of the whole file, hex64
+  std::string xxh3;  ///< of the whole file, hex64
 };
 
 /// A finished result: immutable files under results/ab/IDENTITY/ATTEMPT/ and what result.json
@@ -28,7 +28,7 @@ struct StoredResult {
   std::string directory;  ///< absolute if the state directory's path is
   std::vector<ResultFile> files;
   uint64_t rows = 0;
-  std::string data;       ///< the task's own summary, a JSON object as text
+  std::string data;  ///< the task's own summary, a JSON object as text
   /// The file of that name, or null.
   const ResultFile* file(std::string_view name) const;
 };
@@ -40,8 +40,8 @@ class Attempt {
  public:
   /// `identity` is 64 hex digits, `attempt` 1..64 of [A-Za-z0-9_-], unique for ever (state.name
   /// else). An attempt of that name in flight is a failure (file.exists).
-  static Result<Attempt> begin(Effects& effects, const StateDir& state,
-                               const std::string& identity, const std::string& attempt);
+  static Result<Attempt> begin(Effects& effects, const StateDir& state, const std::string& identity,
+                               const std::string& attempt);
 
   /// Where the worker writes its files; flat.
   const std::string& directory() const { return directory_; }

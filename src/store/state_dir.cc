@@ -53,10 +53,11 @@ Result<std::string> parse_version(const std::string& text, const std::string& pa
   const auto [next, error] = std::from_chars(text.data() + first + 1, end, version);
   if (error != std::errc() || next == end) return corrupt();
   if (version > kStateVersion)
-    return fail(FailureClass::kDefect, "state.newer",
-                fmt::format("the state directory was made by a newer tidegate (version {}, this one "
-                            "knows {}): \"{}\"",
-                            version, kStateVersion, path_dirname(path)));
+    return fail(
+        FailureClass::kDefect, "state.newer",
+        fmt::format("the state directory was made by a newer tidegate (version {}, this one "
+                    "knows {}): \"{}\"",
+                    version, kStateVersion, path_dirname(path)));
   std::string id(next + 1, end);
   if (!id.empty() && id.back() == '\n') id.pop_back();
   uint64_t parsed = 0;
@@ -67,10 +68,11 @@ Result<std::string> parse_version(const std::string& text, const std::string& pa
 Status make_state_dir(Effects& effects, const std::string& path) {
   const std::string parent = path_dirname(path);
   TG_TRY(make_directories(effects, path));
-  const std::string version = fmt::format("{} {} {}\n", kStateMagic, kStateVersion,
-                                          hex64(effects.random_u64()));
+  const std::string version =
+      fmt::format("{} {} {}\n", kStateMagic, kStateVersion, hex64(effects.random_u64()));
   // link(2), not rename: of two first commands at once only one may name the directory.
-  const std::string aside = path_join(path, fmt::format(".version-{}", hex64(effects.random_u64())));
+  const std::string aside =
+      path_join(path, fmt::format(".version-{}", hex64(effects.random_u64())));
   TG_TRY(write_file(effects, aside, version, 0444, true));
   const Status linked = effects.link(aside, path_join(path, "version"));
   TG_TRY(effects.unlink(aside));
@@ -180,15 +182,16 @@ Result<ConductorLock> ConductorLock::take(Effects& effects, const StateDir& stat
   if (!taken) {
     const auto text = read_file(effects, path, kSmallFileMax);
     const LockHolder holder = parse_holder(text ? *text : "");
-    return fail(FailureClass::kDependency, "state.locked",
-                fmt::format("another tidegate works in this state directory: \"{}\" is held by {}",
-                            state.path(),
-                            holder.pid == 0 ? std::string("a process that has not said its name yet")
-                                            : describe_holder(holder)));
+    return fail(
+        FailureClass::kDependency, "state.locked",
+        fmt::format("another tidegate works in this state directory: \"{}\" is held by {}",
+                    state.path(),
+                    holder.pid == 0 ? std::string("a process that has not said its name yet")
+                                    : describe_holder(holder)));
   }
-  nlohmann::json json = {{"magic", kLockMagic}, {"version", 1},
-                         {"pid", static_cast<int64_t>(::getpid())}, {"host", host_name()},
-                         {"command", command}, {"since_us", effects.now_us()}};
+  nlohmann::json json = {
+      {"magic", kLockMagic}, {"version", 1},       {"pid", static_cast<int64_t>(::getpid())},
+      {"host", host_name()}, {"command", command}, {"since_us", effects.now_us()}};
   const std::string text =
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   TG_TRY(effects.truncate(*raw, 0));

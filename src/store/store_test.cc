@@ -84,8 +84,9 @@ TEST_F(StoreTest, OpensTheFirstVersionsFile) {
 }
 
 TEST_F(StoreTest, RefusesWhatIsNoVersionFile) {
-  for (const char* text : {"", "tidegate-state", "tidegate-state 1", "tidegate-state 0 0123456789abcdef",
-                           "tidegate-state 1 xyz", "something else 1 0123456789abcdef"}) {
+  for (const char* text :
+       {"", "tidegate-state", "tidegate-state 1", "tidegate-state 0 0123456789abcdef",
+        "tidegate-state 1 xyz", "something else 1 0123456789abcdef"}) {
     ASSERT_TRUE(remove_tree(fx(), path_));
     ASSERT_TRUE(fx().mkdir(path_));
     write(path_ + "/version", text);
@@ -294,8 +295,8 @@ TEST_F(StoreTest, EvictsByAgeAndLosingAttemptsOfANeededIdentity) {
   finish(state, identity(1), "late", "0123456789");
   WrappedEffects later(fx());
   later.time_us = fx().now_us() + 10'000'000;
-  const auto report = evict_results(later, state, {NeededResult{identity(1), "wins"}},
-                                    {.age_us_max = 5'000'000});
+  const auto report =
+      evict_results(later, state, {NeededResult{identity(1), "wins"}}, {.age_us_max = 5'000'000});
   ASSERT_TRUE(report);
   EXPECT_EQ(report->results_kept, 1u);
   EXPECT_TRUE(*has_result(fx(), state, identity(1), "wins"));

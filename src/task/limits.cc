@@ -47,7 +47,8 @@ MemoryShares split_memory(const TaskSpec& spec) {
   for (const TaskSink& sink : spec.sinks) writes |= sink.kind == TaskSink::Kind::kMapOutput;
   shares.writer_bytes = writes ? std::clamp(bound / 8, 16 * kMiB, 96 * kMiB) : 0;
   shares.scan_bytes = std::clamp(bound / 32, 4 * kMiB, 16 * kMiB);
-  const uint64_t taken = kIdleBytes + shares.writer_bytes + std::min(bound / 4, scans * shares.scan_bytes);
+  const uint64_t taken =
+      kIdleBytes + shares.writer_bytes + std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;
   // DuckDB's own limit leaves a fifth for what it does not count.
   shares.duckdb_bytes = std::max(rest * 4 / 5, 32 * kMiB);

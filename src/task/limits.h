@@ -21,8 +21,8 @@ uint64_t rss_bytes(Effects& effects);
 uint64_t peak_rss_bytes(Effects& effects);
 void reset_peak_rss(Effects& effects);
 
-/// The inner wall: address space may grow by `bytes` from what it is now; nothing under a sanitizer,
-/// which reserves terabytes. A crossing shows as a clean allocation failure.
+/// The inner wall: address space may grow by `bytes` from what it is now; nothing under a
+/// sanitizer, which reserves terabytes. A crossing shows as a clean allocation failure.
 void set_address_space_wall(Effects& effects, uint64_t bytes);
 void lift_address_space_wall();
 

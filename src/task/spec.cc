@@ -50,7 +50,10 @@ json scan_json(const TaskScan& scan) {
   json files = json::array(), slices = json::array(), shapes = json::array();
   std::vector<const sql::Schema*> known;
   for (const InputFile& file : snapshot.files) {
-    json item = {{"path", file.path}, {"name", file.name}, {"stat", stat_json(file.stat)}, {"rows", file.rows}};
+    json item = {{"path", file.path},
+                 {"name", file.name},
+                 {"stat", stat_json(file.stat)},
+                 {"rows", file.rows}};
     if (file.columns && *file.columns != snapshot.schema) {
       const auto same = [&](const sql::Schema* shape) { return *shape == *file.columns; };
       const auto found = std::find_if(known.begin(), known.end(), same);
@@ -86,11 +89,13 @@ TaskScan scan_from(const json& j) {
   snapshot.source = j.at("source");
   snapshot.schema = schema_from(j.at("schema"));
   snapshot.recipe.format = static_cast<FileFormat>(j.at("format").get<int>());
-  for (const json& option : j.at("options")) snapshot.recipe.options.emplace_back(option.at(0), option.at(1));
+  for (const json& option : j.at("options"))
+    snapshot.recipe.options.emplace_back(option.at(0), option.at(1));
   snapshot.recipe.set_aside_bad_rows = j.at("set_aside");
   snapshot.recipe.directory = j.at("directory");
   std::vector<std::shared_ptr<const sql::Schema>> shapes;
-  for (const json& shape : j.at("shapes")) shapes.push_back(std::make_shared<const sql::Schema>(schema_from(shape)));
+  for (const json& shape : j.at("shapes"))
+    shapes.push_back(std::make_shared<const sql::Schema>(schema_from(shape)));
   for (const json& item : j.at("files")) {
     InputFile file;
     file.path = item.at("path");
@@ -154,12 +159,9 @@ TaskSink sink_from(const json& j) {
 }
 
 json verify_json(const VerifyWork& work) {
-  json out = {{"output", work.output},
-              {"text", work.pipeline_text},
-              {"path", work.pipeline_path},
-              {"files", work.files},
-              {"schema", schema_json(work.schema)},
-              {"outputs", work.outputs}};
+  json out = {
+      {"output", work.output}, {"text", work.pipeline_text},         {"path", work.pipeline_path},
+      {"files", work.files},   {"schema", schema_json(work.schema)}, {"outputs", work.outputs}};
   for (const auto& [name, scan] : work.sources) out["sources"].push_back({name, scan_json(scan)});
   if (work.rows_before) out["rows_before"] = *work.rows_before;
   return out;
@@ -172,9 +174,11 @@ VerifyWork verify_from(const json& j) {
   work.pipeline_path = j.at("path");
   work.files = j.at("files").get<std::vector<std::string>>();
   work.schema = schema_from(j.at("schema"));
-  work.outputs = j.at("outputs").get<std::vector<std::pair<std::string, std::vector<std::string>>>>();
+  work.outputs =
+      j.at("outputs").get<std::vector<std::pair<std::string, std::vector<std::string>>>>();
   if (j.contains("sources"))
-    for (const json& item : j.at("sources")) work.sources.emplace_back(item.at(0), scan_from(item.at(1)));
+    for (const json& item : j.at("sources"))
+      work.sources.emplace_back(item.at(0), scan_from(item.at(1)));
   if (j.contains("rows_before")) work.rows_before = j.at("rows_before").get<uint64_t>();
   return work;
 }
@@ -242,11 +246,16 @@ std::string to_json(const TaskSpec& spec) {
   for (const TaskInput& input : spec.inputs) inputs.push_back(input_json(input));
   for (const TaskStep& step : spec.steps) steps.push_back({step.name, step.sql});
   for (const TaskSink& sink : spec.sinks) sinks.push_back(sink_json(sink));
-  json out = {{"identity", spec.identity},   {"attempt", spec.attempt},
-              {"label", spec.label},         {"stage", spec.stage},
-              {"partition", spec.partition}, {"memory", spec.memory_bytes},
-              {"run_time", spec.run_time_us}, {"state", spec.state_dir},
-              {"inputs", inputs},            {"steps", steps},
+  json out = {{"identity", spec.identity},
+              {"attempt", spec.attempt},
+              {"label", spec.label},
+              {"stage", spec.stage},
+              {"partition", spec.partition},
+              {"memory", spec.memory_bytes},
+              {"run_time", spec.run_time_us},
+              {"state", spec.state_dir},
+              {"inputs", inputs},
+              {"steps", steps},
               {"sinks", sinks}};
   if (spec.verify) out["verify"] = verify_json(*spec.verify);
   return dump(out);
@@ -274,13 +283,16 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
 std::string to_json(const TaskReport& report) {
   json files = json::array(), checks = json::array();
   for (const TaskOutputFile& file : report.files)
-    files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"rows", file.rows}, {"xxh3", file.xxh3}});
+    files.push_back(
+        {{"name", file.name}, {"bytes", file.bytes}, {"rows", file.rows}, {"xxh3", file.xxh3}});
   for (const CheckOutcome& check : report.checks) checks.push_back(check_json(check));
   json sources = json::array();
   for (const TaskSourceCount& source : report.sources) {
     json samples = json::array();
     for (const std::string& sample : source.samples) samples.push_back(without_secrets(sample));
-    sources.push_back({{"source", source.source}, {"rows", source.rows}, {"set_aside", source.set_aside},
+    sources.push_back({{"source", source.source},
+                       {"rows", source.rows},
+                       {"set_aside", source.set_aside},
                        {"samples", std::move(samples)}});
   }
   return dump({{"rows_in", report.rows_in},

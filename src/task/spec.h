@@ -17,10 +17,10 @@ namespace tidegate {
 /// What a task reads of a source. Options hold secrets as written (`${env:NAME}`): the worker
 /// resolves them.
 struct TaskScan {
-  SourceSnapshot snapshot;             ///< with the files of the partition only
-  Partition partition;                 ///< of these files
-  std::vector<std::string> columns;    ///< empty: all
-  bool count_rejects = false;          ///< bad rows are set aside: count and name them
+  SourceSnapshot snapshot;           ///< with the files of the partition only
+  Partition partition;               ///< of these files
+  std::vector<std::string> columns;  ///< empty: all
+  bool count_rejects = false;        ///< bad rows are set aside: count and name them
 };
 
 /// One relation that a task's SQL sees, under `name`.
@@ -44,18 +44,18 @@ struct TaskStep {
 struct TaskSink {
   enum class Kind : uint8_t { kMapOutput, kParquet };
   Kind kind = Kind::kMapOutput;
-  std::string file;                    ///< name within the attempt directory
-  std::vector<HashKey> keys;           ///< map output: empty keys mean one bucket
+  std::string file;           ///< name within the attempt directory
+  std::vector<HashKey> keys;  ///< map output: empty keys mean one bucket
   uint32_t buckets = 1;
-  std::string compression = "zstd";    ///< parquet
+  std::string compression = "zstd";  ///< parquet
 };
 
 /// Checks over staged files, run in a worker like any task, under the same bound.
 struct VerifyWork {
   std::string output;
-  std::string pipeline_text;           ///< the contract, parsed again by the worker
+  std::string pipeline_text;  ///< the contract, parsed again by the worker
   std::string pipeline_path;
-  std::vector<std::string> files;      ///< staged Parquet parts, absolute
+  std::vector<std::string> files;  ///< staged Parquet parts, absolute
   sql::Schema schema;
   std::optional<uint64_t> rows_before;
   /// What `references` may name: scans of sources, and Parquet parts of other outputs.
@@ -67,10 +67,10 @@ struct VerifyWork {
 struct TaskSpec {
   std::string identity;
   std::string attempt;
-  std::string label;                   ///< "route_delay, bucket 3 of 8"
+  std::string label;  ///< "route_delay, bucket 3 of 8"
   std::string stage;
   int64_t partition = 0;
-  uint64_t memory_bytes = 0;           ///< hard bound of the process
+  uint64_t memory_bytes = 0;  ///< hard bound of the process
   int64_t run_time_us = 0;
   std::string state_dir;
   std::vector<TaskInput> inputs;
@@ -83,15 +83,15 @@ struct TaskOutputFile {
   std::string name;
   uint64_t bytes = 0;
   uint64_t rows = 0;
-  std::string xxh3;                    ///< of the whole file (parquet), of the footer (map output)
+  std::string xxh3;  ///< of the whole file (parquet), of the footer (map output)
 };
 
 /// What a task counted of a source that sets bad rows aside.
 struct TaskSourceCount {
   std::string source;
-  uint64_t rows = 0;                   ///< good and bad together
+  uint64_t rows = 0;  ///< good and bad together
   uint64_t set_aside = 0;
-  std::vector<std::string> samples;    ///< JSON objects {file,line,column,reason,raw}
+  std::vector<std::string> samples;  ///< JSON objects {file,line,column,reason,raw}
 };
 
 /// What a finished attempt says of itself: stands in result.json and in task_finished.
@@ -104,10 +104,10 @@ struct TaskReport {
   uint64_t bytes_written = 0;
   int64_t us = 0;
   uint64_t peak_rss = 0;
-  std::string digest;                  ///< of the content, not of the attempt
+  std::string digest;  ///< of the content, not of the attempt
   std::vector<TaskOutputFile> files;
-  std::vector<TaskSourceCount> sources;///< that set bad rows aside
-  std::vector<CheckOutcome> checks;    ///< of a verify task
+  std::vector<TaskSourceCount> sources;  ///< that set bad rows aside
+  std::vector<CheckOutcome> checks;      ///< of a verify task
 };
 
 std::string to_json(const TaskSpec& spec);

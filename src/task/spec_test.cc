@@ -33,7 +33,8 @@ TaskSpec full_spec() {
   scan.scan->snapshot.files[0].path = "/data/a.csv";
   scan.scan->snapshot.files[0].stat.ctime_ns = 5;
   scan.scan->snapshot.files[0].rows = 30;
-  scan.scan->snapshot.files[0].columns = std::make_shared<const sql::Schema>(sql::Schema{{"A b", "DATE"}});
+  scan.scan->snapshot.files[0].columns =
+      std::make_shared<const sql::Schema>(sql::Schema{{"A b", "DATE"}});
   scan.scan->partition.slices = {{0, 10, 20}};
   scan.scan->columns = {"a b"};
   scan.scan->count_rejects = true;
@@ -76,7 +77,8 @@ TEST(TaskSpec, SecretsTravelAsWritten) {
 
 TEST(TaskSpec, DamagedTextIsAFailure) {
   const std::string text = to_json(full_spec());
-  for (size_t size = 0; size < text.size(); size += 7) EXPECT_FALSE(task_spec_from_json(text.substr(0, size)));
+  for (size_t size = 0; size < text.size(); size += 7)
+    EXPECT_FALSE(task_spec_from_json(text.substr(0, size)));
   EXPECT_FALSE(task_spec_from_json("[]"));
   EXPECT_FALSE(task_report_from_json("{}"));
 }
@@ -131,7 +133,8 @@ TEST(Memory, SharesStayBelowTheBound) {
   for (uint64_t mib : {128u, 256u, 512u, 4096u}) {
     spec.memory_bytes = mib << 20;
     const MemoryShares shares = split_memory(spec);
-    EXPECT_LT(shares.duckdb_bytes + shares.writer_bytes + shares.scan_bytes, spec.memory_bytes) << mib;
+    EXPECT_LT(shares.duckdb_bytes + shares.writer_bytes + shares.scan_bytes, spec.memory_bytes)
+        << mib;
     EXPECT_GE(shares.duckdb_bytes, uint64_t{32} << 20);
   }
 }

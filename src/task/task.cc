@@ -29,8 +29,12 @@ constexpr int64_t kProgressEveryUs = 200'000;
 /// Counts work and calls `progress` now and then.
 class Meter {
  public:
-  Meter(Effects& effects, const std::function<void(const TaskProgress&)>& progress, std::string spill)
-      : effects_(effects), progress_(progress), spill_(std::move(spill)), start_(effects.monotonic_us()) {}
+  Meter(Effects& effects, const std::function<void(const TaskProgress&)>& progress,
+        std::string spill)
+      : effects_(effects),
+        progress_(progress),
+        spill_(std::move(spill)),
+        start_(effects.monotonic_us()) {}
 
   void rows(uint64_t rows) {
     now_.rows += rows;
@@ -85,8 +89,8 @@ std::string run_time_macro(int64_t run_time_us) {
 /// One attempt while it runs.
 class Run {
  public:
-  Run(Effects& effects, const TaskSpec& spec, const std::function<void(const TaskProgress&)>& progress,
-      std::string directory)
+  Run(Effects& effects, const TaskSpec& spec,
+      const std::function<void(const TaskProgress&)>& progress, std::string directory)
       : effects_(effects),
         spec_(spec),
         limits_(split_memory(spec)),
@@ -127,17 +131,20 @@ class Run {
 
   /// What a statement over a scan failed with, as a row of a file where it is one.
   Failure explain(const Failure& raw) {
-    if (!connection_ || raw.cls == FailureClass::kMemory || raw.cls == FailureClass::kLost) return raw;
+    if (!connection_ || raw.cls == FailureClass::kMemory || raw.cls == FailureClass::kLost)
+      return raw;
     for (const TaskInput& input : spec_.inputs) {
       if (!input.scan || input.scan->snapshot.files.empty()) continue;
-      Failure found = explain_scan_failure(effects_, *connection_, input.scan->snapshot, input.scan->partition, raw);
+      Failure found = explain_scan_failure(effects_, *connection_, input.scan->snapshot,
+                                           input.scan->partition, raw);
       if (found.code != raw.code) return found;
     }
     return raw;
   }
 
   Status run_stage() {
-    last_ = quote_identifier(spec_.steps.empty() ? spec_.inputs.at(0).name : spec_.steps.back().name);
+    last_ =
+        quote_identifier(spec_.steps.empty() ? spec_.inputs.at(0).name : spec_.steps.back().name);
     std::vector<const TaskSink*> shuffles, parquets;
     for (const TaskSink& sink : spec_.sinks)
       (sink.kind == TaskSink::Kind::kMapOutput ? shuffles : parquets).push_back(&sink);
@@ -156,7 +163,8 @@ class Run {
                                              work.pipeline_text, diagnostics);
     const Output* output = pipeline.output(work.output);
     if (!output)
-      return fail(FailureClass::kDefect, "task.no_output", "the contract has no output " + work.output);
+      return fail(FailureClass::kDefect, "task.no_output",
+                  "the contract has no output " + work.output);
     VerifyInput input;
     input.files = work.files;
     input.schema = work.schema;
@@ -195,20 +203,23 @@ class Run {
       report_.rows_in += input.scan->partition.rows;
       report_.bytes_read += input.scan->partition.bytes;
       TG_TRY(check_line_lengths(effects_, input.scan->snapshot, input.scan->partition));
-      TG_ASSIGN(const std::string scan,
-                scan_sql(effects_, input.scan->snapshot, input.scan->partition, input.scan->columns));
-      return connection_->execute(fmt::format("CREATE VIEW {} AS {}", quote_identifier(input.name), scan));
+      TG_ASSIGN(const std::string scan, scan_sql(effects_, input.scan->snapshot,
+                                                 input.scan->partition, input.scan->columns));
+      return connection_->execute(
+          fmt::format("CREATE VIEW {} AS {}", quote_identifier(input.name), scan));
     }
     for (const MapOutputRef& ref : input.map_outputs) {
       const auto info = read_map_output_info(effects_, ref.path);
       if (!info) return std::unexpected(info.error());
-      for (uint32_t b = input.bucket_begin; b < std::min<size_t>(input.bucket_end, info->bucket_rows.size()); ++b) {
+      for (uint32_t b = input.bucket_begin;
+           b < std::min<size_t>(input.bucket_end, info->bucket_rows.size()); ++b) {
         report_.rows_in += info->bucket_rows[b];
         report_.bytes_read += info->bucket_bytes[b];
       }
     }
-    return register_bucket_table(*connection_, effects_, input.name, input.schema, input.map_outputs,
-                                 input.bucket_begin, input.bucket_end, limits_.scan_bytes);
+    return register_bucket_table(*connection_, effects_, input.name, input.schema,
+                                 input.map_outputs, input.bucket_begin, input.bucket_end,
+                                 limits_.scan_bytes);
   }
 
   Status write_map_outputs(const std::vector<const TaskSink*>& sinks) {
@@ -220,16 +231,16 @@ class Run {
                                .buckets = sink->buckets,
                                .attempt = spec_.attempt,
                                .memory_bytes = limits_.writer_bytes / sinks.size()};
-      TG_ASSIGN(auto writer,
-                MapOutputWriter::create(effects_, path_join(directory_, sink->file), std::move(options)));
+      TG_ASSIGN(auto writer, MapOutputWriter::create(effects_, path_join(directory_, sink->file),
+                                                     std::move(options)));
       writers.push_back(std::move(writer));
     }
     schema_ = stream->schema();
     for (;;) {
-      TG_ASSIGN(_duckdb_data_chunk* chunk, stream->next());
+      TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
       if (!chunk) break;
-      const std::unique_ptr<_duckdb_data_chunk, void (*)(_duckdb_data_chunk*)> hold(chunk,
-                                                                                 sql::destroy_chunk);
+      const std::unique_ptr<_duckdb_data_chunk, void (*)(_duckdb_data_chunk*)> hold(
+          chunk, sql::destroy_chunk);
       for (auto& writer : writers) TG_TRY(writer->append(chunk));
       meter_.rows(sql::chunk_rows(chunk));
     }
@@ -237,7 +248,8 @@ class Run {
       TG_ASSIGN(const MapOutputSummary summary, writers[i]->finish());
       report_.rows_out = summary.rows;
       report_.bytes_shuffled += summary.bytes;
-      report_.files.push_back({sinks[i]->file, summary.bytes, summary.rows, summary.content_digest});
+      report_.files.push_back(
+          {sinks[i]->file, summary.bytes, summary.rows, summary.content_digest});
       digests_.push_back(summary.content_digest);
     }
     return {};
@@ -249,8 +261,8 @@ class Run {
     own_bound_ = true;
     last_ = kOwnResult;
     return register_bucket_table(*connection_, effects_, kOwnResult, schema_,
-                                 {{path_join(directory_, sink.file), spec_.attempt}}, 0, sink.buckets,
-                                 limits_.scan_bytes);
+                                 {{path_join(directory_, sink.file), spec_.attempt}}, 0,
+                                 sink.buckets, limits_.scan_bytes);
   }
 
   Status write_parquet(const TaskSink& sink) {
@@ -274,7 +286,8 @@ class Run {
   Status check_inputs() {
     for (const TaskInput& input : spec_.inputs) {
       if (!input.scan) continue;
-      for (const InputFile& file : input.scan->snapshot.files) TG_TRY(verify_unchanged(effects_, file));
+      for (const InputFile& file : input.scan->snapshot.files)
+        TG_TRY(verify_unchanged(effects_, file));
       if (input.scan->count_rejects) TG_TRY(count_rejects(input));
     }
     return {};
@@ -283,18 +296,19 @@ class Run {
   Status count_rejects(const TaskInput& input) {
     TG_ASSIGN(const Rejects rejects,
               read_rejects(effects_, *connection_, input.scan->snapshot, input.scan->partition));
-    // Only the scan knows how many rows there were; it is read once more for the share. The hash has
-    // every value converted, else rows with a bad value count as good ones too.
+    // Only the scan knows how many rows there were; it is read once more for the share. The hash
+    // has every value converted, else rows with a bad value count as good ones too.
     TG_ASSIGN(const sql::Table good,
-              connection_->query("SELECT count(*), bit_xor(hash(*COLUMNS(*))) FROM " + quote_identifier(input.name)));
+              connection_->query("SELECT count(*), bit_xor(hash(*COLUMNS(*))) FROM " +
+                                 quote_identifier(input.name)));
     TaskSourceCount& count = report_.sources.emplace_back();
     count.source = input.scan->snapshot.source;
     count.set_aside = rejects.rows;
     count.rows = rejects.rows + std::stoull(good.scalar());
     for (const RejectedRow& row : rejects.first)
-      count.samples.push_back(
-          fmt::format(R"({{"file":{},"line":{},"column":{},"reason":{},"raw":{}}})", quote_json(row.file), row.line,
-                      quote_json(row.column), quote_json(row.reason), quote_json(row.raw)));
+      count.samples.push_back(fmt::format(
+          R"({{"file":{},"line":{},"column":{},"reason":{},"raw":{}}})", quote_json(row.file),
+          row.line, quote_json(row.column), quote_json(row.reason), quote_json(row.raw)));
     return {};
   }
 
@@ -348,7 +362,8 @@ Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
   std::vector<ResultFile> files;
   for (const TaskOutputFile& file : report.files)
     files.push_back({file.name, file.rows, file.bytes, file.xxh3});
-  TG_ASSIGN(const StoredResult stored, attempt.seal(std::move(files), report.rows_out, to_json(report)));
+  TG_ASSIGN(const StoredResult stored,
+            attempt.seal(std::move(files), report.rows_out, to_json(report)));
   (void)stored;
   return report;
 }

@@ -21,7 +21,8 @@ namespace tidegate {
 namespace {
 
 Status socket_failure(const char* verb) {
-  return std::unexpected(errno_failure(errno, fmt::format("cannot {} on the worker's socket", verb)));
+  return std::unexpected(
+      errno_failure(errno, fmt::format("cannot {} on the worker's socket", verb)));
 }
 
 /// Reads exactly `size` bytes; false at an orderly end before the first.
@@ -41,11 +42,12 @@ Result<bool> read_all(int socket, char* out, size_t size) {
 }
 
 Failure unexpected_exception(const char* what) {
-  return Failure{FailureClass::kDefect, "task.exception", fmt::format("unexpected exception: {}", what)};
+  return Failure{FailureClass::kDefect, "task.exception",
+                 fmt::format("unexpected exception: {}", what)};
 }
 
-/// DuckDB may run out of memory in a destructor or a noexcept function: that is the task's bound, no
-/// crash. Nothing may be allocated here.
+/// DuckDB may run out of memory in a destructor or a noexcept function: that is the task's bound,
+/// no crash. Nothing may be allocated here.
 [[noreturn]] void on_terminate() {
   if (const std::exception_ptr current = std::current_exception()) {
     try {
@@ -53,7 +55,8 @@ Failure unexpected_exception(const char* what) {
     } catch (const std::bad_alloc&) {
       ::_exit(kExitOutOfMemory);
     } catch (const std::exception& error) {
-      for (const char* words : {"Out of Memory", "Allocation failure", "bad_alloc", "bad allocation"})
+      for (const char* words :
+           {"Out of Memory", "Allocation failure", "bad_alloc", "bad allocation"})
         if (std::strstr(error.what(), words)) ::_exit(kExitOutOfMemory);
     } catch (...) {
       std::abort();
@@ -72,20 +75,23 @@ std::string outcome_frame(Effects& effects, const std::string& payload, int sock
   set_address_space_wall(effects, spec->memory_bytes);
   try {
     report = run_task(effects, *spec, [&](const TaskProgress& progress) {
-      (void)send_frame(socket, fmt::format(R"({{"kind":"progress","attempt":{},"rows":{},"bytes":{}}})",
-                                           attempt, progress.rows, progress.bytes));
+      (void)send_frame(
+          socket, fmt::format(R"({{"kind":"progress","attempt":{},"rows":{},"bytes":{}}})", attempt,
+                              progress.rows, progress.bytes));
     });
   } catch (const std::bad_alloc&) {
     report = std::unexpected(Failure{
         FailureClass::kMemory, "memory.bound",
-        fmt::format("{} crossed its bound of {}: raise `memory` of the stage, or give it more buckets",
-                    spec->label, format_size(spec->memory_bytes))});
+        fmt::format(
+            "{} crossed its bound of {}: raise `memory` of the stage, or give it more buckets",
+            spec->label, format_size(spec->memory_bytes))});
   } catch (const std::exception& error) {
     report = std::unexpected(unexpected_exception(error.what()));
   }
   lift_address_space_wall();
   if (!report)
-    return fmt::format(R"({{"kind":"failed","attempt":{},"failure":{}}})", attempt, to_json(report.error()));
+    return fmt::format(R"({{"kind":"failed","attempt":{},"failure":{}}})", attempt,
+                       to_json(report.error()));
   return fmt::format(R"({{"kind":"done","attempt":{},"report":{}}})", attempt, to_json(*report));
 }
 
@@ -93,11 +99,13 @@ std::string outcome_frame(Effects& effects, const std::string& payload, int sock
 
 Status send_frame(int socket, std::string_view payload) {
   if (payload.size() > kFrameBytesMax)
-    return fail(FailureClass::kDefect, "worker.frame_too_long",
-                fmt::format("a message of {} bytes is longer than {}", payload.size(), kFrameBytesMax));
+    return fail(
+        FailureClass::kDefect, "worker.frame_too_long",
+        fmt::format("a message of {} bytes is longer than {}", payload.size(), kFrameBytesMax));
   const uint32_t size = static_cast<uint32_t>(payload.size());
   std::string frame(4, '\0');
-  for (int i = 0; i < 4; ++i) frame[static_cast<size_t>(i)] = static_cast<char>(size >> (8 * i) & 0xff);
+  for (int i = 0; i < 4; ++i)
+    frame[static_cast<size_t>(i)] = static_cast<char>(size >> (8 * i) & 0xff);
   frame += payload;
   size_t put = 0;
   while (put < frame.size()) {
@@ -120,7 +128,8 @@ Result<std::optional<std::string>> receive_frame(int socket) {
   std::string payload(size, '\0');
   if (size > 0) {
     TG_ASSIGN(const bool whole, read_all(socket, payload.data(), size));
-    if (!whole) return fail(FailureClass::kLost, "worker.hung_up", "the other side hung up within a message");
+    if (!whole)
+      return fail(FailureClass::kLost, "worker.hung_up", "the other side hung up within a message");
   }
   return payload;
 }
@@ -138,9 +147,10 @@ int worker_main(Effects& effects, int socket) {
   for (;;) {
     const auto frame = receive_frame(socket);
     if (!frame || !*frame) return 0;
-    const std::string answer =
-        loaded ? outcome_frame(effects, **frame, socket)
-               : fmt::format(R"({{"kind":"failed","attempt":"","failure":{}}})", to_json(loaded.error()));
+    const std::string answer = loaded
+                                   ? outcome_frame(effects, **frame, socket)
+                                   : fmt::format(R"({{"kind":"failed","attempt":"","failure":{}}})",
+                                                 to_json(loaded.error()));
     if (!send_frame(socket, answer)) return 0;
   }
 }

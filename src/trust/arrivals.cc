@@ -32,12 +32,8 @@ int64_t periods_covered(double arrived, double share) {
   return static_cast<int64_t>(std::floor(arrived / std::max(share, kRounding) + 1e-6));
 }
 
-CompleteUpTo none(std::string why) {
-  return {CompleteUpTo::Kind::kNone, 0, std::move(why)};
-}
-CompleteUpTo unknown(std::string why) {
-  return {CompleteUpTo::Kind::kUnknown, 0, std::move(why)};
-}
+CompleteUpTo none(std::string why) { return {CompleteUpTo::Kind::kNone, 0, std::move(why)}; }
+CompleteUpTo unknown(std::string why) { return {CompleteUpTo::Kind::kUnknown, 0, std::move(why)}; }
 
 std::string quarantine_message(const SourceArrival& a) {
   return fmt::format("{}: {} quarantined rows count as missing{}", a.source,
@@ -92,7 +88,8 @@ CompleteUpTo by_schedule(const SourceArrival& a, const Schedule& s, double share
 }  // namespace
 
 CompleteUpTo complete_up_to(const SourceArrival& a, double share) {
-  if (a.known_by.empty()) return unknown(fmt::format("{}: how it arrives is not declared", a.source));
+  if (a.known_by.empty())
+    return unknown(fmt::format("{}: how it arrives is not declared", a.source));
   if (a.known_by == "arrives") {
     if (const auto schedule = schedule_of(a)) return by_schedule(a, *schedule, share);
     return unknown(fmt::format("{}: when its first period begins is not known", a.source));
@@ -110,8 +107,8 @@ CompleteUpTo complete_up_to(const SourceArrival& a, double share) {
   }
   if (a.complete_to_us) return {CompleteUpTo::Kind::kTime, *a.complete_to_us};
   if (a.known_by == "manifest") return {CompleteUpTo::Kind::kTimeless};
-  return unknown(fmt::format("{}: output {} did not say how far it is complete", a.source,
-                             a.upstream_output));
+  return unknown(
+      fmt::format("{}: output {} did not say how far it is complete", a.source, a.upstream_output));
 }
 
 CompleteUpTo complete_up_to(const std::vector<SourceArrival>& arrivals, double share) {
@@ -124,7 +121,8 @@ CompleteUpTo complete_up_to(const std::vector<SourceArrival>& arrivals, double s
     if (one.kind == Kind::kNone && !std::exchange(any_none, true)) first_none = one;
     if (one.kind == Kind::kUnknown && !std::exchange(any_unknown, true)) first_unknown = one;
     if (one.kind == Kind::kClosed) any_closed = true;
-    if (one.kind == Kind::kTime && (!std::exchange(any_time, true) || one.time_us < earliest.time_us))
+    if (one.kind == Kind::kTime &&
+        (!std::exchange(any_time, true) || one.time_us < earliest.time_us))
       earliest = one;
   }
   if (any_none) return first_none;
@@ -146,9 +144,8 @@ Completeness count_complete(const SourceArrival& a, const CompleteScope& scope, 
     const bool ok = reaches(arrived, scope.share, static_cast<double>(expected)) &&
                     reaches(kept, scope.share, 1);
     c.kind = ok ? Kind::kOk : Kind::kShort;
-    c.message = fmt::format("{}: {} of {} {} ({:.6g}%)", a.source,
-                            fmt::format("{:.10g}", arrived), format_count(expected), unit,
-                            100 * std::min(share, kept));
+    c.message = fmt::format("{}: {} of {} {} ({:.6g}%)", a.source, fmt::format("{:.10g}", arrived),
+                            format_count(expected), unit, 100 * std::min(share, kept));
     if (a.rows_quarantined > 0)
       c.message += fmt::format(", {} rows quarantined", format_count(a.rows_quarantined));
     if (!ok && !a.missing.empty()) c.message += ", missing: " + join(a.missing, ", ");
@@ -180,8 +177,7 @@ Completeness count_complete(const SourceArrival& a, const CompleteScope& scope, 
     return c;
   }
   const int64_t slack = scope.max_age_us.value_or(0);
-  const int64_t expected =
-      std::max(static_cast<int64_t>(a.expected), s->ended_by(now_us - slack));
+  const int64_t expected = std::max(static_cast<int64_t>(a.expected), s->ended_by(now_us - slack));
   const double arrived = static_cast<double>(a.arrived) * kept;
   decide(arrived, static_cast<uint64_t>(expected), "periods");
   if (c.kind == Kind::kOk) {

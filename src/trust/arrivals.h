@@ -45,7 +45,7 @@ struct Completeness {
   enum class Kind : uint8_t { kOk, kShort, kUnknown };
   Kind kind = Kind::kUnknown;
   uint64_t expected = 0;
-  double arrived = 0;                     ///< without the share that was quarantined
+  double arrived = 0;  ///< without the share that was quarantined
   std::string message = {};
   std::optional<int64_t> short_at_us = {};  ///< when it falls short unless more arrives
 };

@@ -49,10 +49,9 @@ TrustPart verified_part(const GenerationRecord& record) {
     worsen(part, "unknown", fmt::format("this generation's state is \"{}\"", record.state));
   if (part.status == "ok") {
     const auto baselines = std::ranges::count(record.checks, "baseline", &CheckOutcome::status);
-    part.message = record.checks.empty()
-                       ? "no checks are declared"
-                       : fmt::format("{} of {} checks passed on these bytes", record.checks.size(),
-                                     record.checks.size());
+    part.message = record.checks.empty() ? "no checks are declared"
+                                         : fmt::format("{} of {} checks passed on these bytes",
+                                                       record.checks.size(), record.checks.size());
     if (baselines > 0) part.message += fmt::format(" ({} set a baseline)", baselines);
   }
   return part;
@@ -149,11 +148,13 @@ TrustPart upstream_part(const std::vector<UpstreamEvidence>& upstream, int64_t n
     else
       worsen(part, "unknown", said);
     if (one.read_was_rejected)
-      worsen(part, "fail", fmt::format("made from generation {} of {}, which was rejected since",
-                                       one.read_generation, one.output));
+      worsen(part, "fail",
+             fmt::format("made from generation {} of {}, which was rejected since",
+                         one.read_generation, one.output));
     else if (one.read_generation != one.standing_generation)
-      worsen(part, "warn", fmt::format("made from generation {} of {}, which stands at {} now",
-                                       one.read_generation, one.output, one.standing_generation));
+      worsen(part, "warn",
+             fmt::format("made from generation {} of {}, which stands at {} now",
+                         one.read_generation, one.output, one.standing_generation));
   }
   if (part.status == "ok") part.message = join(good, "; ");
   return part;
@@ -165,8 +166,7 @@ Judgement judge_at(const Evidence& evidence, int64_t now) {
   using Kind = CompleteUpTo::Kind;
   const GenerationRecord& record = evidence.record;
   Judgement judgement;
-  const CompleteUpTo up_to =
-      complete_up_to(record.sources, record.completeness.value_or(kAllOfIt));
+  const CompleteUpTo up_to = complete_up_to(record.sources, record.completeness.value_or(kAllOfIt));
   if (up_to.kind == Kind::kTime) judgement.watermark_us = std::min(up_to.time_us, now);
   if (up_to.kind == Kind::kClosed) judgement.watermark_us = now;
   std::vector<TrustPart>& parts = judgement.parts;
@@ -183,8 +183,7 @@ Judgement judge_at(const Evidence& evidence, int64_t now) {
 std::optional<Change> next_change(const Evidence& evidence, int64_t now) {
   const GenerationRecord& record = evidence.record;
   std::vector<int64_t> moments = {evidence.newest_event_us};
-  const CompleteUpTo up_to =
-      complete_up_to(record.sources, record.completeness.value_or(kAllOfIt));
+  const CompleteUpTo up_to = complete_up_to(record.sources, record.completeness.value_or(kAllOfIt));
   int64_t stale = 0;
   if (up_to.kind == CompleteUpTo::Kind::kTime && record.max_age_us &&
       !__builtin_add_overflow(up_to.time_us, *record.max_age_us, &stale) && stale < INT64_MAX)

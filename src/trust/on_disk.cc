@@ -62,8 +62,8 @@ void compare_file(Effects& effects, const std::string& directory, const Generati
   if (!stat->is_regular) {
     findings.failures.push_back(fmt::format("{} is no regular file", file.name));
   } else if (stat->size != file.bytes) {
-    findings.failures.push_back(fmt::format("{} has {} bytes instead of {}", file.name, stat->size,
-                                            file.bytes));
+    findings.failures.push_back(
+        fmt::format("{} has {} bytes instead of {}", file.name, stat->size, file.bytes));
   } else if (verify_bytes || !same_stat(file.stat, *stat)) {
     compare_bytes(effects, directory, file.name, file.xxh3, findings);
   }
@@ -93,11 +93,11 @@ TrustPart intact_part(Effects& effects, const GenerationRecord& record,
   if (!findings.failures.empty()) return {"intact", "fail", named(findings.failures)};
   if (!findings.unknowns.empty()) return {"intact", "unknown", named(findings.unknowns)};
   const std::string last =
-      record.hashed_us > 0 ? fmt::format("bytes last hashed {} ago ({})",
-                                         format_duration_us(std::max<int64_t>(
-                                             0, now_us - record.hashed_us)),
-                                         format_timestamp_us(record.hashed_us))
-                           : "when bytes were last hashed is not recorded";
+      record.hashed_us > 0
+          ? fmt::format("bytes last hashed {} ago ({})",
+                        format_duration_us(std::max<int64_t>(0, now_us - record.hashed_us)),
+                        format_timestamp_us(record.hashed_us))
+          : "when bytes were last hashed is not recorded";
   if (files_hashed == record.files.size())
     return {"intact", "ok", fmt::format("{} files, all bytes hashed now", record.files.size())};
   if (files_hashed > 0)
@@ -105,12 +105,12 @@ TrustPart intact_part(Effects& effects, const GenerationRecord& record,
             fmt::format("{} files as published: {} by hash just now (their stat differs: run "
                         "\"tidegate audit\"), the others by stat, {}",
                         record.files.size(), files_hashed, last)};
-  return {"intact", "ok", fmt::format("{} files as published by stat, {}", record.files.size(),
-                                      last)};
+  return {"intact", "ok",
+          fmt::format("{} files as published by stat, {}", record.files.size(), last)};
 }
 
-void compare_current(Effects& effects, const GenerationRecord& record,
-                     const std::string& directory, std::vector<std::string>& doubts) {
+void compare_current(Effects& effects, const GenerationRecord& record, const std::string& directory,
+                     std::vector<std::string>& doubts) {
   const auto current = effects.stat(path_join(record.publish_root, "current"));
   const auto standing = effects.stat(directory);
   if (!standing) return;  // the files are missing: said under intact

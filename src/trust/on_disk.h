@@ -16,8 +16,8 @@ struct DiskFindings {
 };
 
 /// Compares every file's stat with the record's, hashes those that differ (all of them with
-/// `verify_bytes`), and the manifest, and looks for files that do not belong. Then compares what the
-/// commit log and `current` say stands with the record. Changes nothing.
+/// `verify_bytes`), and the manifest, and looks for files that do not belong. Then compares what
+/// the commit log and `current` say stands with the record. Changes nothing.
 DiskFindings look_at_disk(Effects& effects, const GenerationRecord& record, bool verify_bytes,
                           int64_t now_us);
 

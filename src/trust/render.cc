@@ -31,8 +31,8 @@ nlohmann::json time_or_null(const std::optional<int64_t>& time_us) {
 }  // namespace
 
 std::string render(const TrustAnswer& answer, bool colour) {
-  std::string text = fmt::format("{}  {}", answer.output,
-                                 painted(to_string(answer.verdict), 0, colour));
+  std::string text =
+      fmt::format("{}  {}", answer.output, painted(to_string(answer.verdict), 0, colour));
   if (!answer.generation.empty()) text += fmt::format("  generation {}", answer.generation);
   if (answer.watermark_us)
     text += fmt::format("  complete to {}", format_timestamp_us(*answer.watermark_us));

@@ -22,7 +22,10 @@ class Judge {
  public:
   Judge(Effects& effects, Journal& journal, const TrustOptions& options, int64_t now_us,
         int64_t newest_event_us)
-      : effects_(effects), journal_(journal), options_(options), now_us_(now_us),
+      : effects_(effects),
+        journal_(journal),
+        options_(options),
+        now_us_(now_us),
         newest_event_us_(newest_event_us) {}
 
   const TrustAnswer& answer(const std::string& output) {
@@ -37,13 +40,13 @@ class Judge {
   TrustAnswer gather(const std::string& output) {
     auto head = journal_.output_head(output);
     if (!head)
-      return unknown_answers({output}, fmt::format("the journal cannot answer: {}",
-                                                   head.error().message))[0];
+      return unknown_answers({output},
+                             fmt::format("the journal cannot answer: {}", head.error().message))[0];
     if (!*head) {
       const std::string why =
-          options_.at_us ? "nothing of it was published by then"
-                         : fmt::format("the journal has no record of it: run \"tidegate audit {}\"",
-                                       output);
+          options_.at_us
+              ? "nothing of it was published by then"
+              : fmt::format("the journal has no record of it: run \"tidegate audit {}\"", output);
       return unknown_answers({output}, with_damage(why))[0];
     }
     if ((*head)->record.empty())
@@ -54,9 +57,9 @@ class Judge {
   }
 
   std::string with_damage(const std::string& why) const {
-    return journal_.damage().empty() ? why
-                                     : fmt::format("{}; the journal is damaged: {}", why,
-                                                   journal_.damage());
+    return journal_.damage().empty()
+               ? why
+               : fmt::format("{}; the journal is damaged: {}", why, journal_.damage());
   }
 
   TrustAnswer judge_record(GenerationRecord record, const OutputHead& head) {
@@ -92,15 +95,14 @@ class Judge {
 
   void look_at_files(Evidence& evidence, const OutputHead& head) {
     if (options_.at_us) {
-      evidence.intact = {"intact", "ok",
-                         fmt::format("from the journal alone: bytes last hashed {}, files not "
-                                     "looked at",
-                                     evidence.record.hashed_us > 0
-                                         ? format_timestamp_us(evidence.record.hashed_us)
-                                         : "at no recorded time")};
+      evidence.intact = {
+          "intact", "ok",
+          fmt::format("from the journal alone: bytes last hashed {}, files not "
+                      "looked at",
+                      evidence.record.hashed_us > 0 ? format_timestamp_us(evidence.record.hashed_us)
+                                                    : "at no recorded time")};
     } else {
-      DiskFindings found =
-          look_at_disk(effects_, evidence.record, options_.verify_bytes, now_us_);
+      DiskFindings found = look_at_disk(effects_, evidence.record, options_.verify_bytes, now_us_);
       evidence.intact = std::move(found.intact);
       evidence.doubts = std::move(found.doubts);
     }
@@ -115,13 +117,13 @@ class Judge {
     up.output = source.upstream_output;
     up.read_generation = source.upstream_generation;
     if (std::ranges::count(path_, up.output) > 0) {
-      evidence.doubts.push_back(fmt::format("{} is made from itself by way of {}", up.output,
-                                            evidence.record.output));
+      evidence.doubts.push_back(
+          fmt::format("{} is made from itself by way of {}", up.output, evidence.record.output));
       return;
     }
     if (path_.size() >= kDepthMax) {
-      evidence.doubts.push_back(fmt::format("more than {} outputs are made from each other",
-                                            kDepthMax));
+      evidence.doubts.push_back(
+          fmt::format("more than {} outputs are made from each other", kDepthMax));
       return;
     }
     const TrustAnswer& standing = answer(up.output);
@@ -149,10 +151,14 @@ class Judge {
 
 std::string_view to_string(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kTrusted: return "TRUSTED";
-    case Verdict::kDegraded: return "DEGRADED";
-    case Verdict::kUntrusted: return "UNTRUSTED";
-    case Verdict::kUnknown: break;
+    case Verdict::kTrusted:
+      return "TRUSTED";
+    case Verdict::kDegraded:
+      return "DEGRADED";
+    case Verdict::kUntrusted:
+      return "UNTRUSTED";
+    case Verdict::kUnknown:
+      break;
   }
   return "UNKNOWN";
 }
@@ -197,8 +203,8 @@ Result<std::vector<TrustAnswer>> judge(Effects& effects, Journal& journal,
     auto past = journal.as_of(*options.at_us);
     if (!past && outputs.empty()) return std::unexpected(past.error());
     if (!past)
-      return unknown_answers(outputs, fmt::format("the journal cannot answer: {}",
-                                                  past.error().message));
+      return unknown_answers(outputs,
+                             fmt::format("the journal cannot answer: {}", past.error().message));
     then = std::move(*past);
   }
   Journal& asked = then ? *then : journal;

@@ -25,13 +25,13 @@ struct TrustPart {
 
 struct TrustAnswer {
   std::string output;
-  std::string generation;                ///< "" if none is known
+  std::string generation;  ///< "" if none is known
   Verdict verdict = Verdict::kUnknown;
   std::optional<int64_t> watermark_us;   ///< complete up to here, never later than now
   std::optional<int64_t> changes_at_us;  ///< when the verdict changes by itself ...
   std::string changes_to;                ///< ... and to what
   std::vector<TrustPart> reasons;
-  std::string path;                      ///< absolute directory of the generation's files
+  std::string path;  ///< absolute directory of the generation's files
 };
 
 struct TrustOptions {
@@ -44,10 +44,10 @@ struct TrustOptions {
 Verdict verdict_of(const std::vector<TrustPart>& parts);
 
 /// Answers for these outputs (all that the journal knows if empty), in that order. An output that
-/// the journal does not know is UNKNOWN, not a failure. Reads only: journal, stats, commit logs, and
-/// the bytes of files whose stat is not as recorded. Never loads DuckDB. Failures: trust.future if
-/// `at_us` is later than now; trust.nothing_known if all were asked for, and a damaged or missing
-/// journal knows none.
+/// the journal does not know is UNKNOWN, not a failure. Reads only: journal, stats, commit logs,
+/// and the bytes of files whose stat is not as recorded. Never loads DuckDB. Failures: trust.future
+/// if `at_us` is later than now; trust.nothing_known if all were asked for, and a damaged or
+/// missing journal knows none.
 Result<std::vector<TrustAnswer>> judge(Effects& effects, Journal& journal,
                                        const std::vector<std::string>& outputs,
                                        const TrustOptions& options);

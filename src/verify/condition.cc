@@ -26,7 +26,8 @@ std::string rows_of(const std::vector<std::string>& files, const sql::Schema& sc
     for (const sql::Column& column : schema)
       items.push_back(
           fmt::format("CAST(NULL AS {}) AS {}", column.type, quote_identifier(column.name)));
-    return fmt::format("(SELECT {} WHERE false)", items.empty() ? "NULL AS \"?\"" : join(items, ", "));
+    return fmt::format("(SELECT {} WHERE false)",
+                       items.empty() ? "NULL AS \"?\"" : join(items, ", "));
   }
   for (const std::string& file : files) items.push_back(quote_literal(file));
   return fmt::format("read_parquet([{}], hive_partitioning = false)", join(items, ", "));
@@ -75,7 +76,8 @@ std::string broken_row(const Check& check, const sql::Schema& schema) {
           fmt::format("regexp_full_match({}, {})", name, quote_literal(check.regex->value)));
     case CheckKind::kExpect:
       return is_false(fmt::format("CAST({} AS BOOLEAN)", parenthesised(check.expect.text)));
-    default: return "";
+    default:
+      return "";
   }
 }
 
@@ -111,7 +113,8 @@ std::vector<std::string> schema_differences(const sql::Schema& promised, const s
 Result<sql::Schema> promised_schema(sql::Connection& connection, const Check& check) {
   sql::Schema schema;
   for (const auto& [name, type] : check.schema) {
-    const auto made = connection.describe(fmt::format("SELECT CAST(NULL AS {}\n) AS x", type.value));
+    const auto made =
+        connection.describe(fmt::format("SELECT CAST(NULL AS {}\n) AS x", type.value));
     if (!made || made->size() != 1)
       return fail(FailureClass::kDefect, "verify.type",
                   fmt::format("\"{}\" is not a type", type.value));

@@ -27,7 +27,10 @@ class Checker {
   Checker(const sql::Schema& schema, sql::Connection& connection, Diagnostics& diagnostics,
           const std::function<Status(const std::string&)>& is_safe,
           const std::map<std::string, sql::Schema>& relations)
-      : schema_(schema), connection_(connection), diagnostics_(diagnostics), is_safe_(is_safe),
+      : schema_(schema),
+        connection_(connection),
+        diagnostics_(diagnostics),
+        is_safe_(is_safe),
         relations_(relations) {
     for (const sql::Column& column : schema) names_.push_back(column.name);
   }
@@ -37,23 +40,36 @@ class Checker {
     for (const auto& column : check.columns) known &= is_column(column, schema_, "the output");
     if (!known) return;
     switch (check.kind) {
-      case CheckKind::kAccepted: accepted(check); break;
-      case CheckKind::kRange: range(check); break;
-      case CheckKind::kRegex: regex(check); break;
-      case CheckKind::kReferences: references(check); break;
-      case CheckKind::kExpect: expect(check); break;
-      case CheckKind::kSchema: schema(check); break;
+      case CheckKind::kAccepted:
+        accepted(check);
+        break;
+      case CheckKind::kRange:
+        range(check);
+        break;
+      case CheckKind::kRegex:
+        regex(check);
+        break;
+      case CheckKind::kReferences:
+        references(check);
+        break;
+      case CheckKind::kExpect:
+        expect(check);
+        break;
+      case CheckKind::kSchema:
+        schema(check);
+        break;
       case CheckKind::kUnique:
       case CheckKind::kNotNull:
-      case CheckKind::kRows: break;
+      case CheckKind::kRows:
+        break;
     }
   }
 
  private:
   void report(const char* code, Span span, std::string message, std::string label,
               std::string help) {
-    diagnostics_.add({code, Severity::kError, span, std::move(message), std::move(label), {},
-                      std::move(help)});
+    diagnostics_.add(
+        {code, Severity::kError, span, std::move(message), std::move(label), {}, std::move(help)});
   }
 
   bool is_column(const Spanned<std::string>& name, const sql::Schema& schema,
@@ -62,16 +78,15 @@ class Checker {
     std::vector<std::string> names;
     for (const sql::Column& column : schema) names.push_back(column.name);
     const std::string near = did_you_mean(name.value, names);
-    report(codes::kCheckColumn, name.span,
-           fmt::format("{} has no column `{}`", owner, name.value),
+    report(codes::kCheckColumn, name.span, fmt::format("{} has no column `{}`", owner, name.value),
            fmt::format("it has {}", join(names, ", ")),
            near.empty() ? "" : fmt::format("did you mean `{}`?", near));
     return false;
   }
 
   Status bind(const std::string& condition) {
-    const auto bound = connection_.describe(
-        fmt::format("SELECT 1 FROM {} WHERE {}", kTable, condition));
+    const auto bound =
+        connection_.describe(fmt::format("SELECT 1 FROM {} WHERE {}", kTable, condition));
     return bound ? Status{} : std::unexpected(bound.error());
   }
 
@@ -102,12 +117,10 @@ class Checker {
     if (check.range_min) value(check, *check.range_min, ">=");
     if (check.range_max) value(check, *check.range_max, "<=");
     if (!check.range_min || !check.range_max) return;
-    const auto ordered = connection_.query(
-        fmt::format("SELECT CAST({} AS {}) <= CAST({} AS {})",
-                    parenthesised(check.range_min->value),
-                    column_named(schema_, check.columns[0].value)->type,
-                    parenthesised(check.range_max->value),
-                    column_named(schema_, check.columns[0].value)->type));
+    const auto ordered = connection_.query(fmt::format(
+        "SELECT CAST({} AS {}) <= CAST({} AS {})", parenthesised(check.range_min->value),
+        column_named(schema_, check.columns[0].value)->type, parenthesised(check.range_max->value),
+        column_named(schema_, check.columns[0].value)->type));
     if (ordered && ordered->scalar() == "false")
       report(codes::kReversedRange, check.range_max->span, "`max` is below `min`", "", "");
   }
@@ -176,7 +189,8 @@ class Checker {
     }
     if ((*shape)[0].type != "BOOLEAN") {
       report(codes::kExpectNotBoolean, check.expect.span, "`expect` is not a condition",
-             fmt::format("it is {}", (*shape)[0].type), "compare it with something, e.g. `... > 0`");
+             fmt::format("it is {}", (*shape)[0].type),
+             "compare it with something, e.g. `... > 0`");
       return;
     }
     if (const Status bound = bind(parenthesised(check.expect.text)); !bound)
@@ -215,11 +229,18 @@ class Checker {
     Span span = check.span;
     for (size_t i = promised.size(); i-- > 0;) {
       const sql::Column* have = column_named(schema_, promised[i].name);
-      if (!have) span = check.schema[i].first.span;
-      else if (have->type != promised[i].type) span = check.schema[i].second.span;
+      if (!have)
+        span = check.schema[i].first.span;
+      else if (have->type != promised[i].type)
+        span = check.schema[i].second.span;
     }
-    Diagnostic diagnostic{codes::kSchemaMismatch, Severity::kError, span,
-                          "the stage's columns are not those promised", found[0], {}, ""};
+    Diagnostic diagnostic{codes::kSchemaMismatch,
+                          Severity::kError,
+                          span,
+                          "the stage's columns are not those promised",
+                          found[0],
+                          {},
+                          ""};
     for (size_t i = 1; i < found.size() && i < 10; ++i) diagnostic.notes.push_back(found[i]);
     diagnostics_.add(std::move(diagnostic));
   }
@@ -239,11 +260,15 @@ void check_contract(const Output& output, const sql::Schema& schema, sql::Connec
                     const std::function<Status(const std::string& select_sql)>& is_safe,
                     const std::map<std::string, sql::Schema>& relations) {
   if (output.checks.empty()) return;
-  const Status made = connection.execute(fmt::format("CREATE OR REPLACE TEMP TABLE {} AS SELECT * FROM {}",
-                                                     kTable, rows_of({}, schema)));
+  const Status made = connection.execute(fmt::format(
+      "CREATE OR REPLACE TEMP TABLE {} AS SELECT * FROM {}", kTable, rows_of({}, schema)));
   if (!made) {
-    diagnostics.add({codes::kExpectSql, Severity::kError, output.span,
-                     "the output's columns cannot be bound", first_line(made.error().message), {},
+    diagnostics.add({codes::kExpectSql,
+                     Severity::kError,
+                     output.span,
+                     "the output's columns cannot be bound",
+                     first_line(made.error().message),
+                     {},
                      ""});
     return;
   }

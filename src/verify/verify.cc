@@ -60,22 +60,23 @@ std::string hash_pass_sql(const Check& check, const std::string& rows, uint64_t 
                           uint64_t pass) {
   const std::string part =
       passes == 1 ? "" : fmt::format(" AND {} % {} = {}", hash_of(check), passes, pass);
-  return fmt::format("SELECT h FROM (SELECT {} AS h FROM {} AS t WHERE {}{}) GROUP BY h "
-                     "HAVING count(*) > 1",
-                     hash_of(check), rows, no_null_key(check), part);
+  return fmt::format(
+      "SELECT h FROM (SELECT {} AS h FROM {} AS t WHERE {}{}) GROUP BY h "
+      "HAVING count(*) > 1",
+      hash_of(check), rows, no_null_key(check), part);
 }
 
 /// Rows beyond the first of their key among the keys whose hashes met.
 std::string exact_pass_sql(const Check& check, const std::string& rows, uint64_t passes,
                            uint64_t pass) {
-  return fmt::format("SELECT coalesce(sum(n - 1), 0)::UBIGINT FROM (SELECT count(*) AS n FROM {} "
-                     "AS t WHERE {} AND {} IN ({}) GROUP BY {} HAVING count(*) > 1)",
-                     rows, no_null_key(check), hash_of(check),
-                     hash_pass_sql(check, rows, passes, pass), column_list(check.columns));
+  return fmt::format(
+      "SELECT coalesce(sum(n - 1), 0)::UBIGINT FROM (SELECT count(*) AS n FROM {} "
+      "AS t WHERE {} AND {} IN ({}) GROUP BY {} HAVING count(*) > 1)",
+      rows, no_null_key(check), hash_of(check), hash_pass_sql(check, rows, passes, pass),
+      column_list(check.columns));
 }
 
-std::string orphans_from(const Check& check, const std::string& rows,
-                         const std::string& relation) {
+std::string orphans_from(const Check& check, const std::string& rows, const std::string& relation) {
   std::vector<std::string> pairs;
   for (size_t i = 0; i < check.columns.size() && i < check.references_columns.size(); ++i)
     pairs.push_back(fmt::format("t.{} = r.{}", quote_identifier(check.columns[i].value),
@@ -94,7 +95,10 @@ bool within(uint64_t failing, uint64_t total, double tolerance) {
 class Runner {
  public:
   Runner(sql::Connection& connection, const std::vector<Check>& checks, const VerifyInput& input)
-      : connection_(connection), checks_(checks), input_(input), schema_(input.schema),
+      : connection_(connection),
+        checks_(checks),
+        input_(input),
+        schema_(input.schema),
         rows_(rows_of(input.files, input.schema)) {}
 
   Result<std::vector<CheckOutcome>> run() {
@@ -110,11 +114,20 @@ class Runner {
     TG_TRY(scan_once());
     for (size_t i = 0; i < checks_.size(); ++i) {
       switch (checks_[i].kind) {
-        case CheckKind::kUnique: TG_TRY(unique(i)); break;
-        case CheckKind::kReferences: TG_TRY(references(i)); break;
-        case CheckKind::kRows: row_count(i); break;
-        case CheckKind::kSchema: TG_TRY(schema(i)); break;
-        default: break;
+        case CheckKind::kUnique:
+          TG_TRY(unique(i));
+          break;
+        case CheckKind::kReferences:
+          TG_TRY(references(i));
+          break;
+        case CheckKind::kRows:
+          row_count(i);
+          break;
+        case CheckKind::kSchema:
+          TG_TRY(schema(i));
+          break;
+        default:
+          break;
       }
     }
     return std::move(outcomes_);
@@ -130,8 +143,8 @@ class Runner {
     return {};
   }
 
-  /// The count and all row-wise checks. When the statement fails, each check is asked alone, so that
-  /// the one that cannot be evaluated is named and the others still are.
+  /// The count and all row-wise checks. When the statement fails, each check is asked alone, so
+  /// that the one that cannot be evaluated is named and the others still are.
   Status scan_once() {
     std::vector<size_t> asked;
     std::vector<std::string> conditions;
@@ -171,9 +184,9 @@ class Runner {
       outcome.message = fmt::format("{} holds for {} rows", outcome.name, format_count(total_));
       return;
     }
-    outcome.message =
-        fmt::format("{} of {} rows ({:.4g}%) break {}", format_count(failing), format_count(total_),
-                    100.0 * static_cast<double>(failing) / static_cast<double>(total_), outcome.name);
+    outcome.message = fmt::format(
+        "{} of {} rows ({:.4g}%) break {}", format_count(failing), format_count(total_),
+        100.0 * static_cast<double>(failing) / static_cast<double>(total_), outcome.name);
     if (outcome.tolerance > 0)
       outcome.message += fmt::format("; tolerated are {:.4g}%", 100.0 * outcome.tolerance);
   }
@@ -193,17 +206,15 @@ class Runner {
 
   /// Up to kSamplesMax rows as JSON objects. Numbers and booleans stand bare, all else is text.
   Status sample(size_t i, const std::vector<std::string>& columns, const std::string& from) {
-    const auto shape =
-        connection_.describe(fmt::format("SELECT {} {}", join(columns, ", "), from));
-    if (!shape)
-      return is_of_the_machine(shape.error()) ? std::unexpected(shape.error()) : Status{};
+    const auto shape = connection_.describe(fmt::format("SELECT {} {}", join(columns, ", "), from));
+    if (!shape) return is_of_the_machine(shape.error()) ? std::unexpected(shape.error()) : Status{};
     std::vector<std::string> texts;
     for (const sql::Column& column : *shape)
       texts.push_back(fmt::format("CAST({} AS VARCHAR)", quote_identifier(column.name)));
     // Nested values have no text of their own in an answer: they are cast.
-    const auto cast = connection_.query(
-        fmt::format("SELECT {} FROM (SELECT {} {} LIMIT {})", join(texts, ", "),
-                    join(columns, ", "), from, kSamplesMax));
+    const auto cast =
+        connection_.query(fmt::format("SELECT {} FROM (SELECT {} {} LIMIT {})", join(texts, ", "),
+                                      join(columns, ", "), from, kSamplesMax));
     if (!cast) return is_of_the_machine(cast.error()) ? std::unexpected(cast.error()) : Status{};
     for (const auto& row : cast->rows) {
       std::string json = "{";
@@ -255,11 +266,11 @@ class Runner {
     std::vector<std::string> columns;
     for (const auto& column : check.columns) columns.push_back(quote_identifier(column.value));
     columns.push_back("count(*) AS \"rows with this key\"");
-    return sample(i, columns,
-                  fmt::format("FROM {} AS t WHERE {} AND {} IN ({}) GROUP BY {} "
-                              "HAVING count(*) > 1",
-                              rows_, no_null_key(check), hash_of(check), hashes,
-                              column_list(check.columns)));
+    return sample(
+        i, columns,
+        fmt::format("FROM {} AS t WHERE {} AND {} IN ({}) GROUP BY {} "
+                    "HAVING count(*) > 1",
+                    rows_, no_null_key(check), hash_of(check), hashes, column_list(check.columns)));
   }
 
   Status references(size_t i) {
@@ -282,9 +293,11 @@ class Runner {
     outcome.total = total_;
     std::vector<std::string> broken;
     if (check.rows_min && total_ < check.rows_min->value)
-      broken.push_back(fmt::format("at least {} were promised", format_count(check.rows_min->value)));
+      broken.push_back(
+          fmt::format("at least {} were promised", format_count(check.rows_min->value)));
     if (check.rows_max && total_ > check.rows_max->value)
-      broken.push_back(fmt::format("at most {} were promised", format_count(check.rows_max->value)));
+      broken.push_back(
+          fmt::format("at most {} were promised", format_count(check.rows_max->value)));
     bool baseline = false;
     if (check.rows_change) {
       const uint64_t before = input_.rows_before.value_or(0);
@@ -301,8 +314,10 @@ class Runner {
                      : baseline      ? "baseline"
                                      : "pass";
     outcome.message = fmt::format("{} rows", format_count(total_));
-    if (!broken.empty()) outcome.message += ": " + join(broken, "; ");
-    else if (baseline) outcome.message += ": baseline set";
+    if (!broken.empty())
+      outcome.message += ": " + join(broken, "; ");
+    else if (baseline)
+      outcome.message += ": baseline set";
   }
 
   Status schema(size_t i) {
@@ -313,8 +328,8 @@ class Runner {
     outcome.failing = found.size();
     outcome.total = schema_.size();
     outcome.status = found.empty() ? "pass" : checks_[i].is_error ? "fail" : "warn";
-    outcome.message = found.empty() ? fmt::format("{} columns as promised", schema_.size())
-                                    : join(found, "; ");
+    outcome.message =
+        found.empty() ? fmt::format("{} columns as promised", schema_.size()) : join(found, "; ");
     return {};
   }
 

@@ -109,14 +109,15 @@ TEST_F(Verify, Accepted) {
 }
 
 TEST_F(Verify, RangeOverNumbersDatesAndNan) {
-  stage("SELECT * FROM (VALUES (1.5::DECIMAL(6,2), DATE '2001-01-01', 1::DOUBLE, -0.0::DOUBLE), "
-        "(2.25, DATE '2001-12-31', 'nan'::DOUBLE, 0.0), (NULL, NULL, 'inf'::DOUBLE, 0.0)) "
-        "v(d, t, f, z)");
+  stage(
+      "SELECT * FROM (VALUES (1.5::DECIMAL(6,2), DATE '2001-01-01', 1::DOUBLE, -0.0::DOUBLE), "
+      "(2.25, DATE '2001-12-31', 'nan'::DOUBLE, 0.0), (NULL, NULL, 'inf'::DOUBLE, 0.0)) "
+      "v(d, t, f, z)");
   EXPECT_EQ(brief("range: {column: d, min: 1.5, max: 2.25}"), "pass 0/3");
   EXPECT_EQ(brief("range: {column: d, min: 1.51}"), "fail 1/3");
   EXPECT_EQ(brief("range: {column: t, min: '2001-01-01', max: '2001-06-30'}"), "fail 1/3");
-  EXPECT_EQ(brief("range: {column: f, min: 0}"), "fail 1/3");       // NaN is in no range
-  EXPECT_EQ(brief("range: {column: f, max: 10}"), "fail 2/3");      // NaN and infinity
+  EXPECT_EQ(brief("range: {column: f, min: 0}"), "fail 1/3");   // NaN is in no range
+  EXPECT_EQ(brief("range: {column: f, max: 10}"), "fail 2/3");  // NaN and infinity
   EXPECT_EQ(brief("range: {column: z, min: 0, max: 0}"), "pass 0/3");
 }
 
@@ -143,9 +144,8 @@ TEST_F(Verify, ExpectPassesOnNull) {
 
 TEST_F(Verify, WhatCannotBeEvaluatedIsAnErrorOfThatCheckAlone) {
   stage("SELECT * FROM (VALUES ('1'), ('x')) v(s)");
-  const auto outcomes =
-      run_checks(*connection_,
-                 output({"expect: CAST(s AS INTEGER) > 0", "not_null: [s]"}).checks, input_);
+  const auto outcomes = run_checks(
+      *connection_, output({"expect: CAST(s AS INTEGER) > 0", "not_null: [s]"}).checks, input_);
   ASSERT_TRUE(outcomes.has_value());
   EXPECT_EQ((*outcomes)[0].status, "error");
   EXPECT_NE((*outcomes)[0].message.find("Could not convert"), std::string::npos);
@@ -164,8 +164,9 @@ TEST_F(Verify, Unique) {
 }
 
 TEST_F(Verify, UniqueOverNanZeroAndDecimals) {
-  stage("SELECT * FROM (VALUES ('nan'::DOUBLE, -0.0::DOUBLE, 1.10::DECIMAL(4,2)), "
-        "('nan'::DOUBLE, 0.0::DOUBLE, 1.1::DECIMAL(4,2))) v(n, z, d)");
+  stage(
+      "SELECT * FROM (VALUES ('nan'::DOUBLE, -0.0::DOUBLE, 1.10::DECIMAL(4,2)), "
+      "('nan'::DOUBLE, 0.0::DOUBLE, 1.1::DECIMAL(4,2))) v(n, z, d)");
   EXPECT_EQ(brief("unique: [n]"), "fail 1/2");
   EXPECT_EQ(brief("unique: [z]"), "fail 1/2");
   EXPECT_EQ(brief("unique: [d]"), "fail 1/2");
@@ -181,7 +182,8 @@ TEST_F(Verify, UniqueOfManyKeysInPasses) {
 
 TEST_F(Verify, References) {
   stage("SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (3, NULL), (NULL, 'z')) v(k, l)");
-  input_.relations["r"] = "SELECT * FROM (VALUES (1, 'a'), (1, 'a'), (3, 'c'), (NULL, 'q')) v(x, y)";
+  input_.relations["r"] =
+      "SELECT * FROM (VALUES (1, 'a'), (1, 'a'), (3, 'c'), (NULL, 'q')) v(x, y)";
   EXPECT_EQ(brief("references: {columns: [k], to: r, to_columns: [x]}"), "fail 1/4");
   EXPECT_EQ(brief("references: {columns: [k, l], to: r, to_columns: [x, y]}"), "fail 1/4");
   EXPECT_EQ(run("references: {columns: [k], to: r, to_columns: [x]}").samples,
@@ -264,7 +266,8 @@ TEST_F(Verify, RowWiseChecksAreOneScan) {
   stage("SELECT 1 AS a");
   input_.schema = {{"a", "INTEGER"}};
   const auto sql = checks_sql(
-      output({"not_null: [a]", "expect: a > 0", "range: {column: a, max: 3}", "unique: [a]"}).checks,
+      output({"not_null: [a]", "expect: a > 0", "range: {column: a, max: 3}", "unique: [a]"})
+          .checks,
       input_);
   ASSERT_EQ(sql.size(), 2u);
   for (const std::string& one : sql) EXPECT_TRUE(connection_->query(one).has_value()) << one;
@@ -279,8 +282,9 @@ TEST_F(Verify, ContractBindsColumnsAndValues) {
   EXPECT_EQ(contract("accepted: {column: flights, values: [1, abc]}", schema), "T0723@abc ");
   EXPECT_EQ(contract("range: {column: day, min: '2001-01-01'}", schema), "");
   EXPECT_EQ(contract("range: {column: day, min: '2001-13-01'}", schema).substr(0, 6), "T0723@");
-  EXPECT_EQ(contract("range: {column: day, min: '2001-02-01', max: '2001-01-01'}", schema)
-                .substr(0, 6), "T0118@");
+  EXPECT_EQ(
+      contract("range: {column: day, min: '2001-02-01', max: '2001-01-01'}", schema).substr(0, 6),
+      "T0118@");
   EXPECT_EQ(contract("accepted: {column: carrier, values: [1]}", schema), "T0723@1 ");
 }
 
@@ -295,7 +299,8 @@ TEST_F(Verify, ContractBindsExpect) {
   EXPECT_EQ(contract("expect: flights >", schema).substr(0, 5), "T0724");
   EXPECT_EQ(contract("expect: true) UNION SELECT (true", schema).substr(0, 5), "T0724");
   EXPECT_EQ(contract("\"expect\": \"true; DROP TABLE t\"", schema).substr(0, 5), "T0724");
-  EXPECT_EQ(contract("expect: \"'read_text' = 'x'\"", schema).substr(0, 5), "T0724");  // is_safe said no
+  EXPECT_EQ(contract("expect: \"'read_text' = 'x'\"", schema).substr(0, 5),
+            "T0724");  // is_safe said no
   EXPECT_EQ(contract("expect: \"flights > 0 -- a comment\"", schema), "");
 }
 
