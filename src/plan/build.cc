@@ -49,7 +49,6 @@ class Builder {
   Status build() {
     for (const CheckedStage& stage : plan_.checked.stages) {
       for (const StageInput& input : stage.inputs) ++consumers_[input.name];
-      by_name_[stage.name] = &stage;
     }
     for (const Output& output : plan_.pipeline.outputs) published_.insert(output.from.value);
     for (const CheckedStage& stage : plan_.checked.stages) TG_TRY(add_stage(stage));
@@ -548,7 +547,6 @@ class Builder {
   Plan& plan_;
   Journal* journal_;
   std::map<std::string, uint32_t> consumers_;
-  std::map<std::string, const CheckedStage*> by_name_;
   std::set<std::string> published_;
   std::map<uint32_t, uint32_t> scan_groups_;  ///< source -> group
   std::map<uint32_t, uint32_t> units_;        ///< group -> tasks

@@ -51,7 +51,6 @@ class Driver {
   }
 
   Result<RunSummary> run() {
-    start_us_ = effects_.monotonic_us();
     TG_TRY(record_plan());
     reporter_.begin(plan_.graph);
     TG_TRY(carry_out(conductor_.begin(effects_.monotonic_us())));
@@ -461,7 +460,6 @@ class Driver {
   std::vector<uint32_t> slot_output_;
   uint64_t tasks_reused_ = 0;
   uint64_t peak_worker_ = 0;
-  int64_t start_us_ = 0;
   int64_t wake_us_ = 0;
   int interrupts_ = 0;
 };
