@@ -1,0 +1,190 @@
+#include "reduce/spec.h"
+
+#include <array>
+#include <utility>
+
+#include "base/text.h"
+
+namespace tidegate::reduce {
+namespace {
+
+using batch::ColumnType;
+using batch::Meaning;
+
+constexpr std::array<std::pair<AggregateKind, std::string_view>, 33> kNames = {{
+    {AggregateKind::kCountRows, "count_star"},
+    {AggregateKind::kCount, "count"},
+    {AggregateKind::kSum, "sum"},
+    {AggregateKind::kAvg, "avg"},
+    {AggregateKind::kMin, "min"},
+    {AggregateKind::kMax, "max"},
+    {AggregateKind::kFirst, "first"},
+    {AggregateKind::kLast, "last"},
+    {AggregateKind::kAnyValue, "any_value"},
+    {AggregateKind::kBoolAnd, "bool_and"},
+    {AggregateKind::kBoolOr, "bool_or"},
+    {AggregateKind::kBitAnd, "bit_and"},
+    {AggregateKind::kBitOr, "bit_or"},
+    {AggregateKind::kBitXor, "bit_xor"},
+    {AggregateKind::kVarSamp, "var_samp"},
+    {AggregateKind::kVarPop, "var_pop"},
+    {AggregateKind::kStddevSamp, "stddev_samp"},
+    {AggregateKind::kStddevPop, "stddev_pop"},
+    {AggregateKind::kCovarSamp, "covar_samp"},
+    {AggregateKind::kCovarPop, "covar_pop"},
+    {AggregateKind::kCorr, "corr"},
+    {AggregateKind::kArgMin, "arg_min"},
+    {AggregateKind::kArgMax, "arg_max"},
+    {AggregateKind::kArgMinNull, "arg_min_null"},
+    {AggregateKind::kArgMaxNull, "arg_max_null"},
+    {AggregateKind::kMedian, "median"},
+    {AggregateKind::kQuantileCont, "quantile_cont"},
+    {AggregateKind::kQuantileDisc, "quantile_disc"},
+    {AggregateKind::kMode, "mode"},
+    {AggregateKind::kList, "list"},
+    {AggregateKind::kStringAgg, "string_agg"},
+    {AggregateKind::kApproxCountDistinct, "approx_count_distinct"},
+    {AggregateKind::kProduct, "product"},
+}};
+
+/// Types whose values compare and hash by themselves: everything but nested ones, bit strings and
+/// big numbers, whose order is not that of their bytes.
+bool is_plain(const ColumnType& type) {
+  switch (type.meaning) {
+    case Meaning::kBit:
+    case Meaning::kBignum:
+    case Meaning::kTimeTz:
+    case Meaning::kInterval:
+    case Meaning::kNull:
+      return false;
+    default:
+      return !type.is_nested();
+  }
+}
+
+/// Types that may be a group key: intervals are equal by length and shown as they came.
+bool is_key(const ColumnType& type) { return is_plain(type); }
+
+bool is_integer(const ColumnType& type) { return type.meaning == Meaning::kInteger; }
+
+std::optional<std::string> expect(const Aggregate& aggregate, std::string_view type) {
+  if (aggregate.type == type) return {};
+  return std::string(to_string(aggregate.kind)) + " as " + aggregate.type;
+}
+
+}  // namespace
+
+std::string_view to_string(AggregateKind kind) {
+  for (const auto& [candidate, name] : kNames)
+    if (candidate == kind) return name;
+  return "?";
+}
+
+std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Schema& input) {
+  const std::string name(to_string(aggregate.kind));
+  std::vector<ColumnType> types;
+  for (const uint32_t column : aggregate.arguments) {
+    if (column >= input.size()) return name + " of a column that is not there";
+    auto type = batch::parse_scalar_type(input[column].type);
+    if (!type) return name + " of " + input[column].type;
+    types.push_back(std::move(*type));
+  }
+  if (aggregate.filter &&
+      (*aggregate.filter >= input.size() || input[*aggregate.filter].type != "BOOLEAN"))
+    return name + " with a filter that is no BOOLEAN";
+  for (const OrderColumn& order : aggregate.order) {
+    if (order.column >= input.size()) return name + " ordered by a column that is not there";
+    const auto type = batch::parse_scalar_type(input[order.column].type);
+    if (!type || !is_plain(*type)) return name + " ordered by " + input[order.column].type;
+  }
+  const size_t wanted = aggregate.kind == AggregateKind::kCountRows ? 0
+                        : aggregate.kind == AggregateKind::kArgMin ||
+                                aggregate.kind == AggregateKind::kArgMax ||
+                                aggregate.kind == AggregateKind::kArgMinNull ||
+                                aggregate.kind == AggregateKind::kArgMaxNull
+                            ? 2
+                            : 1;
+  if (types.size() != wanted) return name + " with that many arguments";
+  if (aggregate.distinct && (wanted != 1 || !is_plain(types[0])))
+    return name + " of DISTINCT " + (wanted == 0 ? "rows" : input[aggregate.arguments[0]].type);
+  const auto of = [&] { return name + " of " + input[aggregate.arguments[0]].type; };
+  switch (aggregate.kind) {
+    case AggregateKind::kCountRows:
+    case AggregateKind::kCount:
+      if (!aggregate.order.empty()) return name + " with ORDER BY";
+      return expect(aggregate, "BIGINT");
+    case AggregateKind::kSum:
+    case AggregateKind::kAvg: {
+      if (!aggregate.order.empty()) return name + " with ORDER BY";
+      const bool avg = aggregate.kind == AggregateKind::kAvg;
+      if (types[0].meaning == Meaning::kFloat || types[0].meaning == Meaning::kDouble)
+        return expect(aggregate, "DOUBLE");
+      if (types[0].meaning == Meaning::kDecimal)
+        return expect(aggregate,
+                      avg ? "DOUBLE" : "DECIMAL(38," + std::to_string(types[0].decimal_scale) + ")");
+      if (is_integer(types[0]) && types[0].storage != batch::Storage::kU128)
+        return expect(aggregate, avg ? "DOUBLE" : "HUGEINT");
+      return of();
+    }
+    case AggregateKind::kMin:
+    case AggregateKind::kMax:
+      if (!is_plain(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
+      return expect(aggregate, input[aggregate.arguments[0]].type);
+    case AggregateKind::kFirst:
+    case AggregateKind::kLast:
+    case AggregateKind::kAnyValue:
+      if (!is_plain(types[0]) || aggregate.distinct) return of();
+      return expect(aggregate, input[aggregate.arguments[0]].type);
+    case AggregateKind::kArgMin:
+    case AggregateKind::kArgMax:
+    case AggregateKind::kArgMinNull:
+    case AggregateKind::kArgMaxNull:
+      if (!is_plain(types[0]) || !is_plain(types[1]) || !aggregate.order.empty()) return of();
+      return expect(aggregate, input[aggregate.arguments[0]].type);
+    case AggregateKind::kBoolAnd:
+    case AggregateKind::kBoolOr:
+      if (types[0].meaning != Meaning::kBoolean || !aggregate.order.empty()) return of();
+      return expect(aggregate, "BOOLEAN");
+    case AggregateKind::kBitAnd:
+    case AggregateKind::kBitOr:
+    case AggregateKind::kBitXor:
+      if (!is_integer(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
+      return expect(aggregate, input[aggregate.arguments[0]].type);
+    case AggregateKind::kMedian:
+    case AggregateKind::kQuantileCont:
+    case AggregateKind::kQuantileDisc: {
+      if (!aggregate.order.empty() || aggregate.distinct) return name + " with ORDER BY or DISTINCT";
+      if (!(aggregate.quantile >= 0 && aggregate.quantile <= 1)) return name + " beyond 0..1";
+      if (types[0].meaning != Meaning::kDouble && !is_integer(types[0])) return of();
+      if (types[0].storage == batch::Storage::kI128 || types[0].storage == batch::Storage::kU128)
+        return of();
+      if (aggregate.kind == AggregateKind::kQuantileDisc)
+        return expect(aggregate, input[aggregate.arguments[0]].type);
+      return expect(aggregate, "DOUBLE");
+    }
+    default:
+      return name;
+  }
+}
+
+std::optional<std::string> unsupported(const KernelSpec& spec) {
+  if (spec.keys > spec.input.size()) return "keys that are not there";
+  for (uint32_t i = 0; i < spec.keys; ++i) {
+    const auto type = batch::parse_scalar_type(spec.input[i].type);
+    if (!type || !is_key(*type)) return "keys of " + spec.input[i].type;
+  }
+  if (spec.kind == KernelSpec::Kind::kTop) {
+    if (spec.keys == 0) return "no keys";
+    for (const OrderColumn& order : spec.order) {
+      if (order.column >= spec.input.size()) return "an order by a column that is not there";
+      const auto type = batch::parse_scalar_type(spec.input[order.column].type);
+      if (!type || !is_plain(*type)) return "an order by " + spec.input[order.column].type;
+    }
+    return {};
+  }
+  for (const Aggregate& aggregate : spec.aggregates)
+    if (auto reason = unsupported(aggregate, spec.input)) return reason;
+  return {};
+}
+
+}  // namespace tidegate::reduce

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/failure.h"
+#include "batch/type.h"
+#include "sql/sql.h"
+
+namespace tidegate::reduce {
+
+// A stage that a kernel of ours runs is a chain of relations:
+//
+//   inputs of the stage -> kernel.input_sql (DuckDB) -> kernel (ours) -> output_sql (DuckDB)
+//
+// `input_sql` filters and computes keys and arguments, so that it can be moved into the map task
+// that makes the rows; `output_sql` does what comes after the aggregates.
+
+/// What an aggregate computes. Numbers stand in task specs and in map outputs' states.
+enum class AggregateKind : uint8_t {
+  kCountRows = 1,   ///< count(*)
+  kCount = 2,       ///< count(x)
+  kSum = 3,
+  kAvg = 4,
+  kMin = 5,
+  kMax = 6,
+  kFirst = 7,       ///< the first row's value, NULL too, by `order` (none: as they come)
+  kLast = 8,        ///< the last row's
+  kAnyValue = 9,    ///< the first value that is not NULL, by `order`
+  kBoolAnd = 10,
+  kBoolOr = 11,
+  kBitAnd = 12,
+  kBitOr = 13,
+  kBitXor = 14,
+  kVarSamp = 15,
+  kVarPop = 16,
+  kStddevSamp = 17,
+  kStddevPop = 18,
+  kCovarSamp = 19,
+  kCovarPop = 20,
+  kCorr = 21,
+  kArgMin = 22,     ///< arg_min(value, by): arguments {value, by}
+  kArgMax = 23,
+  kArgMinNull = 24, ///< as above, a NULL value counts too
+  kArgMaxNull = 25,
+  kMedian = 26,
+  kQuantileCont = 27,
+  kQuantileDisc = 28,
+  kMode = 29,
+  kList = 30,       ///< list(x ORDER BY ...), NULLs too
+  kStringAgg = 31,  ///< string_agg(x, separator ORDER BY ...)
+  kApproxCountDistinct = 32,
+  kProduct = 33,
+};
+
+/// How rows are ordered by one column of the kernel's input.
+struct OrderColumn {
+  uint32_t column = 0;
+  bool descending = false;
+  bool nulls_first = false;
+  bool operator==(const OrderColumn&) const = default;
+};
+
+struct Aggregate {
+  AggregateKind kind = AggregateKind::kCountRows;
+  std::vector<uint32_t> arguments = {};  ///< columns of the kernel's input
+  std::optional<uint32_t> filter = {};   ///< a BOOLEAN column: only rows where it is true count
+  bool distinct = false;                 ///< each value of the arguments once
+  std::vector<OrderColumn> order = {};   ///< of the rows that go in
+  double quantile = 0.5;                 ///< kQuantileCont, kQuantileDisc: 0..1
+  std::string separator = {};            ///< kStringAgg
+  std::string type = {};                 ///< of the result, as DuckDB binds it
+  bool operator==(const Aggregate&) const = default;
+};
+
+struct KernelSpec {
+  enum class Kind : uint8_t {
+    kGroup = 1,  ///< GROUP BY; without aggregates it is DISTINCT
+    kTop = 2,    ///< the first `limit` rows of each group by `order`: all input columns come out
+  };
+  Kind kind = Kind::kGroup;
+  std::string name = {};       ///< the relation that the kernel's result is called
+  std::string input_sql = {};  ///< a SELECT over the stage's inputs
+  /// The only table that `input_sql` reads if it is one exchanged input and nothing else (no other
+  /// table, no subquery): then it may run where the rows are made. Else "".
+  std::string input_table = {};
+  sql::Schema input = {};                ///< columns of input_sql: the keys, then what is needed
+  uint32_t keys = 0;                     ///< the first columns of `input`
+  std::vector<Aggregate> aggregates = {};  ///< kGroup
+  std::vector<OrderColumn> order = {};   ///< kTop
+  uint64_t limit = 1;                    ///< kTop: 1 and more
+  /// kGroup: the keys, then a column for each aggregate. kTop: as `input`.
+  sql::Schema output = {};
+  bool operator==(const KernelSpec&) const = default;
+};
+
+/// A stage as a kernel and what comes after it.
+struct StageKernel {
+  KernelSpec kernel = {};
+  /// A SELECT over kernel.name (and broadcast inputs) with the stage's columns. "" if the kernel's
+  /// output is the stage's result as it is.
+  std::string output_sql = {};
+  bool operator==(const StageKernel&) const = default;
+};
+
+/// The text of a kind as SQL calls it ("count_star" for kCountRows), and back.
+std::string_view to_string(AggregateKind kind);
+
+/// Nothing if the kernel can run this aggregate over columns of these types and gives what DuckDB's
+/// binder says (`aggregate.type`), bit for bit but for the order of sums of floating-point numbers;
+/// else the reason in a few words ("sum of INTERVAL").
+std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Schema& input);
+
+/// The same for a whole kernel: its keys, its order columns, each aggregate.
+std::optional<std::string> unsupported(const KernelSpec& spec);
+
+}  // namespace tidegate::reduce
