@@ -37,6 +37,14 @@ struct ColumnView {
   }
 };
 
+/// Rows of some columns, borrowed.
+struct RowsView {
+  const ColumnView* columns = nullptr;
+  size_t rows = 0;
+
+  const ColumnView& column(size_t index) const { return columns[index]; }
+};
+
 /// The columns of one DuckDB chunk in a plain form: text of NULLs is empty, nested values are
 /// encoded to bytes. Reused from chunk to chunk; a view is valid until the next `load`.
 class ChunkView {
@@ -47,6 +55,7 @@ class ChunkView {
   Status load(_duckdb_data_chunk* chunk);
   size_t rows() const { return rows_; }
   const ColumnView& column(size_t index) const { return columns_[index]; }
+  RowsView view() const { return {columns_.data(), rows_}; }
   const std::vector<ColumnType>& types() const { return types_; }
   /// Bytes that the view itself holds.
   size_t held_bytes() const;

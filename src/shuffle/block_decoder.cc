@@ -388,4 +388,56 @@ Status ColumnCursor::read(uint32_t count, _duckdb_vector* vector, size_t at) {
   return {};
 }
 
+void ColumnCursor::view_texts(StringRef* out) const {
+  const Frame& frame = frames_[0];
+  if (head_.encoding == Encoding::kDictionary) {
+    for (uint32_t i = 0; i < rows_; ++i) {
+      const Entry& entry = entries_[load_width(frame.deltas, frame.width, i)];
+      out[i] = entry.ref;
+      if (!entry.ref.is_inline()) {
+        std::memcpy(out[i].prefix, entry.data, sizeof out[i].prefix);
+        out[i].pointer = entry.data;
+      }
+    }
+    return;
+  }
+  const char* at = texts_;
+  for (uint32_t i = 0; i < rows_; ++i) {
+    StringRef ref;
+    ref.size = static_cast<uint32_t>(static_cast<uint64_t>(frame.base) +
+                                     load_width(frame.deltas, frame.width, i));
+    if (ref.is_inline()) {
+      if (ref.size > 0) std::memcpy(ref.prefix, at, ref.size);
+    } else {
+      std::memcpy(ref.prefix, at, sizeof ref.prefix);
+      ref.pointer = at;
+    }
+    out[i] = ref;
+    at += ref.size;
+  }
+}
+
+batch::ColumnView ColumnCursor::view(ColumnBuffer& buffer) const {
+  TG_ASSERT(next_ == 0);
+  const size_t width = type_->storage == Storage::kBytes ? sizeof(StringRef) : type_->width;
+  if (buffer.values.size() < kBlockRowsMax * width) buffer.values.resize(kBlockRowsMax * width);
+  batch::ColumnView view{.data = buffer.values.data()};
+  if (head_.encoding == Encoding::kNothing) {
+    std::memset(buffer.values.data(), 0, rows_ * width);
+  } else if (type_->storage == Storage::kBytes) {
+    view_texts(reinterpret_cast<StringRef*>(buffer.values.data()));
+  } else {
+    read_fixed(rows_, buffer.values.data(), 0);
+  }
+  if (head_.validity == Validity::kAll) return view;
+  const size_t words = (rows_ + 63) / 64;
+  buffer.validity.assign(words, 0);
+  if (nulls_ != nullptr) {
+    std::memcpy(buffer.validity.data(), nulls_, (size_t{rows_} + 7) / 8);
+    for (uint64_t& word : buffer.validity) word = ~word;
+  }
+  view.validity = buffer.validity.data();
+  return view;
+}
+
 }  // namespace tidegate::shuffle

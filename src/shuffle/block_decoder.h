@@ -14,6 +14,12 @@ struct _duckdb_vector;
 
 namespace tidegate::shuffle {
 
+/// The values of one column of one block in a plain form. Its memory is reused from block to block.
+struct ColumnBuffer {
+  std::vector<std::byte> values;   ///< rows x width, or rows x StringRef into the block
+  std::vector<uint64_t> validity;  ///< bit set: valid
+};
+
 /// One column of a block, checked so far that its rows can be read without looking at the ends
 /// again. Borrows the block's bytes. Rows are read from the first to the last.
 class ColumnCursor {
@@ -24,6 +30,9 @@ class ColumnCursor {
                                    uint32_t rows);
   /// Writes the next `count` rows to rows [at, at + count) of a flat DuckDB vector.
   Status read(uint32_t count, _duckdb_vector* vector, size_t at);
+  /// All rows of the block at once (none may have been read): texts point into the block's bytes.
+  /// What lies under a NULL is a value, but any.
+  batch::ColumnView view(ColumnBuffer& buffer) const;
   /// Must be called before rows go to another vector.
   void vector_changed() { ++epoch_; }
 
@@ -36,6 +45,7 @@ class ColumnCursor {
   Status open_texts(std::span<const std::byte> rest);
   Status open_dictionary(std::span<const std::byte> rest);
   void read_fixed(uint32_t count, void* out, size_t at) const;
+  void view_texts(batch::StringRef* out) const;
   Status read_texts(uint32_t count, _duckdb_vector* vector, size_t at);
   Status read_dictionary(uint32_t count, _duckdb_vector* vector, size_t at);
   Status put_text(_duckdb_vector* vector, size_t row, const char* data, uint32_t size);

@@ -1,6 +1,7 @@
 #include "shuffle/bucket_scan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -58,6 +59,15 @@ Status BucketScan::fill(_duckdb_data_chunk* chunk) {
   }
   duckdb_data_chunk_set_size(chunk, filled);
   return {};
+}
+
+Result<uint32_t> BucketScan::next(std::vector<batch::ColumnView>& views) {
+  TG_ASSIGN(const bool more, next_block());
+  if (!more) return 0;
+  views_.resize(columns_.size());
+  views.resize(columns_.size());
+  for (size_t i = 0; i < columns_.size(); ++i) views[i] = cursors_[i].view(views_[i]);
+  return std::exchange(rows_left_, 0);
 }
 
 Result<bool> BucketScan::next_block() {

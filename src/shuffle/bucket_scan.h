@@ -37,6 +37,9 @@ class BucketScan {
       : table_(table), columns_(std::move(columns)) {}
   /// Fills `chunk` (its vectors are `columns`) with up to a vector of rows; none at the end.
   Status fill(_duckdb_data_chunk* chunk);
+  /// The next block as views of `columns`, valid until the next call; 0 rows at the end. Not to be
+  /// mixed with `fill`.
+  Result<uint32_t> next(std::vector<batch::ColumnView>& views);
   /// The most bytes of blocks and range lists held so far.
   uint64_t peak_bytes() const { return peak_bytes_; }
 
@@ -62,6 +65,7 @@ class BucketScan {
   std::vector<std::byte> buffer_;
   size_t buffer_at_ = 0;
   std::vector<ColumnCursor> cursors_;
+  std::vector<ColumnBuffer> views_;  ///< what `next` gave out
   uint32_t rows_left_ = 0;  ///< of the open block
   uint64_t peak_bytes_ = 0;
 };

@@ -155,8 +155,8 @@ uint32_t BucketStore::claim(const uint32_t* row_buckets, uint32_t row, uint32_t 
   return row;
 }
 
-Status BucketStore::add(const batch::ChunkView& chunk, const uint32_t* row_buckets) {
-  const uint32_t rows = static_cast<uint32_t>(chunk.rows());
+Status BucketStore::add(const batch::RowsView& chunk, const uint32_t* row_buckets) {
+  const uint32_t rows = static_cast<uint32_t>(chunk.rows);
   stride_ = rows;
   positions_.resize(std::max<size_t>(positions_.size(), rows));
   text_positions_.resize(std::max<size_t>(text_positions_.size(), size_t{text_count_} * rows));
@@ -176,7 +176,7 @@ Status BucketStore::add(const batch::ChunkView& chunk, const uint32_t* row_bucke
   return {};
 }
 
-void BucketStore::copy_rows(const batch::ChunkView& chunk, const uint32_t* row_buckets,
+void BucketStore::copy_rows(const batch::RowsView& chunk, const uint32_t* row_buckets,
                             uint32_t begin, uint32_t end) {
   if (begin == end) return;
   for (size_t i = 0; i < columns_.size(); ++i) {

@@ -30,8 +30,8 @@ class BucketStore {
                                                      uint32_t buckets, uint64_t memory_bytes,
                                                      FileAppender& file);
 
-  /// Adds all rows of a chunk, row i to bucket rows_buckets[i].
-  Status add(const batch::ChunkView& chunk, const uint32_t* row_buckets);
+  /// Adds rows, row i to bucket rows_buckets[i].
+  Status add(const batch::RowsView& chunk, const uint32_t* row_buckets);
   /// Encodes and writes all that waits, bucket by bucket.
   Status finish();
 
@@ -90,7 +90,7 @@ class BucketStore {
   Status grow_arena(uint32_t bucket, uint32_t text, uint32_t size);
   Status reserve(uint64_t bytes);
   Status relieve();
-  void copy_rows(const batch::ChunkView& chunk, const uint32_t* row_buckets, uint32_t begin,
+  void copy_rows(const batch::RowsView& chunk, const uint32_t* row_buckets, uint32_t begin,
                  uint32_t end);
   void copy_nulls(const batch::ColumnView& view, size_t column, const uint32_t* row_buckets,
                   uint32_t begin, uint32_t end);

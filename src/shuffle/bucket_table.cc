@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "duckdb.h"
 #include "shuffle/bucket_scan.h"
+#include "shuffle/failure_text.h"
 #include "shuffle/shuffle.h"
 
 namespace tidegate {
@@ -19,15 +20,6 @@ using namespace shuffle;
 // How a failure travels through DuckDB, which carries text only: "[tidegate/CLASS/CODE] message".
 constexpr std::string_view kMark = "[tidegate/";
 constexpr size_t kCodeBytesMax = 64;
-
-std::string mark_failure(const Failure& failure) {
-  std::string message = failure.message;
-  // DuckDB's messages may be cut at a line's end.
-  std::replace_if(
-      message.begin(), message.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; },
-      ' ');
-  return fmt::format("{}{}/{}] {}", kMark, to_string(failure.cls), failure.code, message);
-}
 
 /// The registration: what all binds and scans of one table share.
 struct Registered {
@@ -77,12 +69,12 @@ void scan(duckdb_function_info info, duckdb_data_chunk chunk) {
     const Status status = state.fill(chunk);
     if (status) return;
     duckdb_data_chunk_set_size(chunk, 0);
-    duckdb_function_set_error(info, mark_failure(status.error()).c_str());
+    duckdb_function_set_error(info, failure_text(status.error()).c_str());
   } catch (const std::bad_alloc&) {
     // An exception must not cross DuckDB's C interface.
     duckdb_data_chunk_set_size(chunk, 0);
     duckdb_function_set_error(
-        info, mark_failure({FailureClass::kMemory, "shuffle.memory", "no memory to read a block"})
+        info, failure_text({FailureClass::kMemory, "shuffle.memory", "no memory to read a block"})
                   .c_str());
   }
 }
@@ -102,6 +94,19 @@ bool count_rows(const BucketTable& table, uint64_t& rows) {
 }
 
 }  // namespace
+
+namespace shuffle {
+
+std::string failure_text(const Failure& failure) {
+  std::string message = failure.message;
+  // DuckDB's messages may be cut at a line's end.
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; },
+      ' ');
+  return fmt::format("{}{}/{}] {}", kMark, to_string(failure.cls), failure.code, message);
+}
+
+}  // namespace shuffle
 
 Status register_bucket_table(sql::Connection& connection, Effects& effects, const std::string& name,
                              const sql::Schema& schema, std::vector<MapOutputRef> files,

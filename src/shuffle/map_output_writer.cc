@@ -113,6 +113,13 @@ class Writer final : public MapOutputWriter {
     return remember(add(chunk));
   }
 
+  Status append_to(const std::vector<batch::ColumnType>& types, const batch::RowsView& rows,
+                   const uint32_t* row_buckets) override {
+    TG_TRY(usable());
+    if (!store_) TG_TRY(remember(prepare(types)));
+    return remember(store_->add(rows, row_buckets));
+  }
+
   Result<MapOutputSummary> finish() override {
     TG_TRY(usable());
     auto summary = close();
@@ -132,8 +139,7 @@ class Writer final : public MapOutputWriter {
     return status;
   }
 
-  Status prepare(_duckdb_data_chunk* chunk) {
-    TG_ASSIGN(auto types, batch::chunk_types(chunk));
+  Status prepare(std::vector<batch::ColumnType> types) {
     if (types.size() != options_.schema.size()) {
       return fail(FailureClass::kDefect, "shuffle.schema",
                   fmt::format("a chunk has {} columns, the schema {}", types.size(),
@@ -156,7 +162,10 @@ class Writer final : public MapOutputWriter {
   }
 
   Status add(_duckdb_data_chunk* chunk) {
-    if (!store_) TG_TRY(prepare(chunk));
+    if (!store_) {
+      TG_ASSIGN(auto types, batch::chunk_types(chunk));
+      TG_TRY(prepare(std::move(types)));
+    }
     TG_TRY(view_->load(chunk));
     const size_t rows = view_->rows();
     if (rows == 0) return {};
@@ -171,7 +180,7 @@ class Writer final : public MapOutputWriter {
         row_buckets_[row] = batch::bucket_of(hashes_[row], options_.buckets);
       }
     }
-    return store_->add(*view_, row_buckets_.data());
+    return store_->add(view_->view(), row_buckets_.data());
   }
 
   Result<MapOutputSummary> close() {

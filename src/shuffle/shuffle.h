@@ -7,6 +7,7 @@
 
 #include "base/effects.h"
 #include "base/failure.h"
+#include "batch/chunk_view.h"
 #include "sql/sql.h"
 
 namespace tidegate {
@@ -45,6 +46,9 @@ class MapOutputWriter {
   virtual ~MapOutputWriter() = default;
   /// Copies the chunk's rows; the caller keeps the chunk.
   virtual Status append(_duckdb_data_chunk* chunk) = 0;
+  /// Adds rows whose buckets the caller has chosen; `types` are those of the schema.
+  virtual Status append_to(const std::vector<batch::ColumnType>& types, const batch::RowsView& rows,
+                           const uint32_t* row_buckets) = 0;
   /// Writes the footer and closes. No call after it.
   virtual Result<MapOutputSummary> finish() = 0;
 };

@@ -1,0 +1,371 @@
+#include "reduce/accumulator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "duckdb.h"
+#include "reduce/emit.h"
+#include "reduce/group_table.h"
+
+namespace tidegate::reduce {
+namespace {
+
+using batch::ColumnType;
+using batch::ColumnView;
+using batch::Meaning;
+using batch::Storage;
+
+class Count final : public Accumulator {
+ public:
+  /// `column` below zero: all rows.
+  explicit Count(int64_t column) : column_(column) {}
+  void grow(uint32_t groups) override { counts_.grow(groups); }
+  Status update(const GroupedRows& in) override {
+    int64_t* counts = counts_.data();
+    if (column_ < 0) {
+      each_row(in, [&](size_t, uint32_t group) { ++counts[group]; });
+    } else {
+      each_valid(
+          in, in.rows.column(static_cast<size_t>(column_)),
+          [&](size_t, uint32_t group) { ++counts[group]; }, [] {});
+    }
+    return {};
+  }
+  Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
+    std::memcpy(duckdb_vector_get_data(vector), counts_.data() + begin, size_t{count} * 8);
+    return {};
+  }
+  uint64_t bytes() const override { return counts_.bytes(); }
+  uint64_t bytes_after(size_t rows, uint64_t) const override { return counts_.bytes_after(rows); }
+  void clear() override { counts_.clear(); }
+
+ private:
+  int64_t column_;
+  PerGroup<int64_t> counts_;
+};
+
+template <typename T>
+bool is_less(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (std::isnan(b)) return !std::isnan(a);
+  }
+  return a < b;
+}
+
+/// What stays the same width: min, max, and, or, xor.
+template <typename T, typename Fold>
+class Folding final : public Accumulator {
+ public:
+  explicit Folding(uint32_t column) : column_(column) {}
+  void grow(uint32_t groups) override {
+    values_.grow(groups, Fold::template first<T>());
+    seen_.grow(groups);
+  }
+  Status update(const GroupedRows& in) override {
+    const ColumnView& column = in.rows.column(column_);
+    const T* from = static_cast<const T*>(column.data);
+    T* values = values_.data();
+    if (!seen_.tracked() && skips_some(in, column)) seen_.track();
+    const bool tracked = seen_.tracked();
+    each_valid(
+        in, column,
+        [&](size_t row, uint32_t group) {
+          values[group] = Fold::fold(values[group], from[row]);
+          if (tracked) seen_.mark(group);
+        },
+        [] {});
+    return {};
+  }
+  Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
+    std::memcpy(duckdb_vector_get_data(vector), values_.data() + begin, size_t{count} * sizeof(T));
+    uint64_t* validity = nullptr;
+    for (uint32_t i = 0; i < count; ++i)
+      if (!seen_.has(begin + i)) set_null(vector, validity, i);
+    return {};
+  }
+  uint64_t bytes() const override { return values_.bytes() + seen_.bytes(); }
+  uint64_t bytes_after(size_t rows, uint64_t) const override {
+    return values_.bytes_after(rows) + seen_.bytes() + values_.size() + rows;
+  }
+  void clear() override {
+    values_.clear();
+    seen_.clear();
+  }
+
+ private:
+  uint32_t column_;
+  PerGroup<T> values_;
+  Seen seen_;
+};
+
+/// 128-bit numbers may be the lowest that there is; std::numeric_limits does not know them without
+/// extensions.
+template <typename T>
+constexpr T lowest() {
+  if constexpr (std::is_same_v<T, batch::int128>) {
+    return static_cast<T>(static_cast<batch::uint128>(1) << 127);
+  } else if constexpr (std::is_same_v<T, batch::uint128>) {
+    return 0;
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return -std::numeric_limits<T>::infinity();
+  } else {
+    return std::numeric_limits<T>::lowest();
+  }
+}
+template <typename T>
+constexpr T highest() {
+  if constexpr (std::is_same_v<T, batch::int128>) {
+    return static_cast<T>(~(static_cast<batch::uint128>(1) << 127));
+  } else if constexpr (std::is_same_v<T, batch::uint128>) {
+    return ~static_cast<T>(0);
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return std::numeric_limits<T>::quiet_NaN();
+  } else {
+    return std::numeric_limits<T>::max();
+  }
+}
+
+struct Least {
+  template <typename T>
+  static T first() {
+    return highest<T>();
+  }
+  template <typename T>
+  static T fold(T a, T b) {
+    return is_less(b, a) ? b : a;
+  }
+};
+struct Greatest {
+  template <typename T>
+  static T first() {
+    return lowest<T>();
+  }
+  template <typename T>
+  static T fold(T a, T b) {
+    return is_less(a, b) ? b : a;
+  }
+};
+struct And {
+  template <typename T>
+  static T first() {
+    return static_cast<T>(~static_cast<T>(0));
+  }
+  template <typename T>
+  static T fold(T a, T b) {
+    return static_cast<T>(a & b);
+  }
+};
+struct Or {
+  template <typename T>
+  static T first() {
+    return 0;
+  }
+  template <typename T>
+  static T fold(T a, T b) {
+    return static_cast<T>(a | b);
+  }
+};
+struct Xor : Or {
+  template <typename T>
+  static T fold(T a, T b) {
+    return static_cast<T>(a ^ b);
+  }
+};
+
+template <typename Fold>
+std::unique_ptr<Accumulator> make_folding(uint32_t column, Storage storage) {
+  switch (storage) {
+    case Storage::kI8:
+      return std::make_unique<Folding<int8_t, Fold>>(column);
+    case Storage::kI16:
+      return std::make_unique<Folding<int16_t, Fold>>(column);
+    case Storage::kI32:
+      return std::make_unique<Folding<int32_t, Fold>>(column);
+    case Storage::kI64:
+      return std::make_unique<Folding<int64_t, Fold>>(column);
+    case Storage::kI128:
+      return std::make_unique<Folding<batch::int128, Fold>>(column);
+    case Storage::kU8:
+      return std::make_unique<Folding<uint8_t, Fold>>(column);
+    case Storage::kU16:
+      return std::make_unique<Folding<uint16_t, Fold>>(column);
+    case Storage::kU32:
+      return std::make_unique<Folding<uint32_t, Fold>>(column);
+    case Storage::kU64:
+      return std::make_unique<Folding<uint64_t, Fold>>(column);
+    case Storage::kU128:
+      return std::make_unique<Folding<batch::uint128, Fold>>(column);
+    default:
+      break;
+  }
+  if constexpr (std::is_same_v<Fold, Least> || std::is_same_v<Fold, Greatest>) {
+    if (storage == Storage::kF32) return std::make_unique<Folding<float, Fold>>(column);
+    if (storage == Storage::kF64) return std::make_unique<Folding<double, Fold>>(column);
+  }
+  TG_ASSERT(!"no such storage");
+  return nullptr;
+}
+
+/// Lets only some rows through: those of a FILTER, then each (group, value) once.
+class Picking final : public Accumulator {
+ public:
+  Picking(std::unique_ptr<Accumulator> inner, std::optional<uint32_t> filter,
+          std::optional<uint32_t> distinct, const std::vector<ColumnType>& input)
+      : inner_(std::move(inner)), filter_(filter), distinct_(distinct) {
+    if (!distinct_) return;
+    ColumnType group;
+    group.storage = Storage::kU32;
+    group.meaning = Meaning::kInteger;
+    group.width = 4;
+    pairs_ = GroupTable::create({group, input[*distinct_]});
+  }
+  void grow(uint32_t groups) override { inner_->grow(groups); }
+  Status update(const GroupedRows& in) override {
+    picked_.clear();
+    const ColumnView* filter = filter_ ? &in.rows.column(*filter_) : nullptr;
+    const bool* passes = filter ? static_cast<const bool*>(filter->data) : nullptr;
+    const ColumnView* value = distinct_ ? &in.rows.column(*distinct_) : nullptr;
+    each_row(in, [&](size_t row, uint32_t) {
+      if (filter && !(filter->is_valid(row) && passes[row])) return;
+      // A NULL is no value, and the aggregates that can be DISTINCT skip it.
+      if (value && !value->is_valid(row)) return;
+      picked_.push_back(static_cast<uint32_t>(row));
+    });
+    if (distinct_) keep_new(in, *value);
+    GroupedRows out = in;
+    out.picked = picked_.data();
+    out.picked_count = picked_.size();
+    static const uint32_t kNone = 0;
+    if (picked_.empty()) out.picked = &kNone;
+    return inner_->update(out);
+  }
+  Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
+    return inner_->emit(begin, count, vector);
+  }
+  uint64_t bytes() const override { return inner_->bytes() + (pairs_ ? pairs_->bytes() : 0); }
+  uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
+    return inner_->bytes_after(rows, text_bytes) +
+           (pairs_ ? pairs_->bytes_after(rows, text_bytes) : 0);
+  }
+  void clear() override {
+    inner_->clear();
+    if (pairs_) pairs_->clear();
+  }
+
+ private:
+  /// Leaves the picked rows whose (group, value) was not there before.
+  void keep_new(const GroupedRows& in, const ColumnView& value) {
+    const ColumnView columns[2] = {{.data = in.groups}, value};
+    numbers_.resize(in.rows.rows);
+    const uint32_t before = pairs_->size();
+    uint32_t next = before;
+    if (picked_.size() == in.rows.rows) {
+      pairs_->find_or_add(columns, in.rows.rows, numbers_.data());
+      size_t kept = 0;
+      for (size_t row = 0; row < in.rows.rows; ++row) {
+        // New pairs are numbered in the order of rows: the first row of each is the next number.
+        if (numbers_[row] != next) continue;
+        ++next;
+        picked_[kept++] = static_cast<uint32_t>(row);
+      }
+      picked_.resize(kept);
+      return;
+    }
+    // Rows that are not picked must leave no trace: look at the others only.
+    gather(in, value);
+    const ColumnView some[2] = {{.data = groups_.data()}, {.data = values_.data()}};
+    pairs_->find_or_add(some, picked_.size(), numbers_.data());
+    size_t kept = 0;
+    for (size_t i = 0; i < picked_.size(); ++i) {
+      if (numbers_[i] != next) continue;
+      ++next;
+      picked_[kept++] = picked_[i];
+    }
+    picked_.resize(kept);
+  }
+
+  void gather(const GroupedRows& in, const ColumnView& value) {
+    const size_t width = value_width();
+    groups_.resize(picked_.size());
+    values_.resize(picked_.size() * width);
+    for (size_t i = 0; i < picked_.size(); ++i) {
+      groups_[i] = in.groups[picked_[i]];
+      std::memcpy(values_.data() + i * width,
+                  static_cast<const char*>(value.data) + picked_[i] * width, width);
+    }
+  }
+  size_t value_width() const { return value_width_; }
+
+ public:
+  size_t value_width_ = 8;
+
+ private:
+  std::unique_ptr<Accumulator> inner_;
+  std::optional<uint32_t> filter_;
+  std::optional<uint32_t> distinct_;
+  std::unique_ptr<GroupTable> pairs_;
+  std::vector<uint32_t> picked_;
+  std::vector<uint32_t> numbers_;
+  std::vector<uint32_t> groups_;
+  std::vector<char> values_;
+};
+
+std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
+                                        const std::vector<ColumnType>& input) {
+  const uint32_t column = aggregate.arguments.empty() ? 0 : aggregate.arguments[0];
+  const Storage storage = input.empty() ? Storage::kNull : input[column].storage;
+  switch (aggregate.kind) {
+    case AggregateKind::kCountRows:
+      return std::make_unique<Count>(-1);
+    case AggregateKind::kCount:
+      return std::make_unique<Count>(column);
+    case AggregateKind::kSum:
+    case AggregateKind::kAvg:
+      return make_sum(aggregate, input[column]);
+    case AggregateKind::kMin:
+    case AggregateKind::kMax:
+      if (storage == Storage::kBytes) return make_choice(aggregate, input);
+      return aggregate.kind == AggregateKind::kMin ? make_folding<Least>(column, storage)
+                                                   : make_folding<Greatest>(column, storage);
+    case AggregateKind::kBoolAnd:
+    case AggregateKind::kBitAnd:
+      // BOOLEAN is stored as 0 and 1: all bits set would be no boolean where nothing was seen, and
+      // is NULL there.
+      return make_folding<And>(column, storage);
+    case AggregateKind::kBoolOr:
+    case AggregateKind::kBitOr:
+      return make_folding<Or>(column, storage);
+    case AggregateKind::kBitXor:
+      return make_folding<Xor>(column, storage);
+    case AggregateKind::kMedian:
+    case AggregateKind::kQuantileCont:
+    case AggregateKind::kQuantileDisc:
+      return make_collector(aggregate, input[column]);
+    default:
+      return make_choice(aggregate, input);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Accumulator> Accumulator::create(const Aggregate& aggregate,
+                                                 const std::vector<ColumnType>& input) {
+  std::unique_ptr<Accumulator> plain = make_plain(aggregate, input);
+  // Each value once changes nothing where only the values' set counts.
+  const bool distinct = aggregate.distinct && (aggregate.kind == AggregateKind::kCount ||
+                                               aggregate.kind == AggregateKind::kSum ||
+                                               aggregate.kind == AggregateKind::kAvg);
+  if (!aggregate.filter && !distinct) return plain;
+  std::optional<uint32_t> column;
+  if (distinct) column = aggregate.arguments[0];
+  auto picking = std::make_unique<Picking>(std::move(plain), aggregate.filter, column, input);
+  if (column) {
+    const ColumnType& type = input[*column];
+    picking->value_width_ =
+        type.storage == Storage::kBytes ? sizeof(batch::StringRef) : type.width;
+  }
+  return picking;
+}
+
+}  // namespace tidegate::reduce

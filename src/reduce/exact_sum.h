@@ -1,0 +1,82 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "batch/type.h"
+
+namespace tidegate::reduce {
+
+// Sums of floating-point numbers that are exact and rounded once: the same whatever the order, the
+// split into buckets or partial sums. A group's sum is a fixed-point number of 128 bits in units of
+// 2^-76, which holds every double between 6e-8 and 2e15 to its last bit. What does not fit goes to a
+// long accumulator over the whole range of doubles (Kulisch, "Computer Arithmetic and Validity",
+// 2008), made only for groups that need one. Both are exact, so it cannot be seen which was used.
+
+/// A sum over the whole range of doubles, in 32-bit digits with room for carries.
+class LongSum {
+ public:
+  void add(double value);
+  void add_fixed(batch::int128 value, int exponent);
+  void add(const LongSum& other);
+  double rounded();
+  /// Sum and count as a quotient, rounded once more.
+ private:
+  static constexpr int kBias = 1'088;  ///< bit 0 is worth 2^-1088
+  static constexpr size_t kDigits = 70;
+  static constexpr uint32_t kAddsMax = uint32_t{1} << 30;
+  void put(uint64_t mantissa, int position, bool negative);
+  void carry();
+
+  std::array<int64_t, kDigits> digits_{};
+  uint32_t adds_ = 0;
+  bool nan_ = false, plus_ = false, minus_ = false;
+};
+
+class ExactSums {
+ public:
+  static constexpr int kFractionBits = 76;
+
+  void grow(uint32_t groups) { sums_.resize(groups); }
+  void add(uint32_t group, double value) {
+    const uint64_t bits = __builtin_bit_cast(uint64_t, value);
+    const int shift = static_cast<int>((bits >> 52) & 0x7ff) - (1'075 - kFractionBits);
+    if (shift >= 0 && shift <= kShiftMax) [[likely]] {
+      const batch::int128 scaled =
+          static_cast<batch::int128>((bits & kMantissa) | kImplicit) << shift;
+      batch::int128 sum;
+      const bool over = (bits >> 63) != 0 ? __builtin_sub_overflow(sums_[group], scaled, &sum)
+                                          : __builtin_add_overflow(sums_[group], scaled, &sum);
+      if (!over) [[likely]] {
+        sums_[group] = sum;
+        return;
+      }
+    }
+    if (value != 0) add_long(group, value);
+  }
+  double rounded(uint32_t group) const;
+  uint64_t bytes() const { return sums_.capacity() * 16 + long_.size() * (sizeof(LongSum) + 64); }
+  uint64_t bytes_after(size_t rows) const {
+    const uint64_t more =
+        sums_.size() + rows > sums_.capacity() ? 2 * sums_.capacity() * 16 : 0;
+    return bytes() + more;
+  }
+  void clear() {
+    sums_.clear();
+    long_.clear();
+  }
+
+ private:
+  static constexpr uint64_t kImplicit = uint64_t{1} << 52;
+  static constexpr uint64_t kMantissa = kImplicit - 1;
+  static constexpr int kShiftMax = 127 - 53;
+  void add_long(uint32_t group, double value);
+
+  std::vector<batch::int128> sums_;
+  std::unordered_map<uint32_t, std::unique_ptr<LongSum>> long_;
+};
+
+}  // namespace tidegate::reduce

@@ -1,0 +1,455 @@
+#include "reduce/group_table.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "duckdb.h"
+#include "reduce/arena.h"
+#include "reduce/emit.h"
+#include "reduce/hash.h"
+
+namespace tidegate::reduce {
+namespace {
+
+using batch::ColumnType;
+using batch::ColumnView;
+using batch::Storage;
+using batch::StringRef;
+
+constexpr uint32_t kNoGroup = UINT32_MAX;
+constexpr size_t kSlotsFirst = 1'024;
+constexpr size_t kPrefetchAhead = 16;
+
+/// Slots for `groups`: at most five eighths are taken.
+bool is_full(size_t groups, size_t slots) { return groups > slots / 8 * 5; }
+
+/// Makes floating-point values that are equal have one form of bits.
+template <typename T>
+T one_form(T value) {
+  if (value == 0) return 0;
+  return std::isnan(value) ? std::numeric_limits<T>::quiet_NaN() : value;
+}
+
+/// One key column within a packed key.
+struct Part {
+  Storage storage = Storage::kNull;
+  uint32_t offset = 0;
+  uint32_t width = 0;
+};
+
+template <typename T, typename Key>
+void pack(const ColumnView& view, size_t rows, uint32_t offset, std::vector<Key>& keys) {
+  const T* values = static_cast<const T*>(view.data);
+  for (size_t row = 0; row < rows; ++row) {
+    T value = values[row];
+    if constexpr (std::is_floating_point_v<T>) value = one_form(value);
+    if (!view.is_valid(row)) value = T{};
+    std::memcpy(reinterpret_cast<char*>(&keys[row]) + offset, &value, sizeof value);
+  }
+}
+
+struct Wide {
+  uint64_t low = 0;
+  uint64_t high = 0;
+  bool operator==(const Wide&) const = default;
+};
+uint64_t hash_key(uint64_t key) { return hash_word(key); }
+uint64_t hash_key(const Wide& key) { return hash_words(key.low, key.high); }
+
+/// Keys whose columns together take at most sizeof(Key) bytes.
+template <typename Key>
+class FixedTable final : public GroupTable {
+ public:
+  /// `null_byte`: where in the key the bits of NULL columns stand; negative if a single column fills
+  /// the key: then NULL has a group of its own.
+  FixedTable(std::vector<Part> parts, int null_byte)
+      : parts_(std::move(parts)), null_byte_(null_byte) {
+    slots_.resize(kSlotsFirst);
+  }
+
+  void find_or_add(const ColumnView* columns, size_t rows, uint32_t* groups) override {
+    pack_rows(columns, rows);
+    while (is_full(keys_.size() + rows, slots_.size())) grow();
+    hashes_.resize(rows);
+    for (size_t row = 0; row < rows; ++row) hashes_[row] = hash_key(packed_[row]);
+    const ColumnView* null_from =
+        null_byte_ < 0 && columns[0].validity != nullptr ? columns : nullptr;
+    const int shift = 64 - std::countr_zero(slots_.size());
+    const size_t mask = slots_.size() - 1;
+    for (size_t row = 0; row < rows; ++row) {
+      if (row + kPrefetchAhead < rows)
+        __builtin_prefetch(&slots_[hashes_[row + kPrefetchAhead] >> shift]);
+      if (null_from != nullptr && !null_from->is_valid(row)) {
+        if (null_group_ == kNoGroup) {
+          null_group_ = size();
+          keys_.push_back(Key{});
+        }
+        groups[row] = null_group_;
+        continue;
+      }
+      const Key& key = packed_[row];
+      size_t at = hashes_[row] >> shift;
+      while (true) {
+        Slot& slot = slots_[at];
+        if (slot.group_plus_one == 0) {
+          slot.key = key;
+          slot.group_plus_one = size() + 1;
+          keys_.push_back(key);
+        }
+        if (slot.key == key) {
+          groups[row] = slot.group_plus_one - 1;
+          break;
+        }
+        at = (at + 1) & mask;
+      }
+    }
+  }
+
+  uint32_t size() const override { return static_cast<uint32_t>(keys_.size()); }
+  uint64_t bytes() const override {
+    return slots_.capacity() * sizeof(Slot) + keys_.capacity() * sizeof(Key) +
+           packed_.capacity() * (sizeof(Key) + 8);
+  }
+  uint64_t bytes_after(size_t rows, uint64_t) const override {
+    uint64_t more = 0;
+    size_t slots = slots_.size();
+    while (is_full(keys_.size() + rows, slots)) slots *= 2;
+    if (slots != slots_.size()) more += slots * sizeof(Slot);
+    if (keys_.size() + rows > keys_.capacity()) more += 2 * keys_.capacity() * sizeof(Key);
+    return bytes() + more + rows * (sizeof(Key) + 8);
+  }
+
+  void emit(size_t key, const uint32_t* groups, uint32_t count,
+            duckdb_vector vector) const override {
+    const Part& part = parts_[key];
+    char* out = static_cast<char*>(duckdb_vector_get_data(vector));
+    uint64_t* validity = nullptr;
+    for (uint32_t i = 0; i < count; ++i) {
+      const char* from = reinterpret_cast<const char*>(&keys_[groups[i]]);
+      std::memcpy(out + size_t{i} * part.width, from + part.offset, part.width);
+      const bool null = null_byte_ < 0 ? groups[i] == null_group_
+                                       : ((from[null_byte_] >> key) & 1) != 0;
+      if (null) set_null(vector, validity, i);
+    }
+  }
+
+  void clear() override {
+    keys_.clear();
+    null_group_ = kNoGroup;
+    std::fill(slots_.begin(), slots_.end(), Slot{});
+  }
+
+ private:
+  struct Slot {
+    Key key{};
+    uint32_t group_plus_one = 0;
+  };
+
+  void pack_rows(const ColumnView* columns, size_t rows) {
+    packed_.assign(rows, Key{});
+    for (size_t i = 0; i < parts_.size(); ++i) {
+      const Part& part = parts_[i];
+      const ColumnView& view = columns[i];
+      if (part.storage == Storage::kF32) {
+        pack<float>(view, rows, part.offset, packed_);
+      } else if (part.storage == Storage::kF64) {
+        pack<double>(view, rows, part.offset, packed_);
+      } else if (part.width == 1) {
+        pack<uint8_t>(view, rows, part.offset, packed_);
+      } else if (part.width == 2) {
+        pack<uint16_t>(view, rows, part.offset, packed_);
+      } else if (part.width == 4) {
+        pack<uint32_t>(view, rows, part.offset, packed_);
+      } else if (part.width == 8) {
+        pack<uint64_t>(view, rows, part.offset, packed_);
+      } else {
+        pack<batch::uint128>(view, rows, part.offset, packed_);
+      }
+      if (null_byte_ < 0 || view.validity == nullptr) continue;
+      for (size_t row = 0; row < rows; ++row) {
+        if (!view.is_valid(row))
+          reinterpret_cast<char*>(&packed_[row])[null_byte_] |= static_cast<char>(1U << i);
+      }
+    }
+  }
+
+  void grow() {
+    std::vector<Slot> bigger(slots_.size() * 2);
+    const int shift = 64 - std::countr_zero(bigger.size());
+    const size_t mask = bigger.size() - 1;
+    for (const Slot& slot : slots_) {
+      if (slot.group_plus_one == 0) continue;
+      size_t at = hash_key(slot.key) >> shift;
+      while (bigger[at].group_plus_one != 0) at = (at + 1) & mask;
+      bigger[at] = slot;
+    }
+    slots_ = std::move(bigger);
+  }
+
+  std::vector<Part> parts_;
+  int null_byte_;
+  std::vector<Slot> slots_;
+  std::vector<Key> keys_;  ///< by group
+  uint32_t null_group_ = kNoGroup;
+  std::vector<Key> packed_;  ///< of the current rows
+  std::vector<uint64_t> hashes_;
+};
+
+/// Keys of any length: one text column as it is, else all columns one after the other.
+class BytesTable final : public GroupTable {
+ public:
+  explicit BytesTable(std::vector<ColumnType> types) : types_(std::move(types)) {
+    slots_.resize(kSlotsFirst);
+    is_text_ = types_.size() == 1 && types_[0].storage == Storage::kBytes;
+  }
+
+  void find_or_add(const ColumnView* columns, size_t rows, uint32_t* groups) override {
+    if (is_text_) {
+      view_texts(columns[0], rows);
+    } else {
+      serialise(columns, rows);
+    }
+    while (is_full(entries_.size() + rows, slots_.size())) grow();
+    hashes_.resize(rows);
+    for (size_t row = 0; row < rows; ++row)
+      hashes_[row] = hash_bytes(row_keys_[row].data, row_keys_[row].size);
+    const ColumnView* null_from = is_text_ && columns[0].validity != nullptr ? columns : nullptr;
+    const int shift = 64 - std::countr_zero(slots_.size());
+    const size_t mask = slots_.size() - 1;
+    for (size_t row = 0; row < rows; ++row) {
+      if (row + kPrefetchAhead < rows)
+        __builtin_prefetch(&slots_[hashes_[row + kPrefetchAhead] >> shift]);
+      if (row + kPrefetchAhead / 2 < rows) {
+        const Slot& soon = slots_[hashes_[row + kPrefetchAhead / 2] >> shift];
+        if (soon.group_plus_one != 0) __builtin_prefetch(&entries_[soon.group_plus_one - 1]);
+      }
+      if (null_from != nullptr && !null_from->is_valid(row)) {
+        if (null_group_ == kNoGroup) {
+          null_group_ = size();
+          entries_.push_back({nullptr, 0, 0});
+        }
+        groups[row] = null_group_;
+        continue;
+      }
+      groups[row] = find(row_keys_[row], hashes_[row], hashes_[row] >> shift, mask);
+    }
+  }
+
+  uint32_t size() const override { return static_cast<uint32_t>(entries_.size()); }
+  uint64_t bytes() const override {
+    return slots_.capacity() * sizeof(Slot) + entries_.capacity() * sizeof(Entry) +
+           arena_.bytes() + scratch_.capacity() + row_keys_.capacity() * sizeof(RowKey);
+  }
+  uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
+    uint64_t more = 0;
+    size_t slots = slots_.size();
+    while (is_full(entries_.size() + rows, slots)) slots *= 2;
+    if (slots != slots_.size()) more += slots * sizeof(Slot);
+    if (entries_.size() + rows > entries_.capacity())
+      more += 2 * entries_.capacity() * sizeof(Entry);
+    return bytes() + more + 2 * text_bytes + Arena::kBlockBytes +
+           rows * (sizeof(RowKey) + 8 + types_.size() * 20);
+  }
+
+  void emit(size_t key, const uint32_t* groups, uint32_t count,
+            duckdb_vector vector) const override {
+    uint64_t* validity = nullptr;
+    for (uint32_t i = 0; i < count; ++i) {
+      const Entry& entry = entries_[groups[i]];
+      if (is_text_) {
+        if (groups[i] == null_group_) {
+          set_null(vector, validity, i);
+        } else {
+          duckdb_unsafe_vector_assign_string_element_len(vector, i, entry.data, entry.size);
+        }
+        continue;
+      }
+      const char* at = entry.data;
+      for (size_t c = 0; c < key; ++c) at += part_bytes(types_[c], at);
+      if (*at == 0) {
+        set_null(vector, validity, i);
+      } else if (types_[key].storage == Storage::kBytes) {
+        uint32_t size;
+        std::memcpy(&size, at + 1, 4);
+        duckdb_unsafe_vector_assign_string_element_len(vector, i, at + 5, size);
+      } else {
+        const size_t width = types_[key].width;
+        std::memcpy(static_cast<char*>(duckdb_vector_get_data(vector)) + i * width, at + 1, width);
+      }
+    }
+  }
+
+  void clear() override {
+    entries_.clear();
+    arena_.clear();
+    null_group_ = kNoGroup;
+    std::fill(slots_.begin(), slots_.end(), Slot{});
+  }
+
+ private:
+  struct Slot {
+    uint32_t group_plus_one = 0;
+    uint32_t tag = 0;
+  };
+  struct Entry {
+    const char* data = nullptr;
+    uint32_t size = 0;
+    uint32_t hash_high = 0;  ///< enough to place it in a bigger table
+  };
+  struct RowKey {
+    const char* data = nullptr;
+    size_t size = 0;
+  };
+
+  static size_t part_bytes(const ColumnType& type, const char* at) {
+    if (*at == 0) return 1;
+    if (type.storage != Storage::kBytes) return 1 + size_t{type.width};
+    uint32_t size;
+    std::memcpy(&size, at + 1, 4);
+    return 5 + size_t{size};
+  }
+
+  uint32_t find(const RowKey& key, uint64_t hash, size_t at, size_t mask) {
+    const uint32_t tag = static_cast<uint32_t>(hash);
+    while (true) {
+      Slot& slot = slots_[at];
+      if (slot.group_plus_one == 0) {
+        slot = {size() + 1, tag};
+        entries_.push_back({arena_.copy(key.data, key.size), static_cast<uint32_t>(key.size),
+                            static_cast<uint32_t>(hash >> 32)});
+        return slot.group_plus_one - 1;
+      }
+      if (slot.tag == tag) {
+        const Entry& entry = entries_[slot.group_plus_one - 1];
+        if (entry.size == key.size &&
+            (key.size == 0 || std::memcmp(entry.data, key.data, key.size) == 0))
+          return slot.group_plus_one - 1;
+      }
+      at = (at + 1) & mask;
+    }
+  }
+
+  void grow() {
+    std::vector<Slot> bigger(slots_.size() * 2);
+    const int shift = 64 - std::countr_zero(bigger.size());
+    const size_t mask = bigger.size() - 1;
+    for (const Slot& slot : slots_) {
+      if (slot.group_plus_one == 0) continue;
+      const uint64_t hash =
+          (uint64_t{entries_[slot.group_plus_one - 1].hash_high} << 32) | slot.tag;
+      size_t at = hash >> shift;
+      while (bigger[at].group_plus_one != 0) at = (at + 1) & mask;
+      bigger[at] = slot;
+    }
+    slots_ = std::move(bigger);
+  }
+
+  void view_texts(const ColumnView& view, size_t rows) {
+    row_keys_.resize(rows);
+    const StringRef* texts = static_cast<const StringRef*>(view.data);
+    for (size_t row = 0; row < rows; ++row) {
+      row_keys_[row] = view.is_valid(row) ? RowKey{texts[row].data(), texts[row].size} : RowKey{};
+    }
+  }
+
+  template <typename T>
+  void put_fixed(const void* data, size_t row) {
+    T value;
+    std::memcpy(&value, static_cast<const T*>(data) + row, sizeof value);
+    if constexpr (std::is_floating_point_v<T>) value = one_form(value);
+    scratch_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+
+  void serialise(const ColumnView* columns, size_t rows) {
+    scratch_.clear();
+    ends_.clear();
+    for (size_t row = 0; row < rows; ++row) {
+      for (size_t c = 0; c < types_.size(); ++c) {
+        const ColumnView& view = columns[c];
+        const bool valid = view.is_valid(row);
+        scratch_ += static_cast<char>(valid);
+        if (!valid) continue;
+        switch (types_[c].storage) {
+          case Storage::kBytes: {
+            const StringRef& text = static_cast<const StringRef*>(view.data)[row];
+            scratch_.append(reinterpret_cast<const char*>(&text.size), 4);
+            scratch_.append(text.data(), text.size);
+            break;
+          }
+          case Storage::kF32:
+            put_fixed<float>(view.data, row);
+            break;
+          case Storage::kF64:
+            put_fixed<double>(view.data, row);
+            break;
+          default:
+            scratch_.append(static_cast<const char*>(view.data) + row * types_[c].width,
+                            types_[c].width);
+        }
+      }
+      ends_.push_back(scratch_.size());
+    }
+    row_keys_.resize(rows);
+    size_t begin = 0;
+    for (size_t row = 0; row < rows; ++row) {
+      row_keys_[row] = {scratch_.data() + begin, ends_[row] - begin};
+      begin = ends_[row];
+    }
+  }
+
+  std::vector<ColumnType> types_;
+  bool is_text_ = false;
+  std::vector<Slot> slots_;
+  std::vector<Entry> entries_;  ///< by group
+  Arena arena_;
+  uint32_t null_group_ = kNoGroup;
+  std::vector<RowKey> row_keys_;  ///< of the current rows
+  std::vector<uint64_t> hashes_;
+  std::string scratch_;
+  std::vector<size_t> ends_;
+};
+
+/// No keys: all rows are one group.
+class OneGroup final : public GroupTable {
+ public:
+  void find_or_add(const ColumnView*, size_t rows, uint32_t* groups) override {
+    if (rows > 0) size_ = 1;
+    std::fill(groups, groups + rows, 0);
+  }
+  uint32_t size() const override { return size_; }
+  uint64_t bytes() const override { return 0; }
+  uint64_t bytes_after(size_t, uint64_t) const override { return 0; }
+  void emit(size_t, const uint32_t*, uint32_t, duckdb_vector) const override {}
+  void clear() override { size_ = 0; }
+
+ private:
+  uint32_t size_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<GroupTable> GroupTable::create(std::vector<ColumnType> keys) {
+  if (keys.empty()) return std::make_unique<OneGroup>();
+  uint32_t width = 0;
+  bool fixed = keys.size() <= 8;
+  std::vector<Part> parts;
+  for (const ColumnType& key : keys) {
+    fixed &= key.storage != Storage::kBytes && key.width > 0;
+    parts.push_back({key.storage, width, key.width});
+    width += key.width;
+  }
+  if (fixed && keys.size() == 1 && width <= 8)
+    return std::make_unique<FixedTable<uint64_t>>(std::move(parts), -1);
+  if (fixed && width < 8)
+    return std::make_unique<FixedTable<uint64_t>>(std::move(parts), static_cast<int>(width));
+  if (fixed && keys.size() == 1)
+    return std::make_unique<FixedTable<Wide>>(std::move(parts), -1);
+  if (fixed && width < 16)
+    return std::make_unique<FixedTable<Wide>>(std::move(parts), static_cast<int>(width));
+  return std::make_unique<BytesTable>(std::move(keys));
+}
+
+}  // namespace tidegate::reduce

@@ -1,0 +1,270 @@
+#include "reduce/kernel.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "duckdb.h"
+#include "reduce/accumulator.h"
+#include "reduce/group_table.h"
+#include "reduce/value_store.h"
+
+namespace tidegate::reduce {
+namespace {
+
+using batch::ColumnType;
+using batch::Meaning;
+using batch::RowsView;
+using batch::Storage;
+using batch::StringRef;
+
+std::vector<ColumnType> first_of(const std::vector<ColumnType>& types, uint32_t count) {
+  return {types.begin(), types.begin() + count};
+}
+
+/// GROUP BY and DISTINCT.
+class GroupKernel final : public Kernel {
+ public:
+  GroupKernel(const KernelSpec& spec, std::vector<ColumnType> types, uint64_t memory_bytes)
+      : Kernel(std::move(types), memory_bytes),
+        keys_(spec.keys),
+        table_(GroupTable::create(first_of(this->types(), spec.keys))) {
+    for (const Aggregate& aggregate : spec.aggregates)
+      accumulators_.push_back(Accumulator::create(aggregate, this->types()));
+  }
+
+  uint64_t finish() override {
+    // Without keys there is one row, also of nothing.
+    if (keys_ == 0 && table_->size() == 0) {
+      const std::vector<batch::ColumnView> columns(types().size());
+      const uint32_t none = 0;
+      const GroupedRows nothing{.rows = {columns.data(), 0}, .groups = &none, .picked = &none};
+      for (const auto& accumulator : accumulators_) {
+        accumulator->grow(1);
+        (void)accumulator->update(nothing);
+      }
+      return 1;
+    }
+    return table_->size();
+  }
+
+  Status emit(uint64_t begin, uint32_t count, const std::vector<uint32_t>& columns,
+              duckdb_data_chunk chunk) override {
+    ids_.resize(count);
+    std::iota(ids_.begin(), ids_.end(), static_cast<uint32_t>(begin));
+    for (size_t i = 0; i < columns.size(); ++i) {
+      if (columns[i] == UINT32_MAX) continue;
+      duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, i);
+      if (columns[i] < keys_) {
+        table_->emit(columns[i], ids_.data(), count, vector);
+      } else {
+        TG_TRY(accumulators_[columns[i] - keys_]->emit(static_cast<uint32_t>(begin), count,
+                                                       vector));
+      }
+    }
+    return {};
+  }
+
+  void clear() override {
+    table_->clear();
+    for (const auto& accumulator : accumulators_) accumulator->clear();
+  }
+
+ protected:
+  Status take(const RowsView& rows) override {
+    groups_.resize(rows.rows);
+    table_->find_or_add(rows.columns, rows.rows, groups_.data());
+    const GroupedRows grouped{.rows = rows, .groups = groups_.data()};
+    for (const auto& accumulator : accumulators_) {
+      accumulator->grow(table_->size());
+      TG_TRY(accumulator->update(grouped));
+    }
+    return {};
+  }
+  uint64_t bytes() const override {
+    uint64_t bytes = table_->bytes();
+    for (const auto& accumulator : accumulators_) bytes += accumulator->bytes();
+    return bytes;
+  }
+  uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
+    uint64_t bytes = table_->bytes_after(rows, text_bytes);
+    for (const auto& accumulator : accumulators_)
+      bytes += accumulator->bytes_after(rows, text_bytes);
+    return bytes;
+  }
+
+ private:
+  uint32_t keys_;
+  std::unique_ptr<GroupTable> table_;
+  std::vector<std::unique_ptr<Accumulator>> accumulators_;
+  std::vector<uint32_t> groups_;
+  std::vector<uint32_t> ids_;
+};
+
+/// The first rows of each group by an order. Rows that compare equal stand as they came.
+class TopKernel final : public Kernel {
+ public:
+  TopKernel(const KernelSpec& spec, std::vector<ColumnType> types, uint64_t memory_bytes)
+      : Kernel(std::move(types), memory_bytes),
+        keys_(spec.keys),
+        limit_(static_cast<uint32_t>(spec.limit)),
+        table_(GroupTable::create(first_of(this->types(), spec.keys))) {
+    for (const OrderColumn& order : spec.order)
+      if (order.column >= keys_) order_.push_back(order);  // a key does not order its own group
+    for (uint32_t i = 0; i < this->types().size(); ++i) {
+      const ColumnType& type = this->types()[i];
+      // The table gives keys back, but for the sign of zero.
+      const bool in_table = i < keys_ && type.storage != Storage::kF32 &&
+                            type.storage != Storage::kF64;
+      stores_.push_back(in_table ? nullptr : std::make_unique<ValueStore>(type));
+    }
+  }
+
+  uint64_t finish() override {
+    rows_.clear();
+    for (uint32_t group = 0; group < table_->size(); ++group)
+      for (uint32_t i = 0; i < held_[group]; ++i) rows_.push_back(group * limit_ + i);
+    return rows_.size();
+  }
+
+  Status emit(uint64_t begin, uint32_t count, const std::vector<uint32_t>& columns,
+              duckdb_data_chunk chunk) override {
+    const uint32_t* rows = rows_.data() + begin;
+    ids_.resize(count);
+    for (uint32_t i = 0; i < count; ++i) ids_[i] = rows[i] / limit_;
+    for (size_t i = 0; i < columns.size(); ++i) {
+      if (columns[i] == UINT32_MAX) continue;
+      duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, i);
+      if (const auto& store = stores_[columns[i]]) {
+        TG_TRY(store->emit(rows, count, vector));
+      } else {
+        table_->emit(columns[i], ids_.data(), count, vector);
+      }
+    }
+    return {};
+  }
+
+  void clear() override {
+    table_->clear();
+    held_.clear();
+    arrival_.clear();
+    rows_.clear();
+    next_arrival_ = 0;
+    for (const auto& store : stores_)
+      if (store) store->clear();
+  }
+
+ protected:
+  Status take(const RowsView& rows) override {
+    groups_.resize(rows.rows);
+    table_->find_or_add(rows.columns, rows.rows, groups_.data());
+    const uint32_t groups = table_->size();
+    held_.grow(groups);
+    if (limit_ > 1) arrival_.grow(groups * limit_);
+    for (const auto& store : stores_)
+      if (store) store->grow(groups * limit_);
+    for (size_t row = 0; row < rows.rows; ++row) {
+      const uint32_t group = groups_[row];
+      uint32_t slot = group * limit_;
+      if (held_[group] < limit_) {
+        slot += held_[group]++;
+      } else {
+        if (limit_ > 1) slot = worst_of(slot);
+        if (compare(slot, rows, row) <= 0) continue;
+      }
+      if (limit_ > 1) arrival_[slot] = next_arrival_++;
+      for (size_t i = 0; i < stores_.size(); ++i)
+        if (stores_[i]) stores_[i]->set(slot, rows.column(i), row);
+    }
+    return {};
+  }
+  uint64_t bytes() const override {
+    uint64_t bytes = table_->bytes() + held_.bytes() + arrival_.bytes();
+    for (const auto& store : stores_)
+      if (store) bytes += store->bytes();
+    return bytes + uint64_t{table_->size()} * limit_ * 4;
+  }
+  uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
+    const size_t slots = rows * limit_;
+    uint64_t bytes = table_->bytes_after(rows, text_bytes) + held_.bytes_after(rows) +
+                     (limit_ > 1 ? arrival_.bytes_after(slots) : 0) + 2 * text_bytes;
+    for (const auto& store : stores_)
+      if (store) bytes += store->bytes_after(slots);
+    return bytes + (uint64_t{table_->size()} * limit_ + slots) * 4;
+  }
+
+ private:
+  /// Below zero if the stored row stands before this one, zero if neither does.
+  int compare(uint32_t slot, const RowsView& rows, size_t row) const {
+    for (const OrderColumn& order : order_) {
+      const ValueStore& store = *stores_[order.column];
+      const batch::ColumnView& column = rows.column(order.column);
+      const int result = with_nulls(order, store.is_null(slot), !column.is_valid(row),
+                                    [&] { return store.compare(slot, column, row); });
+      if (result != 0) return result;
+    }
+    return 0;
+  }
+  int compare_slots(uint32_t left, uint32_t right) const {
+    for (const OrderColumn& order : order_) {
+      const ValueStore& store = *stores_[order.column];
+      const int result = with_nulls(order, store.is_null(left), store.is_null(right),
+                                    [&] { return store.compare(left, right); });
+      if (result != 0) return result;
+    }
+    return 0;
+  }
+  template <typename Compare>
+  static int with_nulls(const OrderColumn& order, bool left, bool right, Compare compare) {
+    if (left || right) {
+      if (left && right) return 0;
+      return left == order.nulls_first ? -1 : 1;
+    }
+    const int result = compare();
+    return order.descending ? -result : result;
+  }
+  uint32_t worst_of(uint32_t first) const {
+    uint32_t worst = first;
+    for (uint32_t slot = first + 1; slot < first + limit_; ++slot) {
+      const int order = compare_slots(worst, slot);
+      if (order < 0 || (order == 0 && arrival_[slot] > arrival_[worst])) worst = slot;
+    }
+    return worst;
+  }
+
+  uint32_t keys_;
+  uint32_t limit_;
+  std::vector<OrderColumn> order_;
+  std::unique_ptr<GroupTable> table_;
+  std::vector<std::unique_ptr<ValueStore>> stores_;  ///< by column; null: the table has it
+  PerGroup<uint32_t> held_;
+  PerGroup<uint64_t> arrival_;  ///< by slot
+  uint64_t next_arrival_ = 0;
+  std::vector<uint32_t> rows_;  ///< slots in the result's order
+  std::vector<uint32_t> groups_;
+  std::vector<uint32_t> ids_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> Kernel::create(const KernelSpec& spec, std::vector<ColumnType> types,
+                                       uint64_t memory_bytes) {
+  if (spec.kind == KernelSpec::Kind::kTop)
+    return std::make_unique<TopKernel>(spec, std::move(types), memory_bytes);
+  return std::make_unique<GroupKernel>(spec, std::move(types), memory_bytes);
+}
+
+Result<bool> Kernel::consume(const RowsView& rows) {
+  uint64_t text_bytes = 0;
+  for (size_t i = 0; i < types_.size(); ++i) {
+    if (types_[i].storage != Storage::kBytes) continue;
+    const StringRef* texts = static_cast<const StringRef*>(rows.column(i).data);
+    for (size_t row = 0; row < rows.rows; ++row)
+      if (rows.column(i).is_valid(row)) text_bytes += texts[row].size + 16;
+  }
+  if (bytes_after(rows.rows, text_bytes) > memory_bytes_) return false;
+  TG_TRY(take(rows));
+  peak_bytes_ = std::max(peak_bytes_, bytes());
+  return true;
+}
+
+}  // namespace tidegate::reduce

@@ -1,0 +1,231 @@
+#include "reduce/kernel_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+
+#include "base/units.h"
+#include "duckdb.h"
+
+namespace tidegate::reduce {
+namespace {
+
+constexpr uint32_t kSplitWays = 16;
+constexpr int kSplitDepthMax = 6;
+constexpr const char* kSplitAttempt = "split";
+
+}  // namespace
+
+/// Rows as they come, some at a time.
+class KernelRun::Rows {
+ public:
+  virtual ~Rows() = default;
+  /// The number of rows in `views`, valid until the next call; 0 at the end.
+  virtual Result<uint32_t> next(std::vector<batch::ColumnView>& views) = 0;
+};
+
+class KernelRun::BucketRows final : public Rows {
+ public:
+  explicit BucketRows(std::shared_ptr<const shuffle::BucketTable> table)
+      : table_(std::move(table)), scan_(*table_, all_columns(*table_)) {}
+  Result<uint32_t> next(std::vector<batch::ColumnView>& views) override {
+    return scan_.next(views);
+  }
+
+ private:
+  static std::vector<uint32_t> all_columns(const shuffle::BucketTable& table) {
+    std::vector<uint32_t> columns(table.schema.size());
+    std::iota(columns.begin(), columns.end(), 0U);
+    return columns;
+  }
+  std::shared_ptr<const shuffle::BucketTable> table_;
+  shuffle::BucketScan scan_;
+};
+
+class KernelRun::StreamRows final : public Rows {
+ public:
+  StreamRows(std::unique_ptr<sql::Stream> stream, std::vector<batch::ColumnType> types)
+      : stream_(std::move(stream)), view_(std::move(types)) {}
+  ~StreamRows() override {
+    if (chunk_ != nullptr) sql::destroy_chunk(chunk_);
+  }
+  Result<uint32_t> next(std::vector<batch::ColumnView>& views) override {
+    do {
+      if (chunk_ != nullptr) sql::destroy_chunk(std::exchange(chunk_, nullptr));
+      TG_ASSIGN(chunk_, stream_->next());
+      if (chunk_ == nullptr) return 0;
+    } while (sql::chunk_rows(chunk_) == 0);
+    TG_TRY(view_.load(chunk_));
+    views.resize(view_.types().size());
+    for (size_t i = 0; i < views.size(); ++i) views[i] = view_.column(i);
+    return static_cast<uint32_t>(view_.rows());
+  }
+
+ private:
+  std::unique_ptr<sql::Stream> stream_;
+  batch::ChunkView view_;
+  _duckdb_data_chunk* chunk_ = nullptr;
+};
+
+KernelRun::KernelRun(Effects& effects, KernelSpec spec, std::vector<batch::ColumnType> types,
+                     KernelInput input, KernelOptions options,
+                     std::shared_ptr<KernelCounts> counts)
+    : effects_(effects),
+      spec_(std::move(spec)),
+      types_(std::move(types)),
+      input_(std::move(input)),
+      options_(std::move(options)),
+      counts_(std::move(counts)),
+      bucket_(input_.bucket_begin) {
+  renew();
+}
+
+KernelRun::~KernelRun() = default;
+
+/// A kernel without memory of what was before.
+void KernelRun::renew() {
+  if (kernel_) counts_->peak_bytes = std::max(counts_->peak_bytes, kernel_->peak_bytes());
+  kernel_.reset();
+  kernel_ = Kernel::create(spec_, types_, options_.memory_bytes);
+}
+
+Result<std::unique_ptr<KernelRun::Rows>> KernelRun::open_stream() {
+  TG_ASSIGN(auto stream, input_.stream());
+  return std::make_unique<StreamRows>(std::move(stream), types_);
+}
+
+Status KernelRun::start() {
+  if (!input_.stream) return {};
+  bool fits = true;
+  {
+    TG_ASSIGN(const auto rows, open_stream());
+    TG_ASSIGN(fits, take_all(*rows));
+  }
+  if (fits) {
+    result_rows_ = kernel_->finish();
+    return {};
+  }
+  renew();
+  TG_ASSIGN(const auto rows, open_stream());
+  return split(*rows, 1);
+}
+
+Result<bool> KernelRun::take_all(Rows& rows) {
+  uint64_t taken = 0;
+  while (true) {
+    TG_ASSIGN(const uint32_t count, rows.next(views_));
+    if (count == 0) break;
+    TG_ASSIGN(const bool fits, kernel_->consume({views_.data(), count}));
+    if (!fits) return false;
+    taken += count;
+    if (options_.progress) options_.progress(count);
+  }
+  counts_->rows_in += taken;
+  return true;
+}
+
+std::shared_ptr<shuffle::BucketTable> KernelRun::table_of(std::vector<MapOutputRef> files,
+                                                          uint32_t bucket) {
+  auto table = std::make_shared<shuffle::BucketTable>();
+  table->effects = &effects_;
+  table->schema = spec_.input;
+  table->types = types_;
+  table->files = std::move(files);
+  table->bucket_begin = bucket;
+  table->bucket_end = bucket + 1;
+  table->memory_bytes = std::max<uint64_t>(input_.scan_bytes, uint64_t{2} << 20);
+  return table;
+}
+
+Status KernelRun::split(Rows& rows, int depth) {
+  if (spec_.keys == 0 || depth > kSplitDepthMax) {
+    return fail(FailureClass::kMemory, "reduce.memory",
+                fmt::format("the rows of one key do not fit in {} of kernel memory",
+                            format_size(options_.memory_bytes)));
+  }
+  if (hashers_.empty()) {
+    for (uint32_t i = 0; i < spec_.keys; ++i) {
+      TG_ASSIGN(auto hasher, batch::KeyHasher::create(types_[i], spec_.input[i].type));
+      hashers_.push_back(std::move(hasher));
+    }
+  }
+  static std::atomic<uint64_t> next_file{0};
+  const std::string path =
+      fmt::format("{}/kernel-{}.tgm", options_.spill_directory, next_file++);
+  MapOutputOptions options{.schema = spec_.input,
+                           .keys = {},
+                           .buckets = kSplitWays,
+                           .attempt = kSplitAttempt,
+                           .memory_bytes = std::max<uint64_t>(options_.memory_bytes / 2,
+                                                              uint64_t{4} << 20)};
+  TG_ASSIGN(const auto writer, MapOutputWriter::create(effects_, path, std::move(options)));
+  std::vector<uint64_t> hashes;
+  std::vector<uint32_t> buckets;
+  while (true) {
+    TG_ASSIGN(const uint32_t count, rows.next(views_));
+    if (count == 0) break;
+    hashes.resize(count);
+    buckets.resize(count);
+    for (size_t i = 0; i < hashers_.size(); ++i)
+      TG_TRY(hashers_[i].fold(views_[i], count, i == 0, hashes.data()));
+    for (uint32_t row = 0; row < count; ++row)
+      buckets[row] = batch::bucket_of(
+          batch::mix64(hashes[row] + static_cast<uint64_t>(depth) * 0x9e37'79b9'7f4a'7c15ULL),
+          kSplitWays);
+    TG_TRY(writer->append_to(types_, {views_.data(), count}, buckets.data()));
+  }
+  TG_ASSIGN(const MapOutputSummary summary, writer->finish());
+  ++counts_->splits;
+  counts_->spilled_bytes += summary.bytes;
+  for (uint32_t bucket = kSplitWays; bucket-- > 0;) {
+    if (summary.bucket_rows[bucket] > 0)
+      parts_.push_back({table_of({{path, kSplitAttempt}}, bucket), depth});
+  }
+  return {};
+}
+
+/// Reduces the next part; leaves result_rows_ at 0 when there is none.
+Status KernelRun::next_part() {
+  result_rows_ = emitted_ = 0;
+  if (parts_.empty()) {
+    if (bucket_ >= input_.bucket_end) return {};
+    parts_.push_back({table_of(input_.files, bucket_++), 0});
+  }
+  const Part part = std::move(parts_.back());
+  parts_.pop_back();
+  kernel_->clear();
+  bool fits = true;
+  {
+    BucketRows rows(part.table);
+    TG_ASSIGN(fits, take_all(rows));
+  }
+  if (fits) {
+    result_rows_ = kernel_->finish();
+    counts_->peak_bytes = std::max(counts_->peak_bytes, kernel_->peak_bytes());
+    return {};
+  }
+  renew();
+  BucketRows rows(part.table);
+  return split(rows, part.depth + 1);
+}
+
+Status KernelRun::fill(const std::vector<uint32_t>& columns, duckdb_data_chunk chunk) {
+  while (emitted_ == result_rows_) {
+    if (parts_.empty() && bucket_ >= input_.bucket_end) {
+      duckdb_data_chunk_set_size(chunk, 0);
+      return {};
+    }
+    TG_TRY(next_part());
+  }
+  const auto count =
+      static_cast<uint32_t>(std::min<uint64_t>(duckdb_vector_size(), result_rows_ - emitted_));
+  TG_TRY(kernel_->emit(emitted_, count, columns, chunk));
+  duckdb_data_chunk_set_size(chunk, count);
+  emitted_ += count;
+  counts_->rows_out += count;
+  return {};
+}
+
+}  // namespace tidegate::reduce

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "batch/row_hash.h"
+#include "reduce/kernel.h"
+#include "reduce/kernel_table.h"
+#include "shuffle/bucket_scan.h"
+
+namespace tidegate::reduce {
+
+/// One kernel over one input, bucket after bucket. One thread.
+class KernelRun {
+ public:
+  KernelRun(Effects& effects, KernelSpec spec, std::vector<batch::ColumnType> types,
+            KernelInput input, KernelOptions options, std::shared_ptr<KernelCounts> counts);
+  ~KernelRun();
+
+  /// Reads a stream through; nothing for buckets.
+  Status start();
+  /// Writes the next result rows to the chunk, whose vectors are `columns` of the result; no rows at
+  /// the end.
+  Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk);
+
+  const KernelSpec& spec() const { return spec_; }
+
+ private:
+  /// One bucket of some files.
+  struct Part {
+    std::shared_ptr<const shuffle::BucketTable> table;
+    int depth = 0;  ///< how often its rows have been split
+  };
+  class Rows;
+  class BucketRows;
+  class StreamRows;
+
+  Status next_part();
+  Result<std::unique_ptr<Rows>> open_stream();
+  /// Takes all rows in; false if they do not fit.
+  Result<bool> take_all(Rows& rows);
+  /// Writes rows to more buckets, which become parts.
+  Status split(Rows& rows, int depth);
+  std::shared_ptr<shuffle::BucketTable> table_of(std::vector<MapOutputRef> files, uint32_t bucket);
+  void renew();
+
+  Effects& effects_;
+  KernelSpec spec_;
+  std::vector<batch::ColumnType> types_;
+  KernelInput input_;
+  KernelOptions options_;
+  std::shared_ptr<KernelCounts> counts_;
+  std::unique_ptr<Kernel> kernel_;
+  std::vector<Part> parts_;  ///< still to be done, the next one last
+  uint32_t bucket_ = 0;      ///< of the input, the next
+  std::vector<batch::KeyHasher> hashers_;
+  std::vector<batch::ColumnView> views_;
+  uint64_t result_rows_ = 0, emitted_ = 0;  ///< of the current part
+};
+
+}  // namespace tidegate::reduce

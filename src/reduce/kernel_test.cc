@@ -1,0 +1,279 @@
+#include <fmt/format.h>
+
+#include "reduce/kernel_fixture.h"
+
+namespace tidegate::reduce {
+namespace {
+
+constexpr uint64_t kRoomy = uint64_t{256} << 20;
+using Kind = AggregateKind;
+
+/// Every type of value, with NULLs, extremes and long texts.
+std::string values_sql(int rows, int groups, const std::string& key) {
+  return fmt::format(
+      "SELECT {1}, i::INTEGER AS n, CASE WHEN i % 7 = 0 THEN NULL ELSE (hash(i) % 200)::INTEGER - "
+      "100 END AS small, (hash(i + 1)::HUGEINT - 9223372036854775808)::BIGINT AS big, "
+      "(hash(i + 2)::HUGEINT * 1000003)::HUGEINT AS huge, (hash(i) % 255)::UTINYINT AS byte, "
+      "([0.1, 2.5, -0.0, 0.0, 1e300, -1e300, 1e-300, 'nan'::DOUBLE, NULL, 123456.789, "
+      "'inf'::DOUBLE])[1 + (hash(i * 3) % 10)::INTEGER] AS real, (hash(i) % 100000)::DOUBLE / 100 "
+      "AS cents, ((hash(i) % 1000) / 8)::FLOAT AS single, "
+      "((hash(i) % 100000) / 100)::DECIMAL(12,2) AS money, "
+      "(hash(i)::DECIMAL(38,4) / 7)::DECIMAL(38,4) AS wide, i % 3 = 0 AS flag, "
+      "DATE '2020-01-01' + (hash(i) % 1000)::INTEGER AS day, "
+      "make_timestamp((hash(i) % 4000000000000)::BIGINT) AS moment, "
+      "CASE WHEN i % 5 = 0 THEN NULL WHEN i % 5 = 1 THEN '' ELSE "
+      "repeat('text', (hash(i) % 9)::INTEGER) || (hash(i) % 50) END AS name, "
+      "(hash(i) % 256)::UTINYINT::VARCHAR::BLOB AS blob, md5(i::VARCHAR)::UUID AS id, "
+      "[i, NULL, i + 1] AS list FROM range({0}) r(i)",
+      rows, fmt::format(fmt::runtime(key), groups));
+}
+
+class KernelTest : public KernelFixture {
+ protected:
+  /// All kinds over all types.
+  KernelSpec everything(const std::string& table, uint32_t keys) {
+    KernelSpec names;
+    names.input = schema_of("SELECT * FROM " + table);
+    std::vector<std::pair<Aggregate, std::string>> all = {{{Kind::kCountRows}, "count(*)"}};
+    const auto add = [&](Kind kind, const std::string& function, const std::string& on) {
+      all.push_back({{kind, {column(names, on)}}, fmt::format("{}({})", function, on)});
+    };
+    for (const char* on : {"small", "big", "huge", "byte", "real", "cents", "single", "money", "wide",
+                           "flag", "day", "moment", "name", "blob", "id"}) {
+      add(Kind::kCount, "count", on);
+      add(Kind::kMin, "min", on);
+      add(Kind::kMax, "max", on);
+    }
+    for (const char* on : {"small", "big", "byte", "cents", "single", "money"}) {
+      add(Kind::kSum, "sum", on);
+      add(Kind::kAvg, "avg", on);
+    }
+    for (const char* on : {"small", "big", "byte"}) {
+      add(Kind::kBitAnd, "bit_and", on);
+      add(Kind::kBitOr, "bit_or", on);
+      add(Kind::kBitXor, "bit_xor", on);
+      add(Kind::kMedian, "median", on);
+    }
+    add(Kind::kMedian, "median", "cents");
+    add(Kind::kBoolAnd, "bool_and", "flag");
+    add(Kind::kBoolOr, "bool_or", "flag");
+    for (const char* on : {"small", "big", "real", "name", "day", "money", "id"}) {
+      all.push_back({{.kind = Kind::kCount, .arguments = {column(names, on)}, .distinct = true},
+                     fmt::format("count(DISTINCT {})", on)});
+    }
+    all.push_back({{.kind = Kind::kSum, .arguments = {column(names, "small")}, .distinct = true},
+                   "sum(DISTINCT small)"});
+    const uint32_t flag = column(names, "flag");
+    all.push_back({{.kind = Kind::kCountRows, .filter = flag}, "count(*) FILTER (WHERE flag)"});
+    all.push_back({{.kind = Kind::kSum, .arguments = {column(names, "big")}, .filter = flag},
+                   "sum(big) FILTER (WHERE flag)"});
+    all.push_back({{.kind = Kind::kCount,
+                    .arguments = {column(names, "name")},
+                    .filter = flag,
+                    .distinct = true},
+                   "count(DISTINCT name) FILTER (WHERE flag)"});
+    all.push_back({{.kind = Kind::kArgMax, .arguments = {column(names, "name"), column(names, "n")}},
+                   "arg_max(name, n)"});
+    all.push_back({{.kind = Kind::kArgMin, .arguments = {column(names, "money"), column(names, "n")}},
+                   "arg_min(money, n)"});
+    all.push_back({{.kind = Kind::kFirst,
+                    .arguments = {column(names, "name")},
+                    .order = {{column(names, "n"), false, false}}},
+                   "first(name ORDER BY n)"});
+    all.push_back({{.kind = Kind::kLast,
+                    .arguments = {column(names, "small")},
+                    .order = {{column(names, "n"), false, false}}},
+                   "last(small ORDER BY n)"});
+    all.push_back({{.kind = Kind::kAnyValue,
+                    .arguments = {column(names, "small")},
+                    .order = {{column(names, "n"), true, false}}},
+                   "any_value(small ORDER BY n DESC)"});
+    for (const double q : {0.0, 0.25, 0.9, 1.0}) {
+      all.push_back({{.kind = Kind::kQuantileCont, .arguments = {column(names, "cents")},
+                      .quantile = q},
+                     fmt::format("quantile_cont(cents, {})", q)});
+      all.push_back({{.kind = Kind::kQuantileDisc, .arguments = {column(names, "small")},
+                      .quantile = q},
+                     fmt::format("quantile_disc(small, {})", q)});
+    }
+    KernelSpec spec = group_spec(table, keys, all);
+    EXPECT_EQ(unsupported(spec).value_or(""), "");
+    return spec;
+  }
+
+  /// Rows of `got` and of the SQL that differ, sums of doubles to 1e-12.
+  void expect_same(const KernelSpec& spec, const std::string& got) {
+    run("CREATE OR REPLACE TABLE expected AS " + expected_);
+    std::string rounded;
+    for (size_t i = 0; i < spec.output.size(); ++i) {
+      const std::string name = quote_identifier(spec.output[i].name);
+      const bool sums = i >= spec.keys && spec.output[i].type == "DOUBLE" &&
+                        (spec.aggregates[i - spec.keys].kind == Kind::kSum ||
+                         spec.aggregates[i - spec.keys].kind == Kind::kAvg);
+      rounded += (i > 0 ? ", " : "") +
+                 (sums ? fmt::format("CASE WHEN isfinite({0}) AND {0} <> 0 THEN round({0}, 9 - "
+                                     "floor(log10(abs({0})))::INTEGER) ELSE {0} END AS {0}",
+                                     name)
+                       : name);
+    }
+    EXPECT_EQ(scalar("SELECT count(*) FROM expected"), scalar("SELECT count(*) FROM " + got));
+    for (size_t i = spec.keys; i < spec.output.size(); ++i) {
+      // Column by column, so that a difference names its aggregate.
+      std::string some;
+      for (uint32_t k = 0; k < spec.keys; ++k) some += quote_identifier(spec.output[k].name) + ", ";
+      some += quote_identifier(spec.output[i].name);
+      const std::string left =
+          fmt::format("(SELECT {} FROM (SELECT {} FROM {}))", some, rounded, got);
+      const std::string right =
+          fmt::format("(SELECT {} FROM (SELECT {} FROM expected))", some, rounded);
+      EXPECT_EQ(scalar(fmt::format("SELECT count(*) FROM (FROM {} EXCEPT ALL FROM {})", left, right)),
+                "0")
+          << spec.output[i].name << " " << to_string(spec.aggregates[i - spec.keys].kind) << " of "
+          << (spec.aggregates[i - spec.keys].arguments.empty()
+                  ? ""
+                  : spec.input[spec.aggregates[i - spec.keys].arguments[0]].name);
+    }
+  }
+};
+
+struct KeyCase {
+  const char* name;
+  const char* sql;  ///< {} is the number of groups
+  uint32_t keys;
+};
+
+class KernelKeys : public KernelTest, public ::testing::WithParamInterface<KeyCase> {};
+
+TEST_P(KernelKeys, EveryAggregateIsAsDuckdbHasIt) {
+  const KeyCase& key = GetParam();
+  for (const int groups : {1, 60, 2'000}) {
+    run("CREATE OR REPLACE TABLE source AS " + values_sql(4'000, groups, key.sql));
+    const KernelSpec spec = everything("source", key.keys);
+    Status status = reduce_stream(spec, "streamed", kRoomy);
+    ASSERT_TRUE(status) << status.error().describe();
+    expect_same(spec, "streamed");
+    EXPECT_EQ(counts_->rows_in, 4'000U);
+    status = reduce_buckets(spec, 7, "bucketed", kRoomy);
+    ASSERT_TRUE(status) << status.error().describe();
+    expect_same(spec, "bucketed");
+    EXPECT_EQ(counts_->splits, 0U);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Keys, KernelKeys,
+    ::testing::Values(
+        KeyCase{"int", "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::INTEGER END AS k", 1},
+        KeyCase{"bigint", "(hash(i) % {})::BIGINT - 5 AS k", 1},
+        KeyCase{"bigint_null", "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::BIGINT END AS k",
+                1},
+        KeyCase{"huge", "CASE WHEN i % 9 = 0 THEN NULL ELSE (hash(i) % {})::HUGEINT * 1000000007 END "
+                        "AS k",
+                1},
+        KeyCase{"real", "([0.0, -0.0, 'nan'::DOUBLE, NULL, 1.5])[(i % 5)::INTEGER + 1] + (hash(i) % "
+                        "{})::DOUBLE AS k",
+                1},
+        KeyCase{"text", "CASE WHEN i % 11 = 0 THEN NULL ELSE repeat('ab', (hash(i) % 20)::INTEGER) || "
+                        "(hash(i) % {}) END AS k",
+                1},
+        KeyCase{"two_small",
+                "CASE WHEN i % 3 = 0 THEN NULL ELSE (hash(i) % {})::SMALLINT END AS k, CASE WHEN i % 4 "
+                "= 0 THEN NULL ELSE (i % 5)::UTINYINT END AS l",
+                2},
+        KeyCase{"two_wide",
+                "CASE WHEN i % 3 = 0 THEN NULL ELSE (hash(i) % {})::BIGINT END AS k, CASE WHEN i % 4 = "
+                "0 THEN NULL ELSE DATE '2020-01-01' + (i % 5)::INTEGER END AS l",
+                2},
+        KeyCase{"mixed",
+                "(hash(i) % {})::INTEGER AS k, CASE WHEN i % 4 = 0 THEN NULL ELSE 'x' || (i % 3) END "
+                "AS l, (i % 2)::DOUBLE AS m",
+                3}),
+    [](const auto& tested) { return tested.param.name; });
+
+TEST_F(KernelTest, WithoutKeysThereIsOneRowAlsoOfNothing) {
+  for (const int rows : {0, 1, 5'000}) {
+    run("CREATE OR REPLACE TABLE source AS " + values_sql(rows, 1, "{} AS k"));
+    const KernelSpec spec = everything("source", 0);
+    const Status status = reduce_stream(spec, "streamed", kRoomy);
+    ASSERT_TRUE(status) << status.error().describe();
+    EXPECT_EQ(scalar("SELECT count(*) FROM streamed"), "1");
+    expect_same(spec, "streamed");
+  }
+}
+
+TEST_F(KernelTest, WhatDoesNotFitIsSplitAndComesOutTheSame) {
+  run("CREATE TABLE source AS " + values_sql(60'000, 20'000, "(hash(i) % {})::BIGINT AS k"));
+  const KernelSpec spec = everything("source", 1);
+  Status status = reduce_stream(spec, "streamed", uint64_t{6} << 20);
+  ASSERT_TRUE(status) << status.error().describe();
+  EXPECT_GT(counts_->splits, 0U);
+  EXPECT_LE(counts_->peak_bytes, uint64_t{6} << 20);
+  expect_same(spec, "streamed");
+  status = reduce_buckets(spec, 3, "bucketed", uint64_t{4} << 20);
+  ASSERT_TRUE(status) << status.error().describe();
+  EXPECT_GT(counts_->splits, 2U);
+  expect_same(spec, "bucketed");
+}
+
+TEST_F(KernelTest, OneKeyThatDoesNotFitIsAFailureOfClassMemory) {
+  run("CREATE TABLE source AS SELECT 1 AS k, i AS v FROM range(3000000) r(i)");
+  const KernelSpec spec =
+      group_spec("source", 1, {{{.kind = Kind::kMedian, .arguments = {1}}, "median(v)"}});
+  const Status status = reduce_stream(spec, "streamed", uint64_t{4} << 20);
+  ASSERT_FALSE(status);
+  const Failure failure = map_output_failure(status.error());
+  EXPECT_EQ(failure.cls, FailureClass::kMemory);
+  EXPECT_EQ(failure.code, "reduce.memory");
+}
+
+TEST_F(KernelTest, TheFirstRowsOfEachKey) {
+  for (const uint64_t limit : {1, 3}) {
+    for (const bool descending : {false, true}) {
+      run("CREATE OR REPLACE TABLE source AS " +
+          values_sql(20'000, 3'000,
+                     "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::INTEGER END AS k, (i % "
+                     "2)::DOUBLE - 0.0 AS l"));
+      KernelSpec spec;
+      spec.kind = KernelSpec::Kind::kTop;
+      spec.name = "kernel_result";
+      spec.input_sql = "SELECT * FROM source";
+      spec.input = spec.output = schema_of(spec.input_sql);
+      spec.keys = 2;
+      spec.limit = limit;
+      spec.order = {{column(spec, "small"), descending, !descending}, {column(spec, "n"), true, false}};
+      ASSERT_EQ(unsupported(spec).value_or(""), "");
+      const std::string expected = fmt::format(
+          "(SELECT * FROM source QUALIFY row_number() OVER (PARTITION BY k, l ORDER BY small {} NULLS "
+          "{}, n DESC) <= {})",
+          descending ? "DESC" : "ASC", descending ? "LAST" : "FIRST", limit);
+      for (const uint64_t memory : {kRoomy, uint64_t{2} << 20}) {
+        const Status status = reduce_stream(spec, "streamed", memory);
+        ASSERT_TRUE(status) << status.error().describe();
+        EXPECT_EQ(difference(expected, "streamed"), "0+0");
+        EXPECT_EQ(counts_->splits > 0, memory < kRoomy);
+      }
+    }
+  }
+}
+
+TEST_F(KernelTest, SumsOfDoublesAreExactWhateverTheOrder) {
+  run("CREATE TABLE source AS SELECT (i % 3)::INTEGER AS k, CASE (hash(i) % 6)::INTEGER WHEN 0 THEN "
+      "1e300 WHEN 1 THEN -1e300 WHEN 2 THEN 1e-300 WHEN 3 THEN 0.1 WHEN 4 THEN 1e17 ELSE -0.3 END * "
+      "(1 + (hash(i) % 1000)) AS v FROM range(30000) r(i)");
+  const KernelSpec spec =
+      group_spec("source", 1, {{{.kind = Kind::kSum, .arguments = {1}}, "sum(v)"}});
+  ASSERT_TRUE(reduce_stream(spec, "forwards", kRoomy));
+  KernelSpec backwards = spec;
+  backwards.input_sql = "SELECT * FROM source ORDER BY hash(v), v DESC";
+  ASSERT_TRUE(reduce_stream(backwards, "backwards", kRoomy));
+  EXPECT_EQ(difference("forwards", "backwards"), "0+0");
+  // What cancels leaves exactly the rest.
+  run("CREATE TABLE cancels AS SELECT 1 AS k, unnest([1e300, 1.0, -1e300, 1e-300, 2.5, -1e-300]) AS v");
+  const KernelSpec rest =
+      group_spec("cancels", 1, {{{.kind = Kind::kSum, .arguments = {1}}, "sum(v)"}});
+  ASSERT_TRUE(reduce_stream(rest, "left_over", kRoomy));
+  EXPECT_EQ(scalar("SELECT g0 FROM left_over"), "3.5");
+}
+
+}  // namespace
+}  // namespace tidegate::reduce
