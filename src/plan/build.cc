@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "reduce/spec_json.h"
 #include "task/task.h"
 
 namespace tidegate {
@@ -41,6 +42,9 @@ struct Node {
   uint32_t units = 1;
   uint64_t bytes = 0, rows = 0;  ///< estimated, of its rows
 };
+
+/// The step that runs a kernel's own SQL where its rows are made; no stage can be called so.
+constexpr const char* kKernelRows = "kernel rows";
 
 class Builder {
  public:
@@ -101,8 +105,15 @@ class Builder {
     return sink.file;
   }
 
-  std::vector<HashKey> keys_of(const StageInput& input, const sql::Schema& schema) const {
+  std::vector<HashKey> keys_of(const CheckedStage& stage, const StageInput& input,
+                               const sql::Schema& schema) const {
     std::vector<HashKey> keys;
+    if (rows_made_for(stage) == &input) {
+      const auto& columns = stage.kernel->kernel.partition;
+      for (size_t i = 0; i < columns.size(); ++i)
+        keys.push_back({columns[i], input.hash_types[i]});
+      return keys;
+    }
     for (size_t i = 0; i < input.key_columns.size(); ++i) {
       uint32_t column = 0;
       while (column < schema.size() &&
@@ -199,11 +210,46 @@ class Builder {
     return consumers_.at(base->name) == 1 && !published_.contains(base->name) && !stage.one_task;
   }
 
+  /// The input whose rows the stage's kernel reads as they come from the shuffle, if the tasks that
+  /// make them can run the kernel's own SQL: nobody else wants them.
+  const StageInput* rows_made_for(const CheckedStage& stage) const {
+    if (!stage.kernel || stage.one_task) return nullptr;
+    const reduce::KernelSpec& kernel = stage.kernel->kernel;
+    if (kernel.input_table.empty() || kernel.partition.empty()) return nullptr;
+    for (const StageInput& input : stage.inputs) {
+      if (to_lower_ascii(input.name) != to_lower_ascii(kernel.input_table)) continue;
+      if (input.mode != InputMode::kShuffle || consumers_.at(input.name) != 1 ||
+          kernel.partition.size() != input.key_columns.size())
+        return nullptr;
+      // A stage that is published, or whose rows are counted, must have its own rows.
+      if (!input.is_source &&
+          (published_.contains(input.name) ||
+           plan_.pipeline.stage(input.name)->on_empty != OnEmpty::kAllow))
+        return nullptr;
+      return &input;
+    }
+    return nullptr;
+  }
+
+  /// Makes the producer of `input` run the kernel's SQL over its rows.
+  void make_kernel_rows(const CheckedStage& stage, const StageInput& input) {
+    const reduce::KernelSpec& kernel = stage.kernel->kernel;
+    const uint32_t producer =
+        input.is_source ? scan_group(input.name) : plan_.stage_group.at(input.name);
+    PlanGroup& group = plan_group(producer);
+    group.steps.push_back({kKernelRows, kernel.input_sql});
+    group.schema = kernel.input;
+    group.estimated_bytes = group.estimated_rows * row_bytes(kernel.input);
+    uses_run_time_[producer] |= stage.uses_run_time;
+  }
+
   Status add_stage(const CheckedStage& stage) {
     const Stage* written = plan_.pipeline.stage(stage.name);
     TG_ASSERT(written != nullptr);
     const StageInput* base = nullptr;
     uint32_t g;
+    const StageInput* made = rows_made_for(stage);
+    if (made != nullptr) make_kernel_rows(stage, *made);
     const bool fused = can_fuse(stage, base);
     if (fused) {
       g = plan_.stage_group.at(base->name);
@@ -212,21 +258,25 @@ class Builder {
       graph_group(g).memory_bytes = std::max(graph_group(g).memory_bytes, memory_of(written));
       plan_group(g).strategy += fmt::format(", then {}", stage.name);
       for (const StageInput& input : stage.inputs)
-        if (&input != base) TG_TRY(add_input(g, stage, *written, input, units_[g]));
+        if (&input != base) TG_TRY(add_input(g, stage, input, units_[g]));
     } else {
       g = new_group(stage.name);
       graph_group(g).memory_bytes = memory_of(written);
       const uint32_t units = count_units(g, stage, *written);
       units_[g] = units;
       for (const StageInput& input : stage.inputs)
-        TG_TRY(add_input(g, stage, *written, input, units));
+        TG_TRY(add_input(g, stage, input, units));
     }
     if (written->timeout_us) graph_group(g).timeout_us = written->timeout_us->value;
     graph_group(g).retry = written->retry.value_or(plan_.pipeline.retry);
     graph_group(g).unordered |= stage.unordered;
     uses_run_time_[g] |= stage.uses_run_time;
     plan_group(g).on_empty = written->on_empty;
-    plan_group(g).steps.push_back({stage.name, stage.sql});
+    plan_group(g).steps.push_back({stage.name, stage.sql, stage.kernel, made != nullptr});
+    plan_group(g).kernel =
+        stage.kernel ? stage.kernel_why
+                     : fmt::format("DuckDB SQL{}{}", stage.kernel_why.empty() ? "" : ": ",
+                                   stage.kernel_why);
     plan_group(g).schema = stage.schema;
     plan_.stage_group[stage.name] = g;
     estimate_stage(g, stage);
@@ -270,6 +320,10 @@ class Builder {
       if (input.mode == InputMode::kShuffle) {
         uint64_t input_rows = 0, input_bytes = 0;
         estimate_input(input, input_rows, input_bytes);
+        if (rows_made_for(stage) == &input)
+          input_bytes = plan_group(input.is_source ? scan_group(input.name)
+                                                   : plan_.stage_group.at(input.name))
+                            .estimated_bytes;
         bytes += input_bytes;
         shuffles = true;
       }
@@ -278,8 +332,14 @@ class Builder {
       uint32_t buckets = aligned;
       std::string why = "its input already lies in buckets of these keys";
       if (aligned == 0 || written.buckets) {
+        const bool made = rows_made_for(stage) != nullptr;
         buckets = written.buckets ? written.buckets->value
-                                  : remembered_buckets(stage.name, bytes, memory_of(&written));
+                                  : remembered("buckets", stage.name,
+                                               made ? choose_kernel_tasks(bytes)
+                                                    : choose_buckets(bytes, memory_of(&written)));
+        if (made)
+          buckets_a_unit_[g] = std::max(
+              1U, remembered("kernel_buckets", stage.name, choose_kernel_buckets(bytes)) / buckets);
         why = written.buckets ? "buckets as declared"
                               : fmt::format("about {} MiB in memory under a bound of {} MiB",
                                             bytes >> 20, memory_of(&written) >> 20);
@@ -293,9 +353,9 @@ class Builder {
     return std::max(partitions, 1u);  // nothing to read still gives an empty table with its columns
   }
 
-  uint32_t remembered_buckets(const std::string& stage, uint64_t bytes, uint64_t memory) {
-    uint32_t buckets = choose_buckets(bytes, memory);
-    const std::string key = fmt::format("buckets/{}/{}", plan_.pipeline.name.value, stage);
+  /// A count that stays what it was while the data is of about that size.
+  uint32_t remembered(const char* what, const std::string& stage, uint32_t buckets) {
+    const std::string key = fmt::format("{}/{}/{}", what, plan_.pipeline.name.value, stage);
     if (journal_) {
       const auto before = journal_->fact(key);
       if (before && *before) {
@@ -308,8 +368,8 @@ class Builder {
     return buckets;
   }
 
-  Status add_input(uint32_t g, const CheckedStage& stage, const Stage& written,
-                   const StageInput& input, uint32_t units) {
+  Status add_input(uint32_t g, const CheckedStage& stage, const StageInput& input,
+                   uint32_t units) {
     PlanInput made;
     made.name = input.name;
     InputMode mode = input.mode;
@@ -344,9 +404,10 @@ class Builder {
     GraphInput edge{producer, GraphInput::Mode::kWhole, 0};
     if (mode == InputMode::kShuffle) {
       made.kind = PlanInput::Kind::kBucket;
-      made.buckets = units;
+      made.buckets_a_unit = rows_made_for(stage) == &input ? buckets_a_unit_.at(g) : 1;
+      made.buckets = units * made.buckets_a_unit;
       made.unit_count = units;
-      made.sink_file = want_sink(producer, keys_of(input, made.schema), units);
+      made.sink_file = want_sink(producer, keys_of(stage, input, made.schema), made.buckets);
     } else if (mode == InputMode::kBroadcast) {
       made.kind = PlanInput::Kind::kGroupWhole;
       made.sink_file = want_sink(producer, {}, 1);
@@ -361,8 +422,6 @@ class Builder {
     }
     graph_group(g).inputs.push_back(edge);
     plan_group(g).inputs.push_back(std::move(made));
-    (void)stage;
-    (void)written;
     return {};
   }
 
@@ -497,13 +556,21 @@ class Builder {
             .add(static_cast<uint64_t>(input.kind))
             .add(input.sink_file);
         hash.add(uint64_t{input.buckets}).add(uint64_t{input.unit_begin});
+        hash.add(uint64_t{input.buckets_a_unit});
         for (const std::string& column : input.columns) hash.add(column);
         if (input.kind == PlanInput::Kind::kSourceWhole)
           for (const Partition& partition : plan_.sources[input.index].partitions)
             hash.add(partition.identity);
         for (const sql::Column& column : input.schema) hash.add(column.name).add(column.type);
       }
-      for (const TaskStep& step : group.steps) hash.add("step").add(step.name).add(step.sql);
+      for (const TaskStep& step : group.steps) {
+        hash.add("step").add(step.name).add(step.sql);
+        if (step.kernel)
+          hash.add("kernel")
+              .add(reduce::kKernelVersion)
+              .add(reduce::to_json_text(*step.kernel))
+              .add(uint64_t{step.kernel_rows_made});
+      }
       for (const TaskSink& sink : group.sinks) {
         hash.add("sink")
             .add(static_cast<uint64_t>(sink.kind))
@@ -553,6 +620,7 @@ class Builder {
   std::map<uint32_t, uint32_t>
       next_partition_;  ///< group -> first unit of its next partitioned input
   std::map<uint32_t, bool> uses_run_time_;
+  std::map<uint32_t, uint32_t> buckets_a_unit_;  ///< group -> of its kernel's rows
 };
 
 }  // namespace
@@ -562,6 +630,18 @@ uint32_t choose_buckets(uint64_t bytes, uint64_t memory_bytes) {
   const uint64_t wanted = (bytes + target - 1) / target;
   return static_cast<uint32_t>(
       std::clamp<uint64_t>(std::bit_ceil(std::max<uint64_t>(wanted, 1)), 1, kBucketsMax));
+}
+
+uint32_t choose_kernel_tasks(uint64_t bytes) {
+  const uint64_t most = std::bit_ceil(bytes / kKernelTaskBytes + 1);
+  const uint64_t least = std::min<uint64_t>(kKernelTasksMin, std::bit_ceil(bytes / kBucketBytesMin + 1));
+  return static_cast<uint32_t>(std::min<uint64_t>(std::max(most, least), kBucketsMax));
+}
+
+uint32_t choose_kernel_buckets(uint64_t bytes) {
+  const uint64_t fine = std::min<uint64_t>(std::bit_ceil(bytes / kKernelBucketBytes + 1), kKernelBucketsFine);
+  const uint64_t bounded = std::bit_ceil(bytes / kKernelBucketBytesMax + 1);
+  return static_cast<uint32_t>(std::min<uint64_t>(std::max(fine, bounded), kBucketsMax));
 }
 
 uint32_t sticky_buckets(uint32_t before, uint32_t now) {

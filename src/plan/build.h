@@ -10,6 +10,18 @@ inline constexpr uint64_t kBucketBytesMin = uint64_t{8} << 20;
 inline constexpr uint64_t kBucketBytesMax = uint64_t{64} << 20;
 inline constexpr uint32_t kBucketsMax = 4096;
 
+/// A kernel takes its buckets one after the other, so that they can be small while tasks are few:
+/// a bucket's table should lie in the processor's second-level cache.
+inline constexpr uint64_t kKernelTaskBytes = uint64_t{128} << 20;
+inline constexpr uint32_t kKernelTasksMin = 8;
+inline constexpr uint64_t kKernelBucketBytes = uint64_t{4} << 20;
+inline constexpr uint64_t kKernelBucketBytesMax = uint64_t{32} << 20;
+inline constexpr uint32_t kKernelBucketsFine = 256;
+
+/// Tasks, and buckets in all, of a kernel over that many bytes in memory: powers of two.
+uint32_t choose_kernel_tasks(uint64_t bytes);
+uint32_t choose_kernel_buckets(uint64_t bytes);
+
 /// The number of buckets for that many bytes in memory under a bound: a power of two.
 uint32_t choose_buckets(uint64_t bytes, uint64_t memory_bytes);
 

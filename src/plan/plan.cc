@@ -368,8 +368,8 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
         break;
       case PlanInput::Kind::kBucket:
         for (uint32_t producer : graph.groups[input.index].tasks) add_result(producer);
-        made.bucket_begin = task.unit;
-        made.bucket_end = task.unit + 1;
+        made.bucket_begin = task.unit * input.buckets_a_unit;
+        made.bucket_end = made.bucket_begin + input.buckets_a_unit;
         break;
       case PlanInput::Kind::kUnit:
         if (mine) add_result(graph.groups[input.index].tasks[task.unit - input.unit_begin]);

@@ -94,7 +94,8 @@ std::string render_plan(const Plan& plan, bool colour) {
     for (const PlanInput& input : made.inputs) inputs.push_back(input_text(plan, input));
     if (!inputs.empty()) text += fmt::format("  {:<20} reads {}\n", "", join(inputs, "; "));
     if (!made.steps.empty())
-      text += fmt::format("  {:<20} as DuckDB SQL, about {} in memory in all\n", "",
+      text += fmt::format("  {:<20} as {}, about {} in memory in all\n", "",
+                          made.kernel.empty() ? "DuckDB SQL" : made.kernel,
                           format_size(made.estimated_bytes));
     text += fmt::format(
         "  {:<20} {} to run, {} reused{}{}{}\n", "", counts.run, counts.reused,
@@ -158,6 +159,7 @@ std::string render_plan_json(const Plan& plan) {
                       {"inputs", inputs},
                       {"strategy", plan.groups[g].strategy},
                       {"why", plan.groups[g].why},
+                      {"kernel", plan.groups[g].kernel},
                       {"unordered", group.unordered},
                       {"memory_bytes", group.memory_bytes},
                       {"estimated_bytes", plan.groups[g].estimated_bytes},

@@ -56,6 +56,9 @@ enum class AggregateKind : uint8_t {
   kProduct = 33,
 };
 
+/// Part of identities: changes when a kernel may give other bytes for the same spec and rows.
+inline constexpr uint64_t kKernelVersion = 1;
+
 /// How rows are ordered by one column of the kernel's input.
 struct OrderColumn {
   uint32_t column = 0;
@@ -89,6 +92,9 @@ struct KernelSpec {
   std::string input_table = {};
   sql::Schema input = {};                ///< columns of input_sql: the keys, then what is needed
   uint32_t keys = 0;                     ///< the first columns of `input`
+  /// Columns of `input` that are the stage's partition keys, in their order and unchanged, with
+  /// `input_table`'s names; empty if one is missing or changed.
+  std::vector<uint32_t> partition = {};
   std::vector<Aggregate> aggregates = {};  ///< kGroup
   std::vector<OrderColumn> order = {};   ///< kTop
   uint64_t limit = 1;                    ///< kTop: 1 and more

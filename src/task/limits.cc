@@ -50,8 +50,16 @@ MemoryShares split_memory(const TaskSpec& spec) {
   const uint64_t taken =
       kIdleBytes + shares.writer_bytes + std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;
+  uint64_t kernels = 0;
+  for (const TaskStep& step : spec.steps) kernels += step.kernel.has_value();
+  // Before and after a kernel DuckDB only streams, and gathers a row group to be written.
+  uint64_t duckdb = rest;
+  if (kernels > 0) {
+    shares.kernel_bytes = std::max(rest / 2 / kernels, 8 * kMiB);
+    duckdb = rest / 2;
+  }
   // DuckDB's own limit leaves a fifth for what it does not count.
-  shares.duckdb_bytes = std::max(rest * 4 / 5, 32 * kMiB);
+  shares.duckdb_bytes = std::max(duckdb * 4 / 5, 32 * kMiB);
   return shares;
 }
 

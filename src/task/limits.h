@@ -13,6 +13,7 @@ struct MemoryShares {
   uint64_t duckdb_bytes = 0;
   uint64_t writer_bytes = 0;  ///< all map output writers together
   uint64_t scan_bytes = 0;    ///< each open scan of buckets
+  uint64_t kernel_bytes = 0;  ///< each kernel
 };
 MemoryShares split_memory(const TaskSpec& spec);
 

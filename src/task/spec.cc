@@ -1,6 +1,7 @@
 #include "task/spec.h"
 
 #include "base/secrets.h"
+#include "reduce/spec_json.h"
 
 #include <algorithm>
 #include <memory>
@@ -158,6 +159,24 @@ TaskSink sink_from(const json& j) {
   return sink;
 }
 
+json step_json(const TaskStep& step) {
+  json out = {{"name", step.name}, {"sql", step.sql}};
+  if (step.kernel) {
+    out["kernel"] = reduce::to_json(*step.kernel);
+    out["kernel_rows_made"] = step.kernel_rows_made;
+  }
+  return out;
+}
+
+TaskStep step_from(const json& j) {
+  TaskStep step{.name = j.at("name"), .sql = j.at("sql")};
+  if (j.contains("kernel")) {
+    step.kernel = reduce::stage_kernel_from_json(j.at("kernel"));
+    step.kernel_rows_made = j.at("kernel_rows_made");
+  }
+  return step;
+}
+
 json verify_json(const VerifyWork& work) {
   json out = {
       {"output", work.output}, {"text", work.pipeline_text},         {"path", work.pipeline_path},
@@ -244,7 +263,7 @@ std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_hand
 std::string to_json(const TaskSpec& spec) {
   json inputs = json::array(), steps = json::array(), sinks = json::array();
   for (const TaskInput& input : spec.inputs) inputs.push_back(input_json(input));
-  for (const TaskStep& step : spec.steps) steps.push_back({step.name, step.sql});
+  for (const TaskStep& step : spec.steps) steps.push_back(step_json(step));
   for (const TaskSink& sink : spec.sinks) sinks.push_back(sink_json(sink));
   json out = {{"identity", spec.identity},
               {"attempt", spec.attempt},
@@ -273,7 +292,7 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
     spec.run_time_us = j.at("run_time");
     spec.state_dir = j.at("state");
     for (const json& input : j.at("inputs")) spec.inputs.push_back(input_from(input));
-    for (const json& step : j.at("steps")) spec.steps.push_back({step.at(0), step.at(1)});
+    for (const json& step : j.at("steps")) spec.steps.push_back(step_from(step));
     for (const json& sink : j.at("sinks")) spec.sinks.push_back(sink_from(sink));
     if (j.contains("verify")) spec.verify = verify_from(j.at("verify"));
     return spec;
@@ -302,6 +321,7 @@ std::string to_json(const TaskReport& report) {
                  {"shuffled", report.bytes_shuffled},
                  {"spilled", report.bytes_spilled},
                  {"written", report.bytes_written}}},
+               {"splits", report.splits},
                {"us", report.us},
                {"peak_rss", report.peak_rss},
                {"digest", report.digest},
@@ -320,6 +340,7 @@ Result<TaskReport> task_report_from_json(const std::string& text) {
     report.bytes_shuffled = bytes.at("shuffled");
     report.bytes_spilled = bytes.at("spilled");
     report.bytes_written = bytes.at("written");
+    report.splits = j.value("splits", uint64_t{0});
     report.us = j.at("us");
     report.peak_rss = j.at("peak_rss");
     report.digest = j.at("digest");

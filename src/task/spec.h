@@ -8,6 +8,7 @@
 #include "base/effects.h"
 #include "base/failure.h"
 #include "journal/records.h"
+#include "reduce/spec.h"
 #include "shuffle/shuffle.h"
 #include "source/snapshot.h"
 #include "sql/sql.h"
@@ -38,6 +39,11 @@ struct TaskInput {
 struct TaskStep {
   std::string name;
   std::string sql;
+  /// Runs the stage in place of its SQL.
+  std::optional<reduce::StageKernel> kernel = {};
+  /// The input called kernel.input_table already has the rows of kernel.input_sql: the tasks that
+  /// made them ran it.
+  bool kernel_rows_made = false;
 };
 
 /// Where the rows of the last step go.
@@ -102,6 +108,7 @@ struct TaskReport {
   uint64_t bytes_shuffled = 0;
   uint64_t bytes_spilled = 0;
   uint64_t bytes_written = 0;
+  uint64_t splits = 0;  ///< buckets that did not fit and were split again
   int64_t us = 0;
   uint64_t peak_rss = 0;
   std::string digest;  ///< of the content, not of the attempt

@@ -14,6 +14,7 @@
 #include "source/rejects.h"
 #include "source/source.h"
 #include "sql/parquet_type.h"
+#include "reduce/kernel_table.h"
 #include "store/file_hash.h"
 #include "store/results.h"
 #include "task/limits.h"
@@ -123,9 +124,16 @@ class Run {
 
   Status bind() {
     for (const TaskInput& input : spec_.inputs) TG_TRY(bind_input(input));
-    for (const TaskStep& step : spec_.steps)
+    for (const TaskStep& step : spec_.steps) {
+      std::string sql = step.sql;
+      if (step.kernel) {
+        TG_TRY(bind_kernel(step));
+        sql = step.kernel->output_sql;
+        if (sql.empty()) sql = "SELECT * FROM " + quote_identifier(step.kernel->kernel.name);
+      }
       TG_TRY(connection_->execute(
-          fmt::format("CREATE VIEW {} AS {}", quote_identifier(step.name), step.sql)));
+          fmt::format("CREATE VIEW {} AS {}", quote_identifier(step.name), sql)));
+    }
     return {};
   }
 
@@ -181,6 +189,7 @@ class Run {
   /// Closes DuckDB and removes what it spilled, so that only the result's files are left.
   Status close() {
     report_.bytes_spilled = meter_.spilled();
+    for (const auto& counts : kernel_counts_) report_.splits += counts->splits;
     connection_.reset();
     database_.reset();
     return remove_tree(effects_, path_join(directory_, kSpillDirectory));
@@ -220,6 +229,30 @@ class Run {
     return register_bucket_table(*connection_, effects_, input.name, input.schema,
                                  input.map_outputs, input.bucket_begin, input.bucket_end,
                                  limits_.scan_bytes);
+  }
+
+  /// Runs a stage's kernel over the buckets it was given, or over what its SQL makes of the inputs.
+  Status bind_kernel(const TaskStep& step) {
+    const reduce::KernelSpec& kernel = step.kernel->kernel;
+    reduce::KernelInput input;
+    const auto made = std::find_if(
+        spec_.inputs.begin(), spec_.inputs.end(),
+        [&](const TaskInput& candidate) { return candidate.name == kernel.input_table; });
+    if (step.kernel_rows_made && made != spec_.inputs.end()) {
+      input.files = made->map_outputs;
+      input.bucket_begin = made->bucket_begin;
+      input.bucket_end = made->bucket_end;
+      input.scan_bytes = limits_.scan_bytes;
+    } else {
+      input.stream = [this, sql = kernel.input_sql] { return connection_->stream(sql); };
+    }
+    auto counts = kernel_counts_.emplace_back(std::make_shared<reduce::KernelCounts>());
+    return reduce::register_kernel(
+        *connection_, effects_, kernel, std::move(input),
+        {.memory_bytes = limits_.kernel_bytes,
+         .spill_directory = path_join(directory_, kSpillDirectory),
+         .progress = [this](uint64_t rows) { meter_.rows(rows); }},
+        std::move(counts));
   }
 
   Status write_map_outputs(const std::vector<const TaskSink*>& sinks) {
@@ -323,6 +356,7 @@ class Run {
   sql::Schema schema_;
   bool own_bound_ = false;
   std::vector<std::string> digests_;
+  std::vector<std::shared_ptr<reduce::KernelCounts>> kernel_counts_;
   TaskReport report_;
 };
 

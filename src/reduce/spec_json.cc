@@ -1,0 +1,96 @@
+#include "reduce/spec_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace tidegate::reduce {
+namespace {
+
+using nlohmann::json;
+
+json schema_json(const sql::Schema& schema) {
+  json out = json::array();
+  for (const sql::Column& column : schema) out.push_back({column.name, column.type});
+  return out;
+}
+
+sql::Schema schema_from(const json& j) {
+  sql::Schema schema;
+  for (const json& item : j) schema.push_back({item.at(0), item.at(1)});
+  return schema;
+}
+
+json order_json(const std::vector<OrderColumn>& order) {
+  json out = json::array();
+  for (const OrderColumn& column : order)
+    out.push_back({column.column, column.descending, column.nulls_first});
+  return out;
+}
+
+std::vector<OrderColumn> order_from(const json& j) {
+  std::vector<OrderColumn> order;
+  for (const json& item : j) order.push_back({item.at(0), item.at(1), item.at(2)});
+  return order;
+}
+
+}  // namespace
+
+json to_json(const StageKernel& stage) {
+  const KernelSpec& kernel = stage.kernel;
+  json aggregates = json::array();
+  for (const Aggregate& aggregate : kernel.aggregates) {
+    json item = {{"kind", static_cast<int>(aggregate.kind)},
+                 {"arguments", aggregate.arguments},
+                 {"distinct", aggregate.distinct},
+                 {"order", order_json(aggregate.order)},
+                 {"quantile", aggregate.quantile},
+                 {"separator", aggregate.separator},
+                 {"type", aggregate.type}};
+    if (aggregate.filter) item["filter"] = *aggregate.filter;
+    aggregates.push_back(std::move(item));
+  }
+  return {{"kind", static_cast<int>(kernel.kind)},
+          {"name", kernel.name},
+          {"input_sql", kernel.input_sql},
+          {"input_table", kernel.input_table},
+          {"input", schema_json(kernel.input)},
+          {"keys", kernel.keys},
+          {"partition", kernel.partition},
+          {"aggregates", aggregates},
+          {"order", order_json(kernel.order)},
+          {"limit", kernel.limit},
+          {"output", schema_json(kernel.output)},
+          {"output_sql", stage.output_sql}};
+}
+
+std::string to_json_text(const StageKernel& stage) { return to_json(stage).dump(); }
+
+StageKernel stage_kernel_from_json(const json& j) {
+  StageKernel stage;
+  KernelSpec& kernel = stage.kernel;
+  kernel.kind = static_cast<KernelSpec::Kind>(j.at("kind").get<int>());
+  kernel.name = j.at("name");
+  kernel.input_sql = j.at("input_sql");
+  kernel.input_table = j.at("input_table");
+  kernel.input = schema_from(j.at("input"));
+  kernel.keys = j.at("keys");
+  kernel.partition = j.at("partition").get<std::vector<uint32_t>>();
+  for (const json& item : j.at("aggregates")) {
+    Aggregate aggregate;
+    aggregate.kind = static_cast<AggregateKind>(item.at("kind").get<int>());
+    aggregate.arguments = item.at("arguments").get<std::vector<uint32_t>>();
+    aggregate.distinct = item.at("distinct");
+    aggregate.order = order_from(item.at("order"));
+    aggregate.quantile = item.at("quantile");
+    aggregate.separator = item.at("separator");
+    aggregate.type = item.at("type");
+    if (item.contains("filter")) aggregate.filter = item.at("filter").get<uint32_t>();
+    kernel.aggregates.push_back(std::move(aggregate));
+  }
+  kernel.order = order_from(j.at("order"));
+  kernel.limit = j.at("limit");
+  kernel.output = schema_from(j.at("output"));
+  stage.output_sql = j.at("output_sql");
+  return stage;
+}
+
+}  // namespace tidegate::reduce
