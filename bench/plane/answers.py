@@ -39,4 +39,4 @@ def out_of_order(rows_of, query, files):
     last = ", ".join(f"before_{key}" for key in query.order)
     last = f"({last})" if len(query.order) > 1 else last
     return rows_of(f"SELECT count(*) AS rows FROM (SELECT {keys}, {before} FROM read_parquet([{names}])) "
-                   f"WHERE {row} < {last}")[0]["rows"]
+                   f"WHERE before_{query.order[0]} IS NOT NULL AND {row} < {last}")[0]["rows"]

@@ -76,9 +76,10 @@ def join_large(key, table="facts", **more):
 
 _SORT = "SELECT k, ts, amount, price FROM facts ORDER BY k, ts"
 _RECORDS = "SELECT key, payload FROM records ORDER BY key"
-_SESSIONS = ("SELECT k, count(*) AS n, CAST(sum(CASE WHEN gap <= INTERVAL '3 days' THEN 0 ELSE 1 END) AS BIGINT) "
-             "AS sessions FROM (SELECT k, ts - lag(ts) OVER (PARTITION BY k ORDER BY ts) AS gap FROM facts) AS gaps "
-             "GROUP BY k")
+_SESSIONS = ("SELECT k, count(*) AS n, CAST(sum(CASE WHEN ts <= before + INTERVAL '3 days' THEN 0 ELSE 1 END) AS "
+             "BIGINT) AS sessions FROM (SELECT k, ts, lag(ts) OVER (PARTITION BY k ORDER BY ts) AS before FROM facts) "
+             "AS visits GROUP BY k")
+
 
 QUERIES = {
     "a": group_ints("k", target=3.5, target_1g=5),
