@@ -1,6 +1,7 @@
 // What a shuffle of M map outputs and N buckets costs in metadata alone: bench/run's `metadata`.
-// Writes a few real files with N buckets and a row or so in each, takes away what the rows take, and
-// multiplies by M: 10,000 files would hold nothing else than these hold. Prints one JSON object.
+// Writes a few real files with N buckets and a row or so in each, takes away what the rows take,
+// and multiplies by M: 10,000 files would hold nothing else than these hold. Prints one JSON
+// object.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -35,12 +36,11 @@ Result<Cost> measure(sql::Connection& connection, const std::string& path, uint3
   const auto start = Clock::now();
   TG_ASSIGN(auto stream,
             connection.stream(fmt::format("SELECT i AS key FROM range({}) t(i)", buckets * 4)));
-  TG_ASSIGN(auto writer,
-            MapOutputWriter::create(real_effects(), path,
-                                    {.schema = stream->schema(),
-                                     .keys = {{.column = 0, .type = "BIGINT"}},
-                                     .buckets = buckets,
-                                     .attempt = "metadata"}));
+  TG_ASSIGN(auto writer, MapOutputWriter::create(real_effects(), path,
+                                                 {.schema = stream->schema(),
+                                                  .keys = {{.column = 0, .type = "BIGINT"}},
+                                                  .buckets = buckets,
+                                                  .attempt = "metadata"}));
   while (true) {
     TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
     if (chunk == nullptr) break;
@@ -70,9 +70,9 @@ Status report(const std::string& directory) {
   for (const uint32_t buckets : {uint32_t{1'000}, uint32_t{10'000}}) {
     Cost last;
     for (int file = 0; file < kFilesWritten; ++file) {
-      TG_ASSIGN(last, measure(*connection,
-                              path_join(directory, fmt::format("{}-{}.tgm", buckets, file)),
-                              buckets));
+      TG_ASSIGN(last,
+                measure(*connection, path_join(directory, fmt::format("{}-{}.tgm", buckets, file)),
+                        buckets));
     }
     sizes += fmt::format(
         R"({}{{"buckets":{},"metadata_bytes_a_file":{},"bytes_a_bucket":{:.1f},"writer_peak_bytes":{},)"

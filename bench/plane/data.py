@@ -19,8 +19,8 @@ SCALE_1 = 200_000_000
 CHANGED = 7  # the file of facts that `changed` replaces
 # Bytes of disk for each row of facts, with room to spare: the table itself, and what a run of the
 # greediest query keeps beside it (shuffle, spill, result, a peer's result).
-TABLE_BYTES = {"facts": 75, "dim": 2, "orders": 3, "skew": 70, "records": 12, "changed": 3}
-WORK_BYTES = 150
+TABLE_BYTES = {"facts": 50, "dim": 2, "orders": 3, "skew": 45, "records": 12, "changed": 3}
+WORK_BYTES = 120
 
 
 class NoRoom(Exception):

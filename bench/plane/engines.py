@@ -128,7 +128,7 @@ class Tidegate:
         watch = Cgroups()
         done = measure.run([TIDEGATE, "run", file, "--workers", workers, "--json"], timeout=self.timeout, watch=watch)
         if done.code == 2:
-            return Ran("unsupported", self.refusal(done.err))
+            return Ran("unsupported", self.refusal(done.out) or _tail(done.err))
         if done.code != 0:
             return Ran("failed", f"exit {done.code}: {_tail(done.err)}" if done.code > 0
                        else f"ended after {self.timeout} s")
@@ -139,9 +139,10 @@ class Tidegate:
         return ran
 
     @staticmethod
-    def refusal(text):
-        found = re.search(r"^error.*$", text, re.M)
-        return _tail(found.group(0) if found else text)
+    def refusal(lines):
+        """The errors among the diagnostics that a refused file gets."""
+        found = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+        return "; ".join(f"{d['code']}: {d['message']}" for d in found if d.get("severity") == "error")
 
 
 class Peers:
@@ -151,6 +152,7 @@ class Peers:
         self.place, self.timeout, self.say = place, timeout, say
         self.binary = place / "duckdb_peer"
         self.venv = place / "venv"
+        self.versions = {}
 
     def build(self):
         source = ROOT / "bench/duckdb_peer.c"
@@ -210,8 +212,12 @@ class Peers:
         return reasons
 
     def version(self, name):
-        if name in LINKED:
-            return self.linked_version()
+        """Empty where it is not installed."""
+        if not self.versions.get(name):
+            self.versions[name] = self.linked_version() if name in LINKED else self._package_version(name)
+        return self.versions[name]
+
+    def _package_version(self, name):
         python = self.venv / "bin/python"
         if not python.exists():
             return ""

@@ -54,7 +54,7 @@ def _pair(bench, letter, name):
 
 
 def _short(run):
-    return f"{run['wall']:.2f} s" if run["state"] == "done" else f"{run['state']} ({run['why'][:120]})"
+    return f"{run['wall']:.2f} s" if run["state"] == "done" else f"{run['state']} ({run.get('why', '')[:120]})"
 
 
 def limit(bench):

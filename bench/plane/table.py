@@ -10,6 +10,7 @@ from plane.queries import QUERIES
 
 PEAK = (1 << 30) + (64 << 20)
 PEER_FACTOR = 1.3
+RATE = 60  # MB a second and core, of a sort of 100-byte records
 
 
 def verdict(holds):
@@ -45,7 +46,7 @@ def _good(content, *sides):
 
 
 def _why(run):
-    return {"unsupported": "not supported", "failed": "failed"}[run["state"]] + f": {run['why']}"
+    return {"unsupported": "not supported", "failed": "failed"}[run["state"]] + f": {run.get('why', '')}"
 
 
 def _size(value):
@@ -120,8 +121,8 @@ class Report:
                        _size(max(r.get("spilled", 0) for r in done))) if done else ("", "")
         if failure(ours):
             self.note(f"{letter}, tidegate {_why(failure(ours))}")
-            table.add(letter, peer, len(done), left, right, "", "", target or "", self.held(f"{letter}.{name}", False),
-                      peak, spill)
+            table.add(letter, peer, len(done), left, right, "", "", target or "",
+                      self.held(f"{letter}.{name}", False) if target or query.rate else "", peak, spill)
             return
         if failure(theirs):
             self.note(f"{letter}, {peer} {_why(failure(theirs))}")
@@ -143,7 +144,10 @@ class Report:
             if not runs:
                 continue
             peak = max(run.get("pss") or run["rss"] for run in runs)
-            rate = f"{self.shape.records * 100 / 1e6 / middle(runs) / 2:.0f} (60)" if query.rate else ""
+            rate = ""
+            if query.rate:
+                speed = self.shape.records * 100 / 1e6 / middle(runs) / 2  # of two workers, a core each
+                rate = f"{speed:.0f} (at least {RATE}: {self.held(f'{letter}, MB/s', speed >= RATE)})"
             table.add(letter, query.title, mib(peak), mib(max(run["rss"] for run in runs)), mib(PEAK),
                       self.held(f"{letter}, peak", peak <= PEAK), mib(max(run["process"] for run in runs)),
                       *(_size(middle(runs, field)) for field in ("read", "shuffled", "spilled", "written")), rate)
