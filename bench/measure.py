@@ -1,5 +1,6 @@
 """Runs a command and measures it: wall time, processor time, memory of its whole process tree."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -105,6 +106,11 @@ def run(command, sample=True, timeout=3600, watch=None, **options):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
+    except BaseException:  # interrupted: what was started ends with us
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     wall = time.perf_counter() - start
     after = os.times()
     if sampler:

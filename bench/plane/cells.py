@@ -59,17 +59,19 @@ class Bench:
     def begin(self, cell, **facts):
         """The stored content, or a new one; None if it is finished."""
         content = self.store.read(cell)
+        if content and content.get("data") != self.data.digest():
+            content = None
         if content and content.get("finished", 0) >= self.options.n:
             return None
         if content is None or content.get("binary") != self.binary:
-            content = {"cell": cell, "binary": self.binary, "runs": []} | facts
+            content = {"cell": cell, "binary": self.binary, "data": self.data.digest(), "runs": []} | facts
         content.pop("finished", None)  # more runs are wanted than there were
         return content
 
     def keep(self, content, finished=False):
         if finished:
             content["finished"] = self.options.n
-        content["load"] = [round(x, 1) for x in os.getloadavg()]
+        content["load"] = max(content.get("load", 0), round(os.getloadavg()[0], 1))
         content["when"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.store.write(content["cell"], content)
 
@@ -79,8 +81,9 @@ class Bench:
         DuckDB gets half of the machine's memory and may spill, so that it answers where it would not
         in a measured run (it takes a good deal more than its limit).
         """
-        key = hashlib.sha256(json.dumps([query.sql, query.answer, {t: [f"{f}" for f in fs] for t, fs in
-                                                                   sources.items()}]).encode()).hexdigest()[:16]
+        files = {table: [str(file) for file in paths] for table, paths in sources.items()}
+        what = json.dumps([self.data.digest(), query.sql, query.answer, files])
+        key = hashlib.sha256(what.encode()).hexdigest()[:16]
         stored = self.store.read(f"reference.{name}")
         if stored and stored["key"] == key:
             return stored["fingerprint"]

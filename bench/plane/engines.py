@@ -1,5 +1,6 @@
 """tidegate and its peers: each runs one query over the same files and writes its answer to Parquet."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -71,7 +72,8 @@ class Guard:
         size = {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
         if size["MemAvailable"] < size["MemTotal"] / 20 and not self.ended:
             self.ended = True
-            os.killpg(tree[0], signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(tree[0], signal.SIGKILL)
 
 
 def _tail(text):

@@ -72,8 +72,8 @@ def limit(bench):
         scans = queries.scan(query, sources)
         place = bench.peers.place / "answer-limit"
         place.mkdir(exist_ok=True)
-        bench.peers.sql_must(f"COPY ({queries.over_files(query, sources)}) TO '{place}/answer.parquet' (FORMAT parquet)",
-                             "--memory-limit", "8GB")
+        bench.peers.sql_must(f"COPY ({queries.over_files(query, sources)}) TO '{place}/answer.parquet' "
+                             "(FORMAT parquet)", "--memory-limit", "8GB")
         while len(runs) < bench.options.n:
             ours = bench.ours(query, sources, reference)
             statements = [*scans, f"CREATE TEMP TABLE answer AS FROM '{place}/answer.parquet'",

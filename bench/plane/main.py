@@ -9,9 +9,11 @@ measured for this size is printed; exit 1 when a figure is below what it is held
 """
 
 import argparse
+import fcntl
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,7 +45,7 @@ def parse(arguments):
     parser.add_argument("--peers", nargs="?", const=",".join(PACKAGES), default="",
                         help=f"also these, from PyPI: {','.join(PACKAGES)} (default with no value: all)")
     parser.add_argument("--redo", action="append", default=[], metavar="CELL",
-                        help="measure again: `a.polars`, all of `a` or `skew`, or `stale` (another build's); repeatable")
+                        help="measure again: `a.polars`, all of `a` or `skew`, or `stale` (another build's)")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds that one run may take (default 3600)")
     parser.add_argument("--table", action="store_true", help="measure nothing, print the table")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -94,8 +96,18 @@ def main(arguments):
         print(f"{options.data} holds other things: give --data a directory of its own")
         return 2
     place.mkdir(parents=True, exist_ok=True)
-    (options.data / "tidegate-bench").touch()
-    return measure(options, place, store)
+    with (options.data / "tidegate-bench").open("a") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another bench/run works in {options.data}")
+            return 2
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return measure(options, place, store)
+        except KeyboardInterrupt:
+            print("\ninterrupted: the same command goes on from here")
+            return 130
 
 
 def measure(options, place, store):

@@ -113,8 +113,8 @@ QUERIES = {
               target=3),
     "j": join_large("k", target=2.5),
     "k": _one("running sum for each key", "k",
-              "SELECT k, ts, amount, CAST(sum(amount) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING "
-              "AND CURRENT ROW) AS BIGINT) AS running FROM facts",
+              "SELECT k, ts, amount, CAST(sum(amount) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN UNBOUNDED "
+              "PRECEDING AND CURRENT ROW) AS BIGINT) AS running FROM facts",
               {"k": "BIGINT", "ts": "TIMESTAMP", "amount": "INTEGER", "running": "BIGINT"}, ("k", "ts", "amount"),
               target=2),
     "l": _one("sessions for each key: a GROUP BY over a window, no kernel", "k", _SESSIONS,

@@ -10,6 +10,7 @@ from plane.queries import QUERIES
 
 PEAK = (1 << 30) + (64 << 20)
 PEER_FACTOR = 1.3
+BUSY = 4  # a load that two workers or threads alone do not reach
 RATE = 60  # MB a second and core, of a sort of 100-byte records
 
 
@@ -56,12 +57,14 @@ def _size(value):
 class Report:
     def __init__(self, store, shape, binary):
         self.store, self.shape, self.binary = store, shape, binary
-        self.stale, self.below, self.tables, self.notes = set(), [], [], []
+        self.stale, self.busy, self.below, self.tables, self.notes = set(), set(), [], [], []
 
     def cell(self, name):
         content = self.store.read(name)
         if content and content.get("binary") != self.binary:
             self.stale.add(name)
+        if content and content.get("load", 0) > BUSY:
+            self.busy.add(name)
         return content
 
     def held(self, name, holds):
@@ -74,14 +77,17 @@ class Report:
             self.notes.append(text)
 
     def text(self, markdown):
-        for part in (self.pairs, self.ours, self.limit, self.skew, self.memory, self.growth, self.one_file, self.workers,
-                     self.cgroup, self.metadata):
+        for part in (self.pairs, self.ours, self.limit, self.skew, self.memory, self.growth, self.one_file,
+                     self.workers, self.cgroup, self.metadata):
             part()
         text = "".join(table.text(markdown) for table in self.tables)
         if self.notes:
             text += "\n" + "\n".join(("- " if markdown else "  ") + note for note in self.notes) + "\n"
         if self.stale:
             text += f"\nmeasured with another build of tidegate: {', '.join(sorted(self.stale))}\n"
+        if self.busy:
+            text += (f"\nmeasured while the load went above {BUSY} (others were at work, too): "
+                     f"{', '.join(sorted(self.busy))}\n")
         if self.below:
             text += f"\nbelow what they are held to: {', '.join(self.below)}\n"
         return text
@@ -136,11 +142,12 @@ class Report:
                   target or "", self.held(f"{letter}.{name}", ratio >= target) if target else "", peak, spill)
 
     def ours(self):
-        table = self._table("tidegate: memory and bytes, over all its runs above", "query", "what", "peak PSS", "of RSS",
-                            "limit", "", "largest process", "read", "shuffled", "spilled", "written", "MB/s a core")
+        table = self._table("tidegate: memory and bytes, over all its runs above", "query", "what", "peak PSS",
+                            "of RSS", "limit", "", "largest process", "read", "shuffled", "spilled", "written",
+                            "MB/s a core")
         for letter, query in QUERIES.items():
-            runs = [run["ours"] for name in NAMES for run in (self.store.read(f"{letter}.{name}") or {"runs": []})["runs"]]
-            runs = [run for run in runs if run["state"] == "done"]
+            cells = [self.store.read(f"{letter}.{name}") for name in NAMES]
+            runs = [run["ours"] for cell in cells if cell for run in cell["runs"] if run["ours"]["state"] == "done"]
             if not runs:
                 continue
             peak = max(run.get("pss") or run["rss"] for run in runs)
@@ -153,15 +160,16 @@ class Report:
                       *(_size(middle(runs, field)) for field in ("read", "shuffled", "spilled", "written")), rate)
 
     def limit(self):
-        table = self._table("Against the limit: DuckDB's scan of the same columns and its write of the same rows", "query",
-                            "tidegate", "scan", "write", "ratio", "at most", "")
+        table = self._table("Against the limit: DuckDB's scan of the same columns and its write of the same rows",
+                            "query", "tidegate", "scan", "write", "ratio", "at most", "")
         for letter in QUERIES:
             content = self.cell(f"limit.{letter}")
             good = _good(content, "ours") if content else []
             if good:
                 ratio = middle([{"wall": run["ours"]["wall"] / (run["scan"] + run["write"])} for run in good])
                 table.add(letter, f"{middle([run['ours'] for run in good]):.2f} s", f"{middle(good, 'scan'):.2f} s",
-                          f"{middle(good, 'write'):.2f} s", f"{ratio:.2f}", 1.4, self.held(f"limit.{letter}", ratio <= 1.4))
+                          f"{middle(good, 'write'):.2f} s", f"{ratio:.2f}", 1.4,
+                          self.held(f"limit.{letter}", ratio <= 1.4))
 
     def _single(self, table, name, label, base, at_most, bound=PEAK):
         """A row of a sweep: time against a base time; returns the median."""
@@ -175,8 +183,8 @@ class Report:
         wall, peak = middle(content["runs"]), max(run.get("pss") or run["rss"] for run in content["runs"])
         ratio = wall / base if base else None
         holds = (ratio is None or not at_most or ratio <= at_most) and (not bound or peak <= bound)
-        table.add(*label, f"{wall:.2f} s", f"{ratio:.2f}" if ratio else "", at_most or "", self.held(name, holds), mib(peak),
-                  _size(middle(content["runs"], "spilled")))
+        table.add(*label, f"{wall:.2f} s", f"{ratio:.2f}" if ratio else "", at_most or "", self.held(name, holds),
+                  mib(peak), _size(middle(content["runs"], "spilled")))
         return wall
 
     def _wall(self, name):
@@ -184,8 +192,8 @@ class Report:
         return middle(content["runs"]) if content and content["runs"] and not failure(content["runs"]) else None
 
     def skew(self):
-        table = self._table("Skew: time against uniform keys, inside the bound", "query", "keys", "time", "ratio", "at most",
-                            "", "peak PSS", "spilled")
+        table = self._table("Skew: time against uniform keys, inside the bound", "query", "keys", "time", "ratio",
+                            "at most", "", "peak PSS", "spilled")
         for letter in queries.SKEWED:
             base = self._wall(f"skew.{letter}.k")
             for key, title in queries.SKEW_KEYS.items():
@@ -193,20 +201,22 @@ class Report:
 
     def memory(self):
         from plane.sweeps import MEMORY, MEMORY_QUERIES
-        table = self._table("Memory of a task, two workers: time against the largest bound", "query", "bound", "time", "ratio",
-                            "at most", "", "peak PSS", "spilled")
+        table = self._table("Memory of a task, two workers: time against the largest bound", "query", "bound", "time",
+                            "ratio", "at most", "", "peak PSS", "spilled")
         for letter in MEMORY_QUERIES:
             base = self._wall(f"memory.{letter}.{MEMORY[-1]}")
             for size in MEMORY:
                 number, unit = int(size[:-3]), {"MiB": 20, "GiB": 30}[size[-3:]]
-                self._single(table, f"memory.{letter}.{size}", (letter, size), base, 2, (number << unit) * 2 + (64 << 20))
+                bound = (number << unit) * 2 + (64 << 20)
+                self._single(table, f"memory.{letter}.{size}", (letter, size), base, 2, bound)
 
     def growth(self):
         from plane.data import FILES
         from plane.sweeps import GROWTH_FILES, GROWTH_QUERIES
         table = self._table("Growth: time over a part of the files", "query", "part", "time", "of all", "at most", "",
                             "peak PSS", "spilled")
-        exponents = self._table("Growth: exponent of time over rows, by least squares", "query", "exponent", "at most", "")
+        exponents = self._table("Growth: exponent of time over rows, by least squares", "query", "exponent",
+                                "at most", "")
         for letter in GROWTH_QUERIES:
             base, points = self._wall(f"growth.{letter}.{FILES:02}"), []
             for count in GROWTH_FILES:
@@ -219,8 +229,8 @@ class Report:
                 exponents.add(letter, f"{slope:.3f}", 1.05, self.held(f"growth.{letter}", slope <= 1.05))
 
     def one_file(self):
-        table = self._table("One of 32 files changed: the second run against the full one", "query", "full", "again", "share",
-                            "at most", "")
+        table = self._table("One of 32 files changed: the second run against the full one", "query", "full", "again",
+                            "share", "at most", "")
         for letter, most in (("a", 0.40), ("b", 0.25), ("by-day", 0.08)):
             content = self.cell(f"one-file.{letter}")
             if not content or not content["runs"]:
@@ -247,8 +257,8 @@ class Report:
                       f"{scans:.2f}", f"{ours / scans:.0%}", "95%", self.held("workers.a", ours / scans >= 0.95))
 
     def cgroup(self):
-        table = self._table("Each worker in a memory cgroup of its bound, page cache counted", "query", "time", "most charged",
-                            "limit", "")
+        table = self._table("Each worker in a memory cgroup of its bound, page cache counted", "query", "time",
+                            "most charged", "limit", "")
         for letter in QUERIES:
             content = self.cell(f"cgroup.{letter}")
             if not content or not content["runs"]:
@@ -258,18 +268,25 @@ class Report:
                 table.add(letter, bad["state"], "", "", self.held(f"cgroup.{letter}", False))
                 continue
             seen = [pair for run in content["runs"] for pair in run.get("cgroups", {}).values()]
-            most, bound = (mib(max(pair[n] for pair in seen)) for n in (0, 1)) if seen else ("skipped", content["skipped"])
+            most, bound = (mib(max(pair[n] for pair in seen)) for n in (0, 1)) if seen else \
+                ("skipped", content["skipped"])
             table.add(letter, f"{middle(content['runs']):.2f} s", most, bound, "ok" if seen else "")
 
     def metadata(self):
         content = self.cell("metadata")
         table = self._table("Metadata of a shuffle of 10,000 map outputs (extrapolated from "
                             f"{content['runs'][0]['files_written'] if content and content['runs'] else 0} real files)",
-                            "buckets", "a file", "a bucket of it", "10,000 files", "writer's buffers", "open and verify")
+                            "buckets", "a file", "a bucket of it", "10,000 files", "writer's buffers",
+                            "open and verify")
         if not content or not content["runs"]:
             return
         run = content["runs"][0]
         for size in run["sizes"]:
             table.add(f"{size['buckets']:,}", _size(size["metadata_bytes_a_file"]), f"{size['bytes_a_bucket']:.1f} B",
-                      _size(size["all_maps_bytes"]), mib(size["writer_peak_bytes"]), f"{size['open_seconds'] * 1000:.2f} ms")
+                      _size(size["all_maps_bytes"]), mib(size["writer_peak_bytes"]),
+                      f"{size['open_seconds'] * 1000:.2f} ms")
+        first, last = run["sizes"][0], run["sizes"][-1]
+        times = last["metadata_bytes_a_file"] / first["metadata_bytes_a_file"]
+        self.note(f"metadata: {last['buckets'] / first['buckets']:.0f} times the buckets make a file's {times:.1f} times "
+                  "as large; the sum over all files is that times the files")
         self.note(f"metadata: a reader of one bucket reads {_size(run['bucket_reader_bytes'])} of it from 10,000 files")
