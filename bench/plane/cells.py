@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import statistics
+import subprocess
 import time
 
 from plane import answers, queries
@@ -52,6 +53,15 @@ class Bench:
         self.tidegate, self.peers, self.say = tidegate, peers, say
         self.binary = binary_hash()
         self.warmed = None
+        self.failed = []
+
+    def attempt(self, cell, measure, *arguments, **how):
+        """One cell that cannot be measured, because DuckDB cannot say what is right, does not end the others."""
+        try:
+            measure(self, *arguments, **how)
+        except (RuntimeError, subprocess.CalledProcessError, OSError) as reason:
+            self.say(f"{cell}: failed: {reason}")
+            self.failed.append(cell)
 
     def sources(self, query):
         return {table: self.data.files(table) for table in query.tables()}

@@ -80,6 +80,10 @@ def _tail(text):
     return re.sub(r"\s+", " ", text.strip())[-400:]
 
 
+def _ended(done, timeout):
+    return f"took longer than {timeout:.0f} s" if done.wall >= timeout else f"ended by signal {-done.code}"
+
+
 class Cgroups:
     """Looks for the memory cgroups of tidegate's workers while they run, and what was charged to them."""
 
@@ -133,7 +137,7 @@ class Tidegate:
             return Ran("unsupported", self.refusal(done.out) or _tail(done.err))
         if done.code != 0:
             return Ran("failed", f"exit {done.code}: {_tail(done.err)}" if done.code > 0
-                       else f"ended after {self.timeout} s")
+                       else _ended(done, self.timeout))
         event = next(e for e in map(json.loads, reversed(done.out.splitlines())) if e.get("event") == "run_finished")
         ran = _ran(done, **{name: event.get("bytes", {}).get(name, 0)
                             for name in ("read", "shuffled", "spilled", "written")})
@@ -261,8 +265,7 @@ class Peers:
         if guard.ended:
             return Ran("failed", "ended: it was about to take all memory of the machine")
         if done.code < 0:
-            late = f" after {self.timeout} s" if done.wall > self.timeout else ""
-            return Ran("failed", f"ended by signal {-done.code}{late}")
+            return Ran("failed", _ended(done, self.timeout))
         if done.code != 0:
             return Ran("failed", _tail(done.err))
         return _ran(done, spilled=guard.spilled, written=bytes_below(answer))

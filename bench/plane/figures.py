@@ -2,7 +2,7 @@
 
 from plane import queries
 from plane.cells import failure
-from plane.engines import DUCKDB, NAMES, PACKAGES
+from plane.engines import NAMES, PACKAGES
 from plane.queries import QUERIES
 
 WITH_LIMIT = ("a", "b", "e")
@@ -22,7 +22,7 @@ def pairs(bench):
     for letter in letters:
         for name in engines:
             if name not in reasons:
-                _pair(bench, letter, name)
+                bench.attempt(f"{letter}.{name}", _pair, letter, name)
 
 
 def _pair(bench, letter, name):
@@ -62,32 +62,32 @@ def limit(bench):
     letters = [letter for letter in WITH_LIMIT if letter in bench.options.queries]
     bench.data.make(sorted({table for letter in letters for table in QUERIES[letter].tables()}))
     for letter in letters:
-        query, cell = QUERIES[letter], f"limit.{letter}"
-        content = bench.begin(cell)
-        if content is None:
-            continue
-        sources, runs = bench.sources(query), content["runs"]
-        reference = bench.reference(letter, query, sources)
-        bench.warm(query, sources)
-        scans = queries.scan(query, sources)
-        place = bench.peers.place / "answer-limit"
-        place.mkdir(exist_ok=True)
-        bench.peers.sql_must(f"COPY ({queries.over_files(query, sources)}) TO '{place}/answer.parquet' "
-                             "(FORMAT parquet)", "--memory-limit", "8GB")
-        while len(runs) < bench.options.n:
-            ours = bench.ours(query, sources, reference)
-            statements = [*scans, f"CREATE TEMP TABLE answer AS FROM '{place}/answer.parquet'",
-                          f"COPY answer TO '{place}/again.parquet' (FORMAT parquet, COMPRESSION zstd)"]
-            seconds = [float(x) for x in bench.peers.sql_must(";\n".join(statements), "--times").out.split()]
-            runs.append({"ours": ours.stored(), "scan": sum(seconds[:len(scans)]), "write": seconds[-1]})
-            bench.keep(content)
-            bench.say(f"{cell} {len(runs)}/{bench.options.n}: {_short(runs[-1]['ours'])}, scan "
-                      f"{runs[-1]['scan']:.2f} s + write {runs[-1]['write']:.2f} s")
-            if ours.state != "done":
-                break
-        bench.peers.drop("limit")
-        bench.keep(content, finished=True)
+        bench.attempt(f"limit.{letter}", _limit, letter)
 
 
-def library(bench):
-    return f"DuckDB {bench.peers.linked_version()} ({DUCKDB})"
+def _limit(bench, letter):
+    query, cell = QUERIES[letter], f"limit.{letter}"
+    content = bench.begin(cell)
+    if content is None:
+        return
+    sources, runs = bench.sources(query), content["runs"]
+    reference = bench.reference(letter, query, sources)
+    bench.warm(query, sources)
+    scans = queries.scan(query, sources)
+    place = bench.peers.place / "answer-limit"
+    place.mkdir(exist_ok=True)
+    bench.peers.sql_must(f"COPY ({queries.over_files(query, sources)}) TO '{place}/answer.parquet' (FORMAT parquet)",
+                         "--memory-limit", "8GB")
+    statements = [*scans, f"CREATE TEMP TABLE answer AS FROM '{place}/answer.parquet'",
+                  f"COPY answer TO '{place}/again.parquet' (FORMAT parquet, COMPRESSION zstd)"]
+    while len(runs) < bench.options.n:
+        ours = bench.ours(query, sources, reference)
+        seconds = [float(x) for x in bench.peers.sql_must(";\n".join(statements), "--times").out.split()]
+        runs.append({"ours": ours.stored(), "scan": sum(seconds[:len(scans)]), "write": seconds[-1]})
+        bench.keep(content)
+        bench.say(f"{cell} {len(runs)}/{bench.options.n}: {_short(runs[-1]['ours'])}, scan "
+                  f"{runs[-1]['scan']:.2f} s + write {runs[-1]['write']:.2f} s")
+        if ours.state != "done":
+            break
+    bench.peers.drop("limit")
+    bench.keep(content, finished=True)

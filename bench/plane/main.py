@@ -137,6 +137,7 @@ def measure(options, place, store):
         finally:
             tidegate.clear()
     below = tell(options, store)
+    failed += bench.failed
     if failed:
         print(f"not measured: {', '.join(failed)}")
     return 1 if failed else below

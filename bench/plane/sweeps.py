@@ -25,7 +25,11 @@ def _asked(bench, letters):
     return [letter for letter in letters if not bench.options.chosen or letter in bench.options.queries]
 
 
-def _series(bench, cell, query, sources, reference_name, **how):
+def _series(bench, cell, *arguments, **how):
+    bench.attempt(cell, _runs, cell, *arguments, **how)
+
+
+def _runs(bench, cell, query, sources, reference_name, **how):
     """n runs of tidegate alone into one cell."""
     content = bench.begin(cell)
     if content is None:
@@ -79,7 +83,7 @@ def one_file(bench):
     bench.data.make(["facts", "changed"])
     for letter, query, by in (("a", QUERIES["a"], None), ("b", QUERIES["b"], None), ("by-day", queries.BY_DAY, "day")):
         if letter in _asked(bench, ("a", "b")) or (letter == "by-day" and not bench.options.chosen):
-            _one_file(bench, letter, query, by)
+            bench.attempt(f"one-file.{letter}", _one_file, letter, query, by)
 
 
 def _one_file(bench, letter, query, by):
@@ -164,7 +168,7 @@ def cgroup(bench):
         # tidegate makes the cgroups itself wherever it may: the runs say whether it did.
         _series(bench, f"cgroup.{letter}", query, bench.sources(query), letter)
         content = bench.store.read(f"cgroup.{letter}")
-        if not any(run.get("cgroups") for run in content["runs"]):
+        if content and not any(run.get("cgroups") for run in content["runs"]):
             content["skipped"] = "no worker was in a memory cgroup: there is no controller that this process may write"
             bench.store.write(content["cell"], content)
             bench.say(f"cgroup.{letter}: skipped, {content['skipped']}")

@@ -287,6 +287,7 @@ class Report:
                       f"{size['open_seconds'] * 1000:.2f} ms")
         first, last = run["sizes"][0], run["sizes"][-1]
         times = last["metadata_bytes_a_file"] / first["metadata_bytes_a_file"]
-        self.note(f"metadata: {last['buckets'] / first['buckets']:.0f} times the buckets make a file's {times:.1f} times "
-                  "as large; the sum over all files is that times the files")
+        more = last["buckets"] / first["buckets"]
+        self.note(f"metadata: {more:.0f} times the buckets make a file's {times:.1f} times as large; the sum over all "
+                  "files is that times the files")
         self.note(f"metadata: a reader of one bucket reads {_size(run['bucket_reader_bytes'])} of it from 10,000 files")
