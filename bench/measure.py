@@ -1,5 +1,6 @@
 """Runs a command and measures it: wall time, processor time, memory of its whole process tree."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -54,9 +55,9 @@ def _tree(pid):
 
 
 class _Sampler(threading.Thread):
-    def __init__(self, pid):
+    def __init__(self, pid, watch):
         super().__init__(daemon=True)
-        self.pid, self.done = pid, threading.Event()
+        self.pid, self.watch, self.done = pid, watch, threading.Event()
         self.rss = self.pss = self.peak = 0
         self.own_cpu = 0.0
 
@@ -64,7 +65,10 @@ class _Sampler(threading.Thread):
         count = 0
         while not self.done.is_set():
             rss = pss = 0
-            for pid in _tree(self.pid):
+            tree = _tree(self.pid)
+            if self.watch and count % PSS_EVERY == 0:
+                self.watch(tree)
+            for pid in tree:
                 statm = _read(f"/proc/{pid}/statm").split()
                 if len(statm) < 2:
                     continue
@@ -83,8 +87,11 @@ class _Sampler(threading.Thread):
             self.done.wait(SAMPLE_SECONDS)
 
 
-def run(command, sample=True, timeout=3600, **options):
-    """Runs `command` to its end. With sample=False nothing looks on: for what takes milliseconds."""
+def run(command, sample=True, timeout=3600, watch=None, **options):
+    """Runs `command` to its end. With sample=False nothing looks on: for what takes milliseconds.
+
+    `watch` is called four times a second with the process ids of the tree, where something samples.
+    """
     before = os.times()
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -92,13 +99,18 @@ def run(command, sample=True, timeout=3600, **options):
         stderr=subprocess.PIPE, text=True, start_new_session=True, **options)
     sampler = None
     if sample:
-        sampler = _Sampler(process.pid)
+        sampler = _Sampler(process.pid, watch)
         sampler.start()
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
+    except BaseException:  # interrupted: what was started ends with us
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     wall = time.perf_counter() - start
     after = os.times()
     if sampler:
