@@ -280,7 +280,7 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
   TG_ASSIGN(auto bind_connection, binding->connect());
   {
     const BindingWall wall(effects);
-    plan.checked = prove_pipeline(plan.pipeline, schemas, *bind_connection, diagnostics);
+    plan.checked = prove_pipeline(plan.pipeline, schemas, *bind_connection, diagnostics, true);
     if (diagnostics.has_errors()) return plan;
     check_outputs(plan, *bind_connection, diagnostics);
     if (diagnostics.has_errors()) return plan;

@@ -9,6 +9,7 @@
 #include "contract/codes.h"
 #include "prove/derive.h"
 #include "prove/graph.h"
+#include "prove/kernel.h"
 #include "prove/tokens.h"
 #include "prove/tree.h"
 #include "prove/types.h"
@@ -77,11 +78,28 @@ const sql::Column* find_column(const sql::Schema& schema, std::string_view name)
   return nullptr;
 }
 
+/// True if a plan does nothing but read, filter and compute.
+bool is_row_by_row(const std::string& serialized_plan) {
+  constexpr std::string_view kOperator = "\"LOGICAL_";
+  for (size_t at = serialized_plan.find(kOperator); at != std::string::npos;
+       at = serialized_plan.find(kOperator, at + 1)) {
+    const std::string_view name = std::string_view(serialized_plan).substr(at + kOperator.size());
+    if (!name.starts_with("GET\"") && !name.starts_with("PROJECTION\"") &&
+        !name.starts_with("FILTER\""))
+      return false;
+  }
+  return true;
+}
+
 /// Proves one pipeline, stage by stage.
 class Prover {
  public:
-  Prover(const Pipeline& pipeline, sql::Connection& scratch, Diagnostics& diagnostics)
-      : pipeline_(pipeline), scratch_(scratch), diagnostics_(diagnostics) {}
+  Prover(const Pipeline& pipeline, sql::Connection& scratch, Diagnostics& diagnostics,
+         bool with_kernels)
+      : pipeline_(pipeline),
+        scratch_(scratch),
+        diagnostics_(diagnostics),
+        with_kernels_(with_kernels) {}
 
   CheckedPipeline run(const std::map<std::string, sql::Schema>& source_schemas) {
     CheckedPipeline out;
@@ -161,7 +179,7 @@ class Prover {
     }
     bool fine = top(graph, request, *derived) && schema(graph, out);
     if (!fine) return false;
-    finish(graph, *derived, out);
+    finish(graph, request, *derived, out);
     return true;
   }
 
@@ -391,7 +409,25 @@ class Prover {
     return fine;
   }
 
-  void finish(const GraphStage& graph, DeriveResult& derived, CheckedStage& out) {
+  /// Where the partition keys stand among the columns of the kernel's input, if it is row by row and
+  /// keeps them all: then it may run where the rows are made, before they are shuffled.
+  std::vector<uint32_t> partition_of(const reduce::KernelSpec& kernel,
+                                     const DeriveRequest& request) {
+    auto plan = scratch_.query(
+        fmt::format("SELECT json_serialize_plan({})", quote_literal(kernel.input_sql)));
+    if (!plan || !is_row_by_row(plan->scalar())) return {};
+    auto derived = derive(plan->scalar(), kernel.input_sql, request);
+    if (!derived) return {};
+    std::vector<uint32_t> columns;
+    for (const KeyClass& key : derived->top.keys) {
+      if (key.members.empty()) return {};
+      columns.push_back(*key.members.begin());
+    }
+    return columns;
+  }
+
+  void finish(const GraphStage& graph, const DeriveRequest& request, DeriveResult& derived,
+              CheckedStage& out) {
     const Relation& top = derived.top;
     out.float_sums = derived.float_sums;
     out.unordered_reasons = derived.unordered_reasons;
@@ -440,11 +476,32 @@ class Prover {
                         "its result is known by its content only", out.unordered_reasons,
                         "a total order lets its readers be reused by recipe"});
     }
+    if (with_kernels_) kernel(graph, request, out);
+  }
+
+  void kernel(const GraphStage& graph, const DeriveRequest& request, CheckedStage& out) {
+    bool across_rows =
+        std::any_of(graph.tree.anchors.begin(), graph.tree.anchors.end(), [](const Anchor& anchor) {
+          return anchor.kind == AnchorKind::kGroupBy || anchor.kind == AnchorKind::kAggregate ||
+                 anchor.kind == AnchorKind::kDistinct || anchor.kind == AnchorKind::kWindow;
+        });
+    if (!across_rows) return;
+    std::vector<KernelInput> inputs;
+    for (const StageInput& input : out.inputs) {
+      inputs.push_back({input.name, known_.at(to_lower_ascii(input.name)).schema,
+                        input.mode == InputMode::kBroadcast});
+    }
+    KernelChoice choice = choose_kernel(scratch_, out.name, out.sql, inputs, out.schema);
+    out.kernel = std::move(choice.kernel);
+    out.kernel_why = std::move(choice.why);
+    if (out.kernel && !out.kernel->kernel.input_table.empty())
+      out.kernel->kernel.partition = partition_of(out.kernel->kernel, request);
   }
 
   const Pipeline& pipeline_;
   sql::Connection& scratch_;
   Diagnostics& diagnostics_;
+  bool with_kernels_;
   std::map<std::string, Known> known_;
 };
 
@@ -452,8 +509,9 @@ class Prover {
 
 CheckedPipeline prove_pipeline(const Pipeline& pipeline,
                                const std::map<std::string, sql::Schema>& source_schemas,
-                               sql::Connection& scratch, Diagnostics& diagnostics) {
-  return Prover(pipeline, scratch, diagnostics).run(source_schemas);
+                               sql::Connection& scratch, Diagnostics& diagnostics,
+                               bool with_kernels) {
+  return Prover(pipeline, scratch, diagnostics, with_kernels).run(source_schemas);
 }
 
 Status check_select(sql::Connection& scratch, const std::string& sql,
