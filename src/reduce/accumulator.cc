@@ -322,7 +322,13 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
       return std::make_unique<Count>(column);
     case AggregateKind::kSum:
     case AggregateKind::kAvg:
+    case AggregateKind::kExactState:
       return make_sum(aggregate, input[column]);
+    case AggregateKind::kSumCounts:
+    case AggregateKind::kSumStates:
+    case AggregateKind::kAvgSums:
+    case AggregateKind::kAvgStates:
+      return make_merge(aggregate);
     case AggregateKind::kMin:
     case AggregateKind::kMax:
       if (storage == Storage::kBytes) return make_choice(aggregate, input);

@@ -36,6 +36,7 @@ class Accumulator {
 
 // How `create` finds the kinds; one file each.
 std::unique_ptr<Accumulator> make_sum(const Aggregate& aggregate, const batch::ColumnType& type);
+std::unique_ptr<Accumulator> make_merge(const Aggregate& aggregate);
 std::unique_ptr<Accumulator> make_choice(const Aggregate& aggregate,
                                          const std::vector<batch::ColumnType>& input);
 std::unique_ptr<Accumulator> make_collector(const Aggregate& aggregate,

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace tidegate::reduce {
@@ -82,6 +83,36 @@ void LongSum::carry() {
   adds_ = 0;
 }
 
+/// After a carry every digit but the last is 32 bits, and the last is small.
+void LongSum::write(char* out) {
+  carry();
+  for (size_t i = 0; i + 1 < kDigits; ++i) {
+    const auto digit = static_cast<uint32_t>(digits_[i]);
+    std::memcpy(out + i * 4, &digit, 4);
+  }
+  std::memcpy(out + (kDigits - 1) * 4, &digits_[kDigits - 1], 8);
+  const uint32_t flags = (nan_ ? 1U : 0) | (plus_ ? 2U : 0) | (minus_ ? 4U : 0);
+  std::memcpy(out + (kDigits - 1) * 4 + 8, &flags, 4);
+}
+
+void LongSum::add_state(const char* state) {
+  carry();
+  for (size_t i = 0; i + 1 < kDigits; ++i) {
+    uint32_t digit;
+    std::memcpy(&digit, state + i * 4, 4);
+    digits_[i] += digit;
+  }
+  int64_t last;
+  std::memcpy(&last, state + (kDigits - 1) * 4, 8);
+  digits_[kDigits - 1] += last;
+  uint32_t flags;
+  std::memcpy(&flags, state + (kDigits - 1) * 4 + 8, 4);
+  nan_ |= (flags & 1) != 0;
+  plus_ |= (flags & 2) != 0;
+  minus_ |= (flags & 4) != 0;
+  ++adds_;
+}
+
 double LongSum::rounded() {
   if (nan_ || (plus_ && minus_)) return std::numeric_limits<double>::quiet_NaN();
   if (plus_) return std::numeric_limits<double>::infinity();
@@ -125,6 +156,32 @@ double ExactSums::rounded(uint32_t group) const {
   const bool negative = sum < 0;
   const uint128 magnitude = negative ? -static_cast<uint128>(sum) : static_cast<uint128>(sum);
   return round_magnitude(magnitude, -kFractionBits, negative);
+}
+
+std::string ExactSums::state(uint32_t group) const {
+  std::string out(reinterpret_cast<const char*>(&sums_[group]), 16);
+  if (const auto at = long_.find(group); at != long_.end()) {
+    out.resize(16 + LongSum::kStateBytes);
+    at->second->write(out.data() + 16);
+  }
+  return out;
+}
+
+bool ExactSums::add_state(uint32_t group, std::string_view state) {
+  if (state.size() != 16 && state.size() != 16 + LongSum::kStateBytes) return false;
+  int128 fixed;
+  std::memcpy(&fixed, state.data(), 16);
+  const bool over = __builtin_add_overflow(sums_[group], fixed, &fixed);
+  if (!over) sums_[group] = fixed;
+  if (!over && state.size() == 16) return true;
+  std::unique_ptr<LongSum>& sum = long_[group];
+  if (!sum) sum = std::make_unique<LongSum>();
+  if (over) {
+    std::memcpy(&fixed, state.data(), 16);
+    sum->add_fixed(fixed, -kFractionBits);
+  }
+  if (state.size() > 16) sum->add_state(state.data() + 16);
+  return true;
 }
 
 void ExactSums::add_long(uint32_t group, double value) {

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -23,7 +25,11 @@ class LongSum {
   void add_fixed(batch::int128 value, int exponent);
   void add(const LongSum& other);
   double rounded();
-  /// Sum and count as a quotient, rounded once more.
+  /// All of it in kStateBytes bytes, and back.
+  void write(char* out);
+  void add_state(const char* state);
+  static constexpr size_t kStateBytes = 70 * 4 + 8;
+
  private:
   static constexpr int kBias = 1'088;  ///< bit 0 is worth 2^-1088
   static constexpr size_t kDigits = 70;
@@ -58,6 +64,10 @@ class ExactSums {
     if (value != 0) add_long(group, value);
   }
   double rounded(uint32_t group) const;
+  /// A group's sum as bytes: 16 of the fixed-point number, then those of the long sum if it has one.
+  std::string state(uint32_t group) const;
+  /// Adds a sum of that form; false if the bytes are none.
+  bool add_state(uint32_t group, std::string_view state);
   uint64_t bytes() const { return sums_.capacity() * 16 + long_.size() * (sizeof(LongSum) + 64); }
   uint64_t bytes_after(size_t rows) const {
     const uint64_t more =

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "reduce/combine.h"
 #include "reduce/kernel_fixture.h"
 
 namespace tidegate::reduce {
@@ -254,6 +255,50 @@ TEST_F(KernelTest, TheFirstRowsOfEachKey) {
       }
     }
   }
+}
+
+TEST_F(KernelTest, StatesOfPartsMergeToTheWhole) {
+  run("CREATE TABLE source AS " +
+      values_sql(20'000, 300, "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::INTEGER END AS k"));
+  KernelSpec names;
+  names.input = schema_of("SELECT * FROM source");
+  const auto on = [&](const char* name) { return std::vector<uint32_t>{column(names, name)}; };
+  const uint32_t flag = column(names, "flag");
+  const KernelSpec spec = group_spec(
+      "source", 1,
+      {{{Kind::kCountRows}, "count(*)"},
+       {{Kind::kCount, on("name")}, "count(name)"},
+       {{Kind::kSum, on("small")}, "sum(small)"},
+       {{Kind::kSum, on("real")}, "sum(real)"},
+       {{Kind::kSum, on("cents")}, "sum(cents)"},
+       {{Kind::kSum, on("money")}, "sum(money)"},
+       {{Kind::kAvg, on("small")}, "avg(small)"},
+       {{Kind::kAvg, on("cents")}, "avg(cents)"},
+       {{Kind::kAvg, on("money")}, "avg(money)"},
+       {{.kind = Kind::kSum, .arguments = on("cents"), .filter = flag},
+        "sum(cents) FILTER (WHERE flag)"},
+       {{Kind::kMin, on("name")}, "min(name)"},
+       {{Kind::kMax, on("moment")}, "max(moment)"},
+       {{Kind::kBoolAnd, on("flag")}, "bool_and(flag)"},
+       {{Kind::kBitXor, on("big")}, "bit_xor(big)"}});
+  const auto combined = combine(spec);
+  ASSERT_TRUE(combined);
+  // Parts by a column that is no key: every group has states from each.
+  for (int part = 0; part < 5; ++part) {
+    KernelSpec partial = combined->partial;
+    partial.name = "part_" + std::to_string(part);
+    partial.input_sql = fmt::format("SELECT * FROM source WHERE n % 5 = {}", part);
+    const Status status = reduce_stream(partial, "p" + std::to_string(part), kRoomy);
+    ASSERT_TRUE(status) << status.error().describe();
+  }
+  KernelSpec merge = combined->merge;
+  merge.input_sql = "FROM p0 UNION ALL FROM p1 UNION ALL FROM p2 UNION ALL FROM p3 UNION ALL FROM p4";
+  Status status = reduce_stream(merge, "merged", kRoomy);
+  ASSERT_TRUE(status) << status.error().describe();
+  status = reduce_stream(spec, "whole", kRoomy);
+  ASSERT_TRUE(status) << status.error().describe();
+  // To the last bit, sums of doubles too.
+  EXPECT_EQ(difference("whole", "merged"), "0+0");
 }
 
 TEST_F(KernelTest, SumsOfDoublesAreExactWhateverTheOrder) {

@@ -11,7 +11,7 @@ namespace {
 using batch::ColumnType;
 using batch::Meaning;
 
-constexpr std::array<std::pair<AggregateKind, std::string_view>, 33> kNames = {{
+constexpr std::array<std::pair<AggregateKind, std::string_view>, 38> kNames = {{
     {AggregateKind::kCountRows, "count_star"},
     {AggregateKind::kCount, "count"},
     {AggregateKind::kSum, "sum"},
@@ -45,6 +45,11 @@ constexpr std::array<std::pair<AggregateKind, std::string_view>, 33> kNames = {{
     {AggregateKind::kStringAgg, "string_agg"},
     {AggregateKind::kApproxCountDistinct, "approx_count_distinct"},
     {AggregateKind::kProduct, "product"},
+    {AggregateKind::kExactState, "exact_state"},
+    {AggregateKind::kSumCounts, "sum_counts"},
+    {AggregateKind::kSumStates, "sum_states"},
+    {AggregateKind::kAvgSums, "avg_sums"},
+    {AggregateKind::kAvgStates, "avg_states"},
 }};
 
 /// Types whose values compare and hash by themselves: everything but nested ones, bit strings and

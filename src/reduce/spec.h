@@ -54,6 +54,12 @@ enum class AggregateKind : uint8_t {
   kStringAgg = 31,  ///< string_agg(x, separator ORDER BY ...)
   kApproxCountDistinct = 32,
   kProduct = 33,
+  // States of the above and what merges them (combine.h); no SQL names them.
+  kExactState = 64,  ///< FLOAT or DOUBLE to BLOB: an exact sum (exact_sum.h)
+  kSumCounts = 65,   ///< counts to their sum, BIGINT
+  kSumStates = 66,   ///< exact sums to DOUBLE
+  kAvgSums = 67,     ///< {sums of 128 bits, counts} to DOUBLE, over 10^scale
+  kAvgStates = 68,   ///< {exact sums, counts} to DOUBLE
 };
 
 /// Part of identities: changes when a kernel may give other bytes for the same spec and rows.
@@ -75,6 +81,7 @@ struct Aggregate {
   std::vector<OrderColumn> order = {};   ///< of the rows that go in
   double quantile = 0.5;                 ///< kQuantileCont, kQuantileDisc: 0..1
   std::string separator = {};            ///< kStringAgg
+  uint32_t scale = 0;                    ///< kAvgSums: decimal digits after the point
   std::string type = {};                 ///< of the result, as DuckDB binds it
   bool operator==(const Aggregate&) const = default;
 };

@@ -44,6 +44,7 @@ json to_json(const StageKernel& stage) {
                  {"order", order_json(aggregate.order)},
                  {"quantile", aggregate.quantile},
                  {"separator", aggregate.separator},
+                 {"scale", aggregate.scale},
                  {"type", aggregate.type}};
     if (aggregate.filter) item["filter"] = *aggregate.filter;
     aggregates.push_back(std::move(item));
@@ -82,6 +83,7 @@ StageKernel stage_kernel_from_json(const json& j) {
     aggregate.order = order_from(item.at("order"));
     aggregate.quantile = item.at("quantile");
     aggregate.separator = item.at("separator");
+    aggregate.scale = item.at("scale");
     aggregate.type = item.at("type");
     if (item.contains("filter")) aggregate.filter = item.at("filter").get<uint32_t>();
     kernel.aggregates.push_back(std::move(aggregate));

@@ -111,7 +111,9 @@ template <typename T>
 class RealSum final : public Accumulator {
  public:
   explicit RealSum(const Aggregate& aggregate)
-      : column_(aggregate.arguments[0]), average_(aggregate.kind == AggregateKind::kAvg) {}
+      : column_(aggregate.arguments[0]),
+        average_(aggregate.kind == AggregateKind::kAvg),
+        state_(aggregate.kind == AggregateKind::kExactState) {}
 
   void grow(uint32_t groups) override {
     sums_.grow(groups);
@@ -146,6 +148,11 @@ class RealSum final : public Accumulator {
         set_null(vector, validity, i);
         continue;
       }
+      if (state_) {
+        const std::string state = sums_.state(group);
+        duckdb_unsafe_vector_assign_string_element_len(vector, i, state.data(), state.size());
+        continue;
+      }
       out[i] = sums_.rounded(group);
       if (average_) out[i] /= static_cast<double>(counts_[group]);
     }
@@ -165,6 +172,7 @@ class RealSum final : public Accumulator {
  private:
   uint32_t column_;
   bool average_;
+  bool state_;
   ExactSums sums_;
   PerGroup<int64_t> counts_;
   Seen seen_;
