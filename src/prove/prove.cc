@@ -9,6 +9,7 @@
 #include "contract/codes.h"
 #include "prove/derive.h"
 #include "prove/graph.h"
+#include "prove/kernel.h"
 #include "prove/tokens.h"
 #include "prove/tree.h"
 #include "prove/types.h"
@@ -80,8 +81,12 @@ const sql::Column* find_column(const sql::Schema& schema, std::string_view name)
 /// Proves one pipeline, stage by stage.
 class Prover {
  public:
-  Prover(const Pipeline& pipeline, sql::Connection& scratch, Diagnostics& diagnostics)
-      : pipeline_(pipeline), scratch_(scratch), diagnostics_(diagnostics) {}
+  Prover(const Pipeline& pipeline, sql::Connection& scratch, Diagnostics& diagnostics,
+         bool with_kernels)
+      : pipeline_(pipeline),
+        scratch_(scratch),
+        diagnostics_(diagnostics),
+        with_kernels_(with_kernels) {}
 
   CheckedPipeline run(const std::map<std::string, sql::Schema>& source_schemas) {
     CheckedPipeline out;
@@ -440,11 +445,30 @@ class Prover {
                         "its result is known by its content only", out.unordered_reasons,
                         "a total order lets its readers be reused by recipe"});
     }
+    if (with_kernels_) kernel(graph, out);
+  }
+
+  void kernel(const GraphStage& graph, CheckedStage& out) {
+    bool across_rows =
+        std::any_of(graph.tree.anchors.begin(), graph.tree.anchors.end(), [](const Anchor& anchor) {
+          return anchor.kind == AnchorKind::kGroupBy || anchor.kind == AnchorKind::kAggregate ||
+                 anchor.kind == AnchorKind::kDistinct || anchor.kind == AnchorKind::kWindow;
+        });
+    if (!across_rows) return;
+    std::vector<KernelInput> inputs;
+    for (const StageInput& input : out.inputs) {
+      inputs.push_back({input.name, known_.at(to_lower_ascii(input.name)).schema,
+                        input.mode == InputMode::kBroadcast});
+    }
+    KernelChoice choice = choose_kernel(scratch_, out.name, out.sql, inputs, out.schema);
+    out.kernel = std::move(choice.kernel);
+    out.kernel_why = std::move(choice.why);
   }
 
   const Pipeline& pipeline_;
   sql::Connection& scratch_;
   Diagnostics& diagnostics_;
+  bool with_kernels_;
   std::map<std::string, Known> known_;
 };
 
@@ -452,8 +476,9 @@ class Prover {
 
 CheckedPipeline prove_pipeline(const Pipeline& pipeline,
                                const std::map<std::string, sql::Schema>& source_schemas,
-                               sql::Connection& scratch, Diagnostics& diagnostics) {
-  return Prover(pipeline, scratch, diagnostics).run(source_schemas);
+                               sql::Connection& scratch, Diagnostics& diagnostics,
+                               bool with_kernels) {
+  return Prover(pipeline, scratch, diagnostics, with_kernels).run(source_schemas);
 }
 
 Status check_select(sql::Connection& scratch, const std::string& sql,

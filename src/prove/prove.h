@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "contract/contract.h"
+#include "reduce/spec.h"
 #include "sql/sql.h"
 
 namespace tidegate {
@@ -46,6 +48,9 @@ struct CheckedStage {
   bool uses_run_time = false;
   bool float_sums = false;  ///< adds FLOAT or DOUBLE up: repeatable for the same plan only
   std::vector<std::vector<std::string>> unique;  ///< column sets proven or declared unique
+  /// The part that a kernel may run; only looked for with `with_kernels`.
+  std::optional<reduce::StageKernel> kernel;
+  std::string kernel_why;  ///< what was recognised, or why nothing was; "" if not looked for
 };
 
 struct CheckedPipeline {
@@ -57,10 +62,12 @@ struct CheckedPipeline {
 /// it may be split as declared and gives the same rows again. `source_schemas`: by source name; a
 /// source without one is taken as broken elsewhere, and what reads it is skipped. `scratch` is an
 /// empty, unlocked in-memory database: tables of the inputs and the macro run_time() are created in
-/// it. All mistakes go to `diagnostics`.
+/// it. All mistakes go to `diagnostics`. With `with_kernels`, looks for each stage's kernel too, unless
+/// its rows come one by one: some milliseconds a stage, which only what runs the stages needs.
 CheckedPipeline prove_pipeline(const Pipeline& pipeline,
                                const std::map<std::string, sql::Schema>& source_schemas,
-                               sql::Connection& scratch, Diagnostics& diagnostics);
+                               sql::Connection& scratch, Diagnostics& diagnostics,
+                               bool with_kernels = false);
 
 /// Where and why check_select refused.
 struct SelectProblem {

@@ -45,7 +45,7 @@ struct Verdict {
 class Fixture {
  public:
   Fixture();
-  Verdict prove(const Pipeline& pipeline);
+  Verdict prove(const Pipeline& pipeline, bool with_kernels = false);
   /// Multiset difference between the whole and the union over `buckets`; "" if equal.
   std::string compare(const CheckedStage& stage, const std::string& sql, int buckets);
   /// The same where check refused: keys and broadcasts as the case declares them.

@@ -220,7 +220,7 @@ Fixture::Fixture() {
        "odd");
 }
 
-Verdict Fixture::prove(const Pipeline& pipeline) {
+Verdict Fixture::prove(const Pipeline& pipeline, bool with_kernels) {
   Verdict out;
   auto database = sql::Database::open({});
   if (!database) {
@@ -229,7 +229,7 @@ Verdict Fixture::prove(const Pipeline& pipeline) {
   }
   auto scratch = (*database)->connect();
   static const std::map<std::string, sql::Schema> kSchemas = schemas();
-  out.checked = prove_pipeline(pipeline, kSchemas, **scratch, out.diagnostics);
+  out.checked = prove_pipeline(pipeline, kSchemas, **scratch, out.diagnostics, with_kernels);
   return out;
 }
 

@@ -1,0 +1,342 @@
+#include "prove/kernel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "prove/kernel_shapes.h"
+#include "prove/kernel_tree.h"
+
+namespace tidegate::prove {
+namespace {
+
+using reduce::AggregateKind;
+using reduce::KernelSpec;
+using reduce::StageKernel;
+using Path = Json::json_pointer;
+
+constexpr size_t kSqlBytesMax = size_t{64} << 10;
+
+/// A place in the tree where a kernel may be.
+struct Site {
+  Path path;
+  bool numbered = false;  ///< the node below it is numbered, and its WHERE says how many rows stay
+};
+
+/// From the innermost outwards, as the innermost has the most rows to save.
+void sites_below(const Json& node, const Path& path, std::vector<Site>& out);
+
+void sites_in_from(const Json& ref, const Path& path, std::vector<Site>& out) {
+  const std::string type = text_in(ref, "type");
+  if (type == "JOIN") {
+    sites_in_from(ref.at("left"), path / "left", out);
+    sites_in_from(ref.at("right"), path / "right", out);
+  } else if (type == "SUBQUERY") {
+    sites_below(ref.at("subquery").at("node"), path / "subquery" / "node", out);
+  }
+}
+
+void sites_below(const Json& node, const Path& path, std::vector<Site>& out) {
+  if (!is_select(node)) return;
+  sites_in_from(node.at("from_table"), path / "from_table", out);
+  if (numbered_rows(node)) out.push_back({path, true});
+  if (is_group_shape(node) || is_distinct_shape(node) || is_top_shape(node)) {
+    out.push_back({path, false});
+  }
+}
+
+/// The only table that the rows of FROM come from, one by one; "" if there is more to it.
+std::string single_table(const Json& node) {
+  if (!is_select(node) || is_group_shape(node) || has_window(node) ||
+      !node.at("modifiers").empty() || !node.at("qualify").is_null() ||
+      !node.at("sample").is_null() || !node.at("cte_map").at("map").empty()) {
+    return "";
+  }
+  const Json& from = node.at("from_table");
+  if (!from.value("sample", Json()).is_null()) return "";
+  const std::string type = text_in(from, "type");
+  if (type == "BASE_TABLE") return to_lower_ascii(text_in(from, "table_name"));
+  return type == "SUBQUERY" ? single_table(from.at("subquery").at("node")) : "";
+}
+
+/// Finds the kernel of one stage.
+class Chooser {
+ public:
+  Chooser(sql::Connection& scratch, const std::string& stage,
+          const std::vector<KernelInput>& inputs, const sql::Schema& schema)
+      : scratch_(scratch), inputs_(inputs), schema_(schema), name_(stage + ":kernel") {}
+
+  KernelChoice run(const std::string& sql) {
+    if (sql.size() > kSqlBytesMax) return {{}, "the SQL is too long"};
+    tree_ = parse_select(scratch_, sql);
+    if (tree_.is_null()) return {{}, "the SQL cannot be read"};
+    inline_ctes(tree_);
+    std::vector<Site> sites;
+    sites_below(tree_, Path(), sites);
+    KernelChoice out;
+    for (const Site& site : sites) {
+      KernelChoice choice = attempt(site);
+      if (choice.kernel) return choice;
+      out.why = choice.why;
+    }
+    if (sites.empty()) {
+      out.why = !is_select(tree_)      ? "a set operation"
+                : has_window(tree_)    ? "window functions"
+                : text_in(tree_.at("from_table"), "type") == "JOIN"
+                    ? "a join"
+                    : "no GROUP BY, DISTINCT or first rows by key";
+    }
+    return out;
+  }
+
+ private:
+  static KernelChoice refused(std::string why) { return {{}, std::move(why)}; }
+
+  bool is_exchanged(const std::string& lower) const {
+    return std::any_of(inputs_.begin(), inputs_.end(), [&](const KernelInput& input) {
+      return !input.broadcast && to_lower_ascii(input.name) == lower;
+    });
+  }
+
+  KernelChoice attempt(const Site& site) {
+    Path path = site.path;
+    std::optional<NumberedRows> rows;
+    if (site.numbered) {
+      rows = numbered_rows(tree_.at(site.path));
+      path /= rows->inner;
+    }
+    const bool top = path.empty();
+    Json node = tree_.at(path);
+    if (!top) {
+      Json entries = tree_.at("cte_map").at("map");
+      const Json& own = node.at("cte_map").at("map");
+      for (const Json& entry : own) entries.push_back(entry);
+      node["cte_map"]["map"] = std::move(entries);
+      prune_ctes(node);
+    }
+    std::vector<std::string> names;
+    if (top) {
+      for (const sql::Column& column : schema_) names.push_back(column.name);
+    } else if (auto described = names_of(node)) {
+      names = std::move(*described);
+    } else {
+      return refused("a subquery that needs what is around it");
+    }
+    // The rest of the stage must not need the exchanged inputs.
+    Json rest = tree_;
+    rest[path] = nullptr;
+    if (top) rest = Json::object();
+    prune_ctes(rest);
+    for (const auto& [table, uses] : tables_below(rest)) {
+      if (is_exchanged(table)) return refused("an exchanged input beside the kernel");
+    }
+    const Json ctes = node.at("cte_map").at("map"), from = node.at("from_table");
+    Scope scope(scratch_, inputs_, ctes, from);
+    const Part part{node, names, name_, scope};
+    Drafted draft = std::unexpected("");
+    if (site.numbered) {
+      draft = draft_numbered(part, tree_.at(site.path), *rows);
+      if (draft) put_output(*draft, path, names);
+      if (draft) draft->output[site.path / "where_clause"] = rows->where;
+    } else if (is_group_shape(node)) {
+      draft = draft_group(part);
+      if (draft && !top) put_output(*draft, path, names);
+      if (draft && top) drop_plain_output(*draft);
+    } else {
+      draft = is_distinct_shape(node) ? draft_distinct(part) : draft_top(part);
+      if (draft && !top) put_output(*draft, path, names);
+    }
+    if (!draft) return refused(draft.error());
+    return finish(*draft);
+  }
+
+  std::optional<std::vector<std::string>> names_of(const Json& node) {
+    auto text = print_selects(scratch_, {node});
+    if (!text) return {};
+    auto schema = scratch_.describe(text->front());
+    if (!schema) return {};
+    std::vector<std::string> out;
+    for (const sql::Column& column : *schema) out.push_back(column.name);
+    return out;
+  }
+
+  /// The whole tree with the draft's output in the place of its node.
+  void put_output(Draft& draft, const Path& path, const std::vector<std::string>& names) {
+    if (draft.output.is_null()) {
+      Json items = Json::array();
+      for (const std::string& name : names) items.push_back(named(column_ref(name), name));
+      draft.output = select_of(std::move(items), base_table(name_));
+    }
+    // The entries of WITH that the node had from around it are still there.
+    if (!path.empty()) draft.output["cte_map"] = tree_.at(path).at("cte_map");
+    Json all = tree_;
+    all[path] = std::move(draft.output);
+    draft.output = std::move(all);
+  }
+
+  /// Nothing comes after the kernel if its columns are the items one by one.
+  void drop_plain_output(Draft& draft) {
+    const Json& out = draft.output;
+    if (!out.at("where_clause").is_null() || !out.at("qualify").is_null() ||
+        !out.at("modifiers").empty()) {
+      return;
+    }
+    const Json& items = out.at("select_list");
+    sql::Schema& output = draft.spec.output;
+    if (items.size() != output.size()) return;
+    for (size_t i = 0; i < items.size(); ++i) {
+      Json item = items[i];
+      item["alias"] = "";
+      if (item != column_ref(output[i].name)) return;
+    }
+    for (size_t i = 0; i < items.size(); ++i) output[i].name = schema_[i].name;
+    draft.output = nullptr;
+  }
+
+  KernelChoice finish(Draft& draft) {
+    prune_ctes(draft.input);
+    std::vector<Json> nodes{draft.input};
+    const bool after = !draft.output.is_null();
+    if (after) {
+      prune_ctes(draft.output);
+      for (const auto& [table, uses] : tables_below(draft.output)) {
+        if (is_exchanged(table)) return refused("an exchanged input after the aggregates");
+      }
+      nodes.push_back(draft.output);
+    }
+    for (const Json& apart : draft.apart) {
+      Json alone = apart;
+      if (is_select(alone)) {
+        Json entries = draft.output.at("cte_map").at("map");
+        for (const Json& entry : alone.at("cte_map").at("map")) entries.push_back(entry);
+        alone["cte_map"]["map"] = std::move(entries);
+      }
+      nodes.push_back(std::move(alone));
+    }
+    auto texts = print_selects(scratch_, nodes);
+    if (!texts) return refused("SQL that does not read back as written");
+    for (size_t i = after ? 2 : 1; i < texts->size(); ++i) {
+      if (!scratch_.describe((*texts)[i])) return refused("a correlated subquery over groups");
+    }
+    StageKernel out{std::move(draft.spec), after ? (*texts)[1] : ""};
+    KernelSpec& spec = out.kernel;
+    spec.input_sql = (*texts)[0];
+    const std::string table = single_table(draft.input);
+    bool subquery = any_below(draft.input, true, [](const Json& json) {
+      return is_class(json, "SUBQUERY");
+    });
+    for (const KernelInput& input : inputs_) {
+      if (subquery || input.broadcast || to_lower_ascii(input.name) != table) continue;
+      spec.input_table = input.name;
+    }
+    if (auto why = bind(out)) return refused(*why);
+    return {std::move(out), draft.what};
+  }
+
+  /// Fills the types in. A reason if DuckDB's binder says anything else than the draft.
+  std::optional<std::string> bind(StageKernel& out) {
+    KernelSpec& spec = out.kernel;
+    auto input = scratch_.describe(spec.input_sql);
+    if (!input || input->size() != spec.input.size()) return "an input that does not bind";
+    for (size_t i = 0; i < input->size(); ++i) {
+      if ((*input)[i].name != spec.input[i].name) return "an input of other names";
+    }
+    spec.input = std::move(*input);
+    auto output = scratch_.describe(kernel_as_sql(spec));
+    if (!output || output->size() != spec.output.size()) return "aggregates that do not bind";
+    for (size_t i = 0; i < spec.aggregates.size(); ++i) {
+      spec.aggregates[i].type = (*output)[spec.keys + i].type;
+    }
+    for (size_t i = 0; i < output->size(); ++i) spec.output[i].type = (*output)[i].type;
+    if (auto why = reduce::unsupported(spec)) return why;
+    if (out.output_sql.empty()) {
+      return spec.output == schema_ ? std::nullopt : std::optional("a result of other types");
+    }
+    auto whole = scratch_.describe(stage_as_sql(out));
+    if (!whole) return "a result that does not bind";
+    return *whole == schema_ ? std::nullopt : std::optional("a result of other types");
+  }
+
+  sql::Connection& scratch_;
+  const std::vector<KernelInput>& inputs_;
+  const sql::Schema& schema_;
+  std::string name_;
+  Json tree_;
+};
+
+std::string order_text(const std::vector<reduce::OrderColumn>& order, const sql::Schema& input) {
+  std::vector<std::string> parts;
+  for (const reduce::OrderColumn& by : order) {
+    parts.push_back(fmt::format("{} {} NULLS {}", quote_identifier(input[by.column].name),
+                                by.descending ? "DESC" : "ASC",
+                                by.nulls_first ? "FIRST" : "LAST"));
+  }
+  return parts.empty() ? "" : "ORDER BY " + join(parts, ", ");
+}
+
+std::string call_text(const reduce::Aggregate& aggregate, const sql::Schema& input) {
+  std::vector<std::string> arguments;
+  for (uint32_t column : aggregate.arguments) {
+    arguments.push_back(quote_identifier(input[column].name));
+  }
+  std::string name(to_string(aggregate.kind));
+  if (aggregate.kind == AggregateKind::kCountRows) {
+    name = "count";
+    arguments.push_back("*");
+  } else if (aggregate.kind == AggregateKind::kQuantileCont ||
+             aggregate.kind == AggregateKind::kQuantileDisc) {
+    arguments.push_back(fmt::format("{}::DOUBLE", aggregate.quantile));
+  } else if (aggregate.kind == AggregateKind::kStringAgg) {
+    arguments.push_back(quote_literal(aggregate.separator));
+  }
+  std::string order = order_text(aggregate.order, input);
+  std::string out = fmt::format("{}({}{}{}{})", name, aggregate.distinct ? "DISTINCT " : "",
+                                join(arguments, ", "), order.empty() ? "" : " ", order);
+  if (aggregate.filter) {
+    out += fmt::format(" FILTER (WHERE {})", quote_identifier(input[*aggregate.filter].name));
+  }
+  return out;
+}
+
+}  // namespace
+
+KernelChoice choose_kernel(sql::Connection& scratch, const std::string& stage,
+                           const std::string& sql, const std::vector<KernelInput>& inputs,
+                           const sql::Schema& schema) {
+  try {
+    return Chooser(scratch, stage, inputs, schema).run(sql);
+  } catch (const Json::exception&) {
+    return {{}, "a syntax tree of another form"};
+  }
+}
+
+std::string kernel_as_sql(const KernelSpec& spec) {
+  std::vector<std::string> items, keys;
+  const bool top = spec.kind == KernelSpec::Kind::kTop;
+  const size_t plain = top ? spec.input.size() : spec.keys;
+  for (size_t i = 0; i < plain; ++i) {
+    std::string name = quote_identifier(spec.input[i].name);
+    if (i < spec.keys) keys.push_back("q." + name);
+    items.push_back(fmt::format("q.{} AS {}", name, quote_identifier(spec.output[i].name)));
+  }
+  for (size_t i = 0; i < spec.aggregates.size(); ++i) {
+    items.push_back(fmt::format("{} AS {}", call_text(spec.aggregates[i], spec.input),
+                                quote_identifier(spec.output[spec.keys + i].name)));
+  }
+  std::string out =
+      fmt::format("SELECT {} FROM ({}) q", join(items, ", "), spec.input_sql);
+  if (top) {
+    return out + fmt::format(" QUALIFY row_number() OVER (PARTITION BY {} {}) <= {}",
+                             join(keys, ", "), order_text(spec.order, spec.input), spec.limit);
+  }
+  return keys.empty() ? out : out + " GROUP BY " + join(keys, ", ");
+}
+
+std::string stage_as_sql(const StageKernel& stage) {
+  if (stage.output_sql.empty()) return kernel_as_sql(stage.kernel);
+  return fmt::format("WITH {} AS ({}) SELECT * FROM ({}) q", quote_identifier(stage.kernel.name),
+                     kernel_as_sql(stage.kernel), stage.output_sql);
+}
+
+}  // namespace tidegate::prove

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "prove/kernel_tree.h"
+
+// Internal to kernel*.cc: how one SELECT becomes kernel.input_sql, the kernel and output_sql.
+namespace tidegate::prove {
+
+/// A SELECT taken apart. Types are not known yet.
+struct Draft {
+  reduce::KernelSpec spec;  ///< kind, keys, aggregates, order, limit; names of input and output
+  Json input;               ///< the node of input_sql
+  Json output;              ///< the node of output_sql; null: the kernel's output as it is
+  std::vector<Json> apart;  ///< nodes in `output` that must bind by themselves
+  std::string what;         ///< "GROUP BY 2 keys: count, sum"
+};
+
+using Drafted = std::expected<Draft, std::string>;
+
+/// What a shape is recognised in.
+struct Part {
+  const Json& node;                       ///< a SELECT_NODE, every WITH in force in its cte_map
+  const std::vector<std::string>& names;  ///< of its columns
+  const std::string& kernel;              ///< what its result shall be called
+  Scope& scope;                           ///< of its FROM
+};
+
+/// Whether the node is of that shape at all.
+bool is_group_shape(const Json& node);
+bool is_distinct_shape(const Json& node);
+bool is_top_shape(const Json& node);
+
+Drafted draft_group(const Part& part);
+Drafted draft_distinct(const Part& part);
+/// QUALIFY row_number() OVER (...) <= n, and DISTINCT ON.
+Drafted draft_top(const Part& part);
+
+/// SELECT .. FROM (SELECT .., row_number() OVER (..) AS n FROM ..) WHERE n <= 3: what the WHERE of
+/// the outer node says of the inner one's column. The inner one may be joined, where the join keeps
+/// all columns of its rows as they are.
+struct NumberedRows {
+  Json::json_pointer inner;  ///< from the outer node
+  size_t item = 0;           ///< of the inner select list
+  uint64_t limit = 1;        ///< rows of each key
+  Json where;                ///< what is left of the outer WHERE; null: nothing
+};
+std::optional<NumberedRows> numbered_rows(const Json& outer);
+/// The inner node as a kernel. `output` then stands in the inner node's place.
+Drafted draft_numbered(const Part& part, const Json& outer, const NumberedRows& rows);
+
+/// The items with `*` written out, as many as there are names.
+std::expected<std::vector<Json>, std::string> items_of(const Part& part);
+/// Puts in the place of each name of a select item, where FROM has no such column, the item's
+/// expression. False: it cannot be known what a name means.
+bool expand_aliases(Json& expression, const std::vector<Json>& items, Scope& scope);
+/// Adds an order of rows; false: of another kind than ascending or descending.
+bool read_order(const Json& order, reduce::OrderColumn& out);
+
+}  // namespace tidegate::prove
