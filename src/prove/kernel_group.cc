@@ -181,7 +181,8 @@ class Grouping {
     for (Json group : node_.at("group_expressions")) {
       if (is_class(group, "CONSTANT") && group.at("value").value("value", Json()).is_number()) {
         const Json& at = group.at("value").at("value");
-        if (!at.is_number_unsigned() || at == 0 || at > items_.size()) return refuse("GROUP BY a number");
+        if (!at.is_number_unsigned() || at == 0 || at > items_.size())
+          return refuse("GROUP BY a number");
         group = items_[at.get<size_t>() - 1];
       } else if (!expand_aliases(group, items_, scope_)) {
         return refuse("a name of two meanings in GROUP BY");
@@ -245,7 +246,9 @@ class Grouping {
       Json condition = node_.at(clause);
       if (condition.is_null()) continue;
       if (has_class(condition, "STAR")) return refuse("COLUMNS(...)");
-      if (!names_of_items(condition) || !rewrite(condition)) return false;
+      if (!names_of_items(condition) || !groups_by_itself(condition) || !rewrite(condition)) {
+        return false;
+      }
       out[std::string(clause) == "having" ? "where_clause" : "qualify"] = std::move(condition);
     }
     Json modifiers = node_.at("modifiers");
@@ -281,6 +284,21 @@ class Grouping {
     return names_of_items(expression) && rewrite(expression);
   }
 
+  /// GROUP BY ALL also groups by each column that HAVING names, even within an expression that is a
+  /// key.
+  bool groups_by_itself(const Json& json) {
+    if (text_in(node_, "aggregate_handling") != "FORCE_AGGREGATES") return true;
+    if (!json.is_structured() || is_aggregate_call(json) || is_class(json, "SUBQUERY")) return true;
+    if (is_class(json, "COLUMN_REF")) {
+      const std::string canon = scope_.canon(json);
+      bool key = std::any_of(keys_.begin(), keys_.end(),
+                             [&](const Column& one) { return one.canon == canon; });
+      return key || refuse("GROUP BY ALL with more keys in HAVING");
+    }
+    return std::all_of(json.begin(), json.end(),
+                       [&](const Json& child) { return groups_by_itself(child); });
+  }
+
   /// Writes the items' names out where a condition uses them; a name that is a key's column and an
   /// item of another meaning is refused.
   bool names_of_items(Json& expression) {
@@ -295,7 +313,11 @@ class Grouping {
         return is_class(json, "COLUMN_REF") && json.at("column_names").size() == 1 &&
                to_lower_ascii(json.at("column_names")[0].get<std::string>()) == alias;
       });
-      if (key && used) return refuse("a name of two meanings");
+      bool twice = std::any_of(items_.begin(), items_.end(), [&](const Json& other) {
+        return to_lower_ascii(text_in(other, "alias")) == alias &&
+               scope_.canon(other) != scope_.canon(item);
+      });
+      if ((key || twice) && used) return refuse("a name of two meanings");
       if (used) put_item(expression, alias, item);
     }
     return true;
@@ -450,7 +472,8 @@ class Grouping {
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     }
     const size_t keys = keys_.size();
-    draft_.what = keys == 0 ? "no keys" : fmt::format("GROUP BY {} key{}", keys, keys == 1 ? "" : "s");
+    draft_.what =
+        keys == 0 ? "no keys" : fmt::format("GROUP BY {} key{}", keys, keys == 1 ? "" : "s");
     if (!names.empty()) draft_.what += ": " + join(names, ", ");
   }
 
@@ -519,7 +542,8 @@ Drafted draft_distinct(const Part& part) {
   Json list = Json::array();
   std::set<std::string> seen;
   for (const std::string& name : part.names) {
-    if (!seen.insert(to_lower_ascii(name)).second) return std::unexpected("two columns of one name");
+    if (!seen.insert(to_lower_ascii(name)).second)
+      return std::unexpected("two columns of one name");
     out.spec.input.push_back({name, ""});
     out.spec.output.push_back({name, ""});
     list.push_back(named(column_ref(name), name));
@@ -530,8 +554,8 @@ Drafted draft_distinct(const Part& part) {
     out.output = select_of(std::move(list), base_table(part.kernel));
     out.output["modifiers"] = std::move(rest);
   }
-  out.what = fmt::format("DISTINCT of {} column{}", part.names.size(),
-                         part.names.size() == 1 ? "" : "s");
+  out.what =
+      fmt::format("DISTINCT of {} column{}", part.names.size(), part.names.size() == 1 ? "" : "s");
   return out;
 }
 

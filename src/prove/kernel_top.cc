@@ -67,7 +67,8 @@ class Top {
   };
 
   /// `orders`: entries of a tree's ORDER BY. `items`: what comes out.
-  Drafted run(const Json& keys, const Json& orders, uint64_t limit, const std::vector<Item>& items) {
+  Drafted run(const Json& keys, const Json& orders, uint64_t limit,
+              const std::vector<Item>& items) {
     const Json& node = part_.node;
     if (!node.at("sample").is_null()) return std::unexpected("SAMPLE");
     draft_.spec.limit = limit;
@@ -75,7 +76,6 @@ class Top {
     draft_.spec.keys = static_cast<uint32_t>(columns_.size());
     if (columns_.empty()) return std::unexpected("row_number() without PARTITION BY");
     Json list = Json::array();
-    bool as_is = true;
     for (const Item& item : items) {
       if (has_window(item.expression)) return std::unexpected("another window function");
       if (has_class(item.expression, "STAR")) return std::unexpected("COLUMNS(...)");
@@ -92,13 +92,16 @@ class Top {
       }
       by.column = add(expression);
       bool settled = by.column < draft_.spec.keys ||
-                     std::any_of(draft_.spec.order.begin(), draft_.spec.order.end(),
-                                 [&](const OrderColumn& one) { return one.column == by.column; });
+                     std::any_of(
+                         draft_.spec.order.begin(), draft_.spec.order.end(),
+                         [&](const OrderColumn& one) { return one.column == by.column; });
       if (!settled) draft_.spec.order.push_back(by);
     }
-    as_is = items.size() == columns_.size();
+    bool as_is = items.size() == columns_.size();
+    std::set<std::string> seen;
     for (size_t i = 0; i < items.size() && as_is; ++i) {
-      as_is = scope_.canon(items[i].expression) == columns_[i].canon;
+      as_is = scope_.canon(items[i].expression) == columns_[i].canon &&
+              seen.insert(to_lower_ascii(items[i].name)).second;
     }
     Json in = Json::array();
     for (size_t i = 0; i < columns_.size(); ++i) {
@@ -111,8 +114,9 @@ class Top {
     draft_.input["where_clause"] = node.at("where_clause");
     if (!as_is) draft_.output = select_of(std::move(list), base_table(part_.kernel));
     const size_t key_count = draft_.spec.keys;
-    draft_.what = fmt::format("first {} by {} key{}", limit == 1 ? "row" : fmt::format("{} rows", limit),
-                              key_count, key_count == 1 ? "" : "s");
+    draft_.what =
+        fmt::format("first {} by {} key{}", limit == 1 ? "row" : fmt::format("{} rows", limit),
+                    key_count, key_count == 1 ? "" : "s");
     return std::move(draft_);
   }
 
@@ -146,8 +150,9 @@ class Top {
   void take(Json& json) {
     const std::string alias = text_in(json, "alias");
     std::optional<uint32_t> at = find(json);
-    if (!at && (is_class(json, "COLUMN_REF") || has_class(json, "LAMBDA") ||
-                any_below(json, false, [](const Json& one) { return is_class(one, "SUBQUERY"); }))) {
+    if (!at &&
+        (is_class(json, "COLUMN_REF") || has_class(json, "LAMBDA") ||
+         any_below(json, false, [](const Json& one) { return is_class(one, "SUBQUERY"); }))) {
       at = add(json);
     }
     if (at) {
@@ -179,8 +184,8 @@ std::optional<NumberedRows> numbered_in(const Json& outer, const Json& ref,
                                         const Json::json_pointer& path) {
   if (text_in(ref, "type") == "JOIN") {
     const std::string join = text_in(ref, "join_type");
-    const bool inner = join == "INNER", left = inner || join == "LEFT" || join == "SEMI" ||
-                                               join == "ANTI";
+    const bool inner = join == "INNER",
+               left = inner || join == "LEFT" || join == "SEMI" || join == "ANTI";
     if (text_in(ref, "ref_type") == "POSITIONAL") return {};
     if (left) {
       if (auto found = numbered_in(outer, ref.at("left"), path / "left")) return found;
@@ -232,6 +237,20 @@ std::optional<NumberedRows> numbered_in(const Json& outer, const Json& ref,
   return {};
 }
 
+/// Names of columns below, lower case; nothing if `*` may stand for any.
+std::optional<std::set<std::string>> names_below(const Json& json) {
+  std::set<std::string> out;
+  bool any = any_below(json, true, [&](const Json& one) {
+    for (const char* key : {"column_names", "using_columns"}) {
+      for (const Json& name : one.value(key, Json::array())) {
+        if (name.is_string()) out.insert(to_lower_ascii(name.get<std::string>()));
+      }
+    }
+    return is_class(one, "STAR") || text_in(one, "ref_type") == "NATURAL";
+  });
+  return any ? std::nullopt : std::optional(std::move(out));
+}
+
 bool has_unnest(const Json& json) {
   return any_below(json, false, [](const Json& one) {
     return is_class(one, "FUNCTION") && text_in(one, "function_name") == "unnest";
@@ -254,14 +273,16 @@ bool expand_aliases(Json& json, const std::vector<Json>& items, Scope& scope) {
   if (is_class(json, "COLUMN_REF")) {
     if (json.at("column_names").size() != 1) return true;
     const std::string name = to_lower_ascii(json.at("column_names")[0].get<std::string>());
+    const Json* found = nullptr;
     for (const Json& item : items) {
       if (to_lower_ascii(text_in(item, "alias")) != name) continue;
-      if (scope.canon(item) == scope.canon(column_ref(name))) return true;
-      std::optional<bool> column = scope.has(name);
-      if (!column) return false;
-      if (!*column) json = named(item, text_in(json, "alias"));
-      return true;
+      if (found && scope.canon(item) != scope.canon(*found)) return false;
+      found = &item;
     }
+    if (!found || scope.canon(*found) == scope.canon(column_ref(name))) return true;
+    std::optional<bool> column = scope.has(name);
+    if (!column) return false;
+    if (!*column) json = named(Json(*found), text_in(json, "alias"));
     return true;
   }
   for (Json& child : json) {
@@ -290,8 +311,7 @@ std::expected<std::vector<Json>, std::string> items_of(const Part& part) {
       left_out.insert(to_lower_ascii(name.get<std::string>()));
     }
     for (Json& column : *columns) {
-      const std::string name =
-          to_lower_ascii(column.at("column_names").back().get<std::string>());
+      const std::string name = to_lower_ascii(column.at("column_names").back().get<std::string>());
       if (left_out.contains(name)) continue;
       for (const Json& replaced : item.value("replace_list", Json::array())) {
         if (to_lower_ascii(text_in(replaced, "key")) == name) column = replaced.at("value");
@@ -441,7 +461,22 @@ Drafted draft_numbered(const Part& part, const Json& outer, const NumberedRows& 
   Json keys = number.at("partitions"), orders = number.at("orders");
   std::vector<Json> all = *items;
   for (Json* part_of : {&keys, &orders, &node.at("where_clause")}) {
-    if (!expand_aliases(*part_of, all, part.scope)) return std::unexpected("a name of two meanings");
+    if (!expand_aliases(*part_of, all, part.scope))
+      return std::unexpected("a name of two meanings");
+  }
+  Json rest = outer;
+  rest["where_clause"] = rows.where;
+  const std::string table =
+      to_lower_ascii(text_in(outer.at(rows.inner.parent_pointer().parent_pointer()), "alias"));
+  rest[rows.inner] = nullptr;
+  auto read = names_below(rest);
+  if (read && read->contains(table)) {
+    // The table's name before a column, or the whole row by that name.
+    bool row = any_below(rest, true, [&](const Json& json) {
+      return is_class(json, "COLUMN_REF") && json.at("column_names").size() == 1 &&
+             names(json, table);
+    });
+    if (row) read = std::nullopt;
   }
   std::vector<Top::Item> out;
   const Json* replaced = nullptr;
@@ -452,8 +487,11 @@ Drafted draft_numbered(const Part& part, const Json& outer, const NumberedRows& 
       expression = bigint_one();
       replaced = &(*items)[i];
     }
+    if (read && !read->contains(to_lower_ascii(part.names[i]))) continue;
     out.push_back({std::move(expression), part.names[i]});
   }
+  // A SELECT needs one column.
+  if (out.empty()) out.push_back({bigint_one(), part.names[rows.item]});
   if (!replaced) return std::unexpected("two columns of one name");
   return Top({node, part.names, part.kernel, part.scope}).run(keys, orders, rows.limit, out);
 }
