@@ -13,7 +13,7 @@
 #include "prove/problem.h"
 #include "prove/relation.h"
 
-// Internal to derive*.cc.
+// Internal to derive*.cc; kernel_tree.h takes Json from here.
 namespace tidegate::prove {
 
 using Json = nlohmann::json;

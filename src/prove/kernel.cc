@@ -81,8 +81,8 @@ class Chooser {
       out.why = choice.why;
     }
     if (sites.empty()) {
-      out.why = !is_select(tree_)      ? "a set operation"
-                : has_window(tree_)    ? "window functions"
+      out.why = !is_select(tree_)   ? "a set operation"
+                : has_window(tree_) ? "window functions"
                 : text_in(tree_.at("from_table"), "type") == "JOIN"
                     ? "a join"
                     : "no GROUP BY, DISTINCT or first rows by key";
@@ -137,15 +137,15 @@ class Chooser {
     Drafted draft = std::unexpected("");
     if (site.numbered) {
       draft = draft_numbered(part, tree_.at(site.path), *rows);
-      if (draft) put_output(*draft, path, names);
+      if (draft) put_output(*draft, path);
       if (draft) draft->output[site.path / "where_clause"] = rows->where;
     } else if (is_group_shape(node)) {
       draft = draft_group(part);
-      if (draft && !top) put_output(*draft, path, names);
+      if (draft && !top) put_output(*draft, path);
       if (draft && top) drop_plain_output(*draft);
     } else {
       draft = is_distinct_shape(node) ? draft_distinct(part) : draft_top(part);
-      if (draft && !top) put_output(*draft, path, names);
+      if (draft && !top) put_output(*draft, path);
     }
     if (!draft) return refused(draft.error());
     return finish(*draft);
@@ -162,10 +162,12 @@ class Chooser {
   }
 
   /// The whole tree with the draft's output in the place of its node.
-  void put_output(Draft& draft, const Path& path, const std::vector<std::string>& names) {
+  void put_output(Draft& draft, const Path& path) {
     if (draft.output.is_null()) {
       Json items = Json::array();
-      for (const std::string& name : names) items.push_back(named(column_ref(name), name));
+      for (const sql::Column& column : draft.spec.output) {
+        items.push_back(named(column_ref(column.name), column.name));
+      }
       draft.output = select_of(std::move(items), base_table(name_));
     }
     // The entries of WITH that the node had from around it are still there.
@@ -196,6 +198,9 @@ class Chooser {
 
   KernelChoice finish(Draft& draft) {
     prune_ctes(draft.input);
+    // Groups by another equality than that of the bytes.
+    auto collates = [](const Json& json) { return is_class(json, "COLLATE"); };
+    if (any_below(draft.input, true, collates)) return refused("COLLATE");
     std::vector<Json> nodes{draft.input};
     const bool after = !draft.output.is_null();
     if (after) {
@@ -223,9 +228,8 @@ class Chooser {
     KernelSpec& spec = out.kernel;
     spec.input_sql = (*texts)[0];
     const std::string table = single_table(draft.input);
-    bool subquery = any_below(draft.input, true, [](const Json& json) {
-      return is_class(json, "SUBQUERY");
-    });
+    bool subquery =
+        any_below(draft.input, true, [](const Json& json) { return is_class(json, "SUBQUERY"); });
     for (const KernelInput& input : inputs_) {
       if (subquery || input.broadcast || to_lower_ascii(input.name) != table) continue;
       spec.input_table = input.name;
@@ -269,8 +273,7 @@ std::string order_text(const std::vector<reduce::OrderColumn>& order, const sql:
   std::vector<std::string> parts;
   for (const reduce::OrderColumn& by : order) {
     parts.push_back(fmt::format("{} {} NULLS {}", quote_identifier(input[by.column].name),
-                                by.descending ? "DESC" : "ASC",
-                                by.nulls_first ? "FIRST" : "LAST"));
+                                by.descending ? "DESC" : "ASC", by.nulls_first ? "FIRST" : "LAST"));
   }
   return parts.empty() ? "" : "ORDER BY " + join(parts, ", ");
 }
@@ -324,8 +327,7 @@ std::string kernel_as_sql(const KernelSpec& spec) {
     items.push_back(fmt::format("{} AS {}", call_text(spec.aggregates[i], spec.input),
                                 quote_identifier(spec.output[spec.keys + i].name)));
   }
-  std::string out =
-      fmt::format("SELECT {} FROM ({}) q", join(items, ", "), spec.input_sql);
+  std::string out = fmt::format("SELECT {} FROM ({}) q", join(items, ", "), spec.input_sql);
   if (top) {
     return out + fmt::format(" QUALIFY row_number() OVER (PARTITION BY {} {}) <= {}",
                              join(keys, ", "), order_text(spec.order, spec.input), spec.limit);

@@ -24,9 +24,9 @@ struct KernelChoice {
 };
 
 /// Looks for the core of a stage that a kernel can run: a GROUP BY, a DISTINCT, or the first rows
-/// of each key by row_number() or DISTINCT ON; the innermost that reads all of the exchanged inputs.
-/// `sql` is a stage that was proven, `stage` its name and `schema` its columns. `scratch` is
-/// unlocked, holds a table of each input and the macro run_time(). What comes out gives the same
+/// of each key by row_number() or DISTINCT ON; the innermost that reads all of the exchanged
+/// inputs. `sql` is a stage that was proven, `stage` its name and `schema` its columns. `scratch`
+/// is unlocked, holds a table of each input and the macro run_time(). What comes out gives the same
 /// rows as `sql`, whether over everything or over a bucket; what is not certain is refused.
 KernelChoice choose_kernel(sql::Connection& scratch, const std::string& stage,
                            const std::string& sql, const std::vector<KernelInput>& inputs,

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "base/text.h"
 #include "prove/kernel_shapes.h"
@@ -11,118 +10,6 @@ namespace {
 
 using reduce::Aggregate;
 using reduce::AggregateKind;
-
-const std::unordered_map<std::string_view, AggregateKind> kKinds = {
-    {"count_star", AggregateKind::kCountRows},
-    {"count", AggregateKind::kCount},
-    {"sum", AggregateKind::kSum},
-    {"avg", AggregateKind::kAvg},
-    {"mean", AggregateKind::kAvg},
-    {"min", AggregateKind::kMin},
-    {"max", AggregateKind::kMax},
-    {"first", AggregateKind::kFirst},
-    {"arbitrary", AggregateKind::kFirst},
-    {"last", AggregateKind::kLast},
-    {"any_value", AggregateKind::kAnyValue},
-    {"bool_and", AggregateKind::kBoolAnd},
-    {"bool_or", AggregateKind::kBoolOr},
-    {"bit_and", AggregateKind::kBitAnd},
-    {"bit_or", AggregateKind::kBitOr},
-    {"bit_xor", AggregateKind::kBitXor},
-    {"var_samp", AggregateKind::kVarSamp},
-    {"variance", AggregateKind::kVarSamp},
-    {"var_pop", AggregateKind::kVarPop},
-    {"stddev_samp", AggregateKind::kStddevSamp},
-    {"stddev", AggregateKind::kStddevSamp},
-    {"stddev_pop", AggregateKind::kStddevPop},
-    {"covar_samp", AggregateKind::kCovarSamp},
-    {"covar_pop", AggregateKind::kCovarPop},
-    {"corr", AggregateKind::kCorr},
-    {"arg_min", AggregateKind::kArgMin},
-    {"argmin", AggregateKind::kArgMin},
-    {"min_by", AggregateKind::kArgMin},
-    {"arg_max", AggregateKind::kArgMax},
-    {"argmax", AggregateKind::kArgMax},
-    {"max_by", AggregateKind::kArgMax},
-    {"arg_min_null", AggregateKind::kArgMinNull},
-    {"arg_max_null", AggregateKind::kArgMaxNull},
-    {"median", AggregateKind::kMedian},
-    {"quantile_cont", AggregateKind::kQuantileCont},
-    {"quantile_disc", AggregateKind::kQuantileDisc},
-    {"quantile", AggregateKind::kQuantileDisc},
-    {"mode", AggregateKind::kMode},
-    {"list", AggregateKind::kList},
-    {"array_agg", AggregateKind::kList},
-    {"string_agg", AggregateKind::kStringAgg},
-    {"group_concat", AggregateKind::kStringAgg},
-    {"listagg", AggregateKind::kStringAgg},
-    {"approx_count_distinct", AggregateKind::kApproxCountDistinct},
-    {"product", AggregateKind::kProduct},
-};
-
-/// Aggregates whose result the order of rows does not change; DuckDB drops ORDER BY there too.
-bool ignores_order(AggregateKind kind) {
-  switch (kind) {
-    case AggregateKind::kFirst:
-    case AggregateKind::kLast:
-    case AggregateKind::kAnyValue:
-    case AggregateKind::kArgMin:
-    case AggregateKind::kArgMax:
-    case AggregateKind::kArgMinNull:
-    case AggregateKind::kArgMaxNull:
-    case AggregateKind::kMode:
-    case AggregateKind::kList:
-    case AggregateKind::kStringAgg:
-      return false;
-    default:
-      return true;
-  }
-}
-
-bool ignores_distinct(AggregateKind kind) {
-  switch (kind) {
-    case AggregateKind::kMin:
-    case AggregateKind::kMax:
-    case AggregateKind::kBoolAnd:
-    case AggregateKind::kBoolOr:
-    case AggregateKind::kBitAnd:
-    case AggregateKind::kBitOr:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool is_boolean(const Json& expression) {
-  const std::string type = text_in(expression, "type");
-  return is_class(expression, "COMPARISON") || is_class(expression, "CONJUNCTION") ||
-         is_class(expression, "BETWEEN") || type == "OPERATOR_NOT" || type == "OPERATOR_IS_NULL" ||
-         type == "OPERATOR_IS_NOT_NULL" || type == "COMPARE_IN" || type == "COMPARE_NOT_IN";
-}
-
-/// The number that a constant stands for.
-std::optional<double> number_of(const Json& expression) {
-  if (is_class(expression, "CAST")) {
-    const Json& child = expression.at("child");
-    if (!is_class(child, "CONSTANT") || child.at("value").value("is_null", true)) return {};
-    if (text_in(expression.at("cast_type"), "id") != "DOUBLE") return {};
-    const Json& inner = child.at("value").at("value");
-    if (!inner.is_string()) return number_of(child);
-    const Json number = Json::parse(inner.get<std::string>(), nullptr, false);
-    return number.is_number() ? std::optional(number.get<double>()) : std::nullopt;
-  }
-  if (!is_class(expression, "CONSTANT")) return {};
-  const Json& value = expression.at("value");
-  if (value.value("is_null", true) || !value.at("value").is_number()) return {};
-  const std::string id = value.at("type").value("id", "");
-  if (id == "DECIMAL") {
-    // Read as DuckDB casts it: the nearest double of the decimal text.
-    const int scale = value.at("type").at("type_info").value("scale", 0);
-    return Json::parse(fmt::format("{}e-{}", value.at("value").get<int64_t>(), scale))
-        .get<double>();
-  }
-  return value.at("value").get<double>();
-}
 
 /// Takes one grouped SELECT apart.
 class Grouping {
@@ -181,7 +68,8 @@ class Grouping {
     for (Json group : node_.at("group_expressions")) {
       if (is_class(group, "CONSTANT") && group.at("value").value("value", Json()).is_number()) {
         const Json& at = group.at("value").at("value");
-        if (!at.is_number_unsigned() || at == 0 || at > items_.size()) return refuse("GROUP BY a number");
+        if (!at.is_number_unsigned() || at == 0 || at > items_.size())
+          return refuse("GROUP BY a number");
         group = items_[at.get<size_t>() - 1];
       } else if (!expand_aliases(group, items_, scope_)) {
         return refuse("a name of two meanings in GROUP BY");
@@ -298,37 +186,33 @@ class Grouping {
                        [&](const Json& child) { return groups_by_itself(child); });
   }
 
-  /// Writes the items' names out where a condition uses them; a name that is a key's column and an
-  /// item of another meaning is refused.
-  bool names_of_items(Json& expression) {
-    for (const Json& item : items_) {
-      const std::string alias = to_lower_ascii(text_in(item, "alias"));
-      if (alias.empty()) continue;
-      const std::string plain = scope_.canon(column_ref(alias));
-      if (scope_.canon(item) == plain) continue;
-      bool key = std::any_of(keys_.begin(), keys_.end(),
-                             [&](const Column& one) { return one.canon == plain; });
-      bool used = any_below(expression, false, [&](const Json& json) {
-        return is_class(json, "COLUMN_REF") && json.at("column_names").size() == 1 &&
-               to_lower_ascii(json.at("column_names")[0].get<std::string>()) == alias;
-      });
-      if (key && used) return refuse("a name of two meanings");
-      if (used) put_item(expression, alias, item);
-    }
-    return true;
-  }
-
-  static void put_item(Json& json, const std::string& alias, const Json& item) {
+  /// Writes the items' names out where a condition uses them, once: what is put in place of a name
+  /// is over FROM. A name that is a key's column too, or two items', is refused.
+  bool names_of_items(Json& json) {
     // Inside an aggregate a name is a column of FROM.
-    if (!json.is_structured() || is_class(json, "SUBQUERY") || is_aggregate_call(json)) return;
-    if (is_class(json, "COLUMN_REF")) {
-      if (json.at("column_names").size() == 1 &&
-          to_lower_ascii(json.at("column_names")[0].get<std::string>()) == alias) {
-        json = named(item, text_in(json, "alias"));
-      }
-      return;
+    if (!json.is_structured() || is_class(json, "SUBQUERY") || is_aggregate_call(json)) return true;
+    if (!is_class(json, "COLUMN_REF")) {
+      return std::all_of(json.begin(), json.end(),
+                         [&](Json& child) { return names_of_items(child); });
     }
-    for (Json& child : json) put_item(child, alias, item);
+    if (json.at("column_names").size() != 1) return true;
+    const std::string name = to_lower_ascii(json.at("column_names")[0].get<std::string>());
+    const std::string plain = scope_.canon(json);
+    const Json* found = nullptr;
+    for (const Json& item : items_) {
+      if (to_lower_ascii(text_in(item, "alias")) != name) continue;
+      if (found && scope_.canon(item) != scope_.canon(*found)) {
+        return refuse("a name of two meanings");
+      }
+      found = &item;
+    }
+    if (!found || scope_.canon(*found) == plain) return true;
+    if (std::any_of(keys_.begin(), keys_.end(),
+                    [&](const Column& one) { return one.canon == plain; })) {
+      return refuse("a name of two meanings");
+    }
+    json = named(Json(*found), text_in(json, "alias"));
+    return true;
   }
 
   /// From an expression over FROM to one over the kernel's output.
@@ -364,77 +248,14 @@ class Grouping {
   }
 
   bool aggregate(Json& call) {
-    std::string name = to_lower_ascii(text_in(call, "function_name"));
-    const std::string alias = text_in(call, "alias");
-    if (any_below(call, true, [](const Json& json) { return is_class(json, "SUBQUERY"); })) {
-      return refuse(name + " over a subquery");
-    }
-    if (has_class(call, "STAR")) return refuse("COLUMNS(...)");
-    if (has_window(call)) return refuse(name + " of a window function");
-    if (call.value("export_state", false)) return refuse("EXPORT_STATE");
-    Json children = call.at("children");
-    Json orders = call.at("order_bys").value("orders", Json::array());
-    Json filter = call.value("filter", Json());
-    Aggregate out;
-    bool huge = false;
-    if (name == "count_if" || name == "countif") {
-      if (!filter.is_null() || call.value("distinct", false) || children.size() != 1) {
-        return refuse("count_if with FILTER or DISTINCT");
-      }
-      filter = children[0];
-      children = Json::array();
-      name = "count_star";
-      huge = true;  // as DuckDB counts there
-    }
-    auto kind = kKinds.find(name);
-    if (kind == kKinds.end()) return refuse(name);
-    out.kind = kind->second;
-    out.distinct = call.value("distinct", false) && !ignores_distinct(out.kind);
-    if (out.kind == AggregateKind::kCount && !out.distinct && children.size() == 1 &&
-        is_class(children[0], "CONSTANT") && !children[0].at("value").value("is_null", true)) {
-      out.kind = AggregateKind::kCountRows;
-      children = Json::array();
-    }
-    if (out.kind == AggregateKind::kQuantileCont || out.kind == AggregateKind::kQuantileDisc) {
-      if (children.size() == 1 && orders.size() == 1) {  // WITHIN GROUP
-        if (text_in(orders[0], "type") == "DESCENDING") return refuse(name + " descending");
-        children.insert(children.begin(), orders[0].at("expression"));
-        orders = Json::array();
-      }
-      std::optional<double> share = children.size() == 2 ? number_of(children[1]) : std::nullopt;
-      if (!share) return refuse(name + " of other than one constant share");
-      out.quantile = *share;
-      children.erase(1);
-    }
-    if (out.kind == AggregateKind::kMode && children.empty()) return refuse("mode() WITHIN GROUP");
-    if (out.kind == AggregateKind::kStringAgg) {
-      out.separator = ",";
-      if (children.size() == 2) {
-        const Json value = is_class(children[1], "CONSTANT") ? children[1].at("value") : Json();
-        if (value.is_null() || value.value("is_null", true) || !value.at("value").is_string()) {
-          return refuse(name + " with a separator that is computed");
-        }
-        out.separator = value.at("value").get<std::string>();
-        children.erase(1);
-      }
-    }
-    for (const Json& child : children) out.arguments.push_back(column(named(child, "")));
-    if (!filter.is_null()) {
-      out.filter = column(is_boolean(filter) ? filter : cast_to(filter, "BOOLEAN"));
-    }
-    if (!ignores_order(out.kind)) {
-      for (const Json& order : orders) {
-        reduce::OrderColumn by;
-        if (!read_order(order, by)) return refuse(name + " in a strange order");
-        by.column = column(order.at("expression"));
-        out.order.push_back(by);
-      }
-    }
+    auto read = read_aggregate(call, [&](const Json& expression) { return column(expression); });
+    if (!read) return refuse(read.error());
     auto& all = draft_.spec.aggregates;
-    size_t at = static_cast<size_t>(std::find(all.begin(), all.end(), out) - all.begin());
-    if (at == all.size()) all.push_back(std::move(out));
-    Json result = column_ref(fmt::format("tg_g{}", at));
-    call = named(huge ? cast_to(std::move(result), "HUGEINT") : std::move(result), alias);
+    auto found = std::find(all.begin(), all.end(), read->aggregate);
+    Json result = column_ref(fmt::format("tg_g{}", found - all.begin()));
+    if (found == all.end()) all.push_back(std::move(read->aggregate));
+    call = named(read->as_hugeint ? cast_to(std::move(result), "HUGEINT") : std::move(result),
+                 text_in(call, "alias"));
     return true;
   }
 
@@ -467,7 +288,8 @@ class Grouping {
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     }
     const size_t keys = keys_.size();
-    draft_.what = keys == 0 ? "no keys" : fmt::format("GROUP BY {} key{}", keys, keys == 1 ? "" : "s");
+    draft_.what =
+        keys == 0 ? "no keys" : fmt::format("GROUP BY {} key{}", keys, keys == 1 ? "" : "s");
     if (!names.empty()) draft_.what += ": " + join(names, ", ");
   }
 
@@ -536,7 +358,8 @@ Drafted draft_distinct(const Part& part) {
   Json list = Json::array();
   std::set<std::string> seen;
   for (const std::string& name : part.names) {
-    if (!seen.insert(to_lower_ascii(name)).second) return std::unexpected("two columns of one name");
+    if (!seen.insert(to_lower_ascii(name)).second)
+      return std::unexpected("two columns of one name");
     out.spec.input.push_back({name, ""});
     out.spec.output.push_back({name, ""});
     list.push_back(named(column_ref(name), name));
@@ -547,8 +370,8 @@ Drafted draft_distinct(const Part& part) {
     out.output = select_of(std::move(list), base_table(part.kernel));
     out.output["modifiers"] = std::move(rest);
   }
-  out.what = fmt::format("DISTINCT of {} column{}", part.names.size(),
-                         part.names.size() == 1 ? "" : "s");
+  out.what =
+      fmt::format("DISTINCT of {} column{}", part.names.size(), part.names.size() == 1 ? "" : "s");
   return out;
 }
 

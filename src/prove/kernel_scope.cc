@@ -98,7 +98,8 @@ std::optional<Json> Scope::star(const std::string& name) {
       out.push_back(std::move(ref));
     }
   }
-  return found == 0 || (!lower.empty() && found != 1) ? std::nullopt : std::optional(std::move(out));
+  return found == 0 || (!lower.empty() && found != 1) ? std::nullopt
+                                                      : std::optional(std::move(out));
 }
 
 std::string Scope::owner(const std::string& lower) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,16 @@ Drafted draft_distinct(const Part& part);
 /// QUALIFY row_number() OVER (...) <= n, and DISTINCT ON.
 Drafted draft_top(const Part& part);
 
+struct TopItem {
+  Json expression;
+  std::string name;
+};
+
+/// The first `limit` rows of each key. `orders`: entries of a tree's ORDER BY; `items`: what comes
+/// out.
+Drafted draft_first_rows(const Part& part, const Json& keys, const Json& orders, uint64_t limit,
+                         const std::vector<TopItem>& items);
+
 /// SELECT .. FROM (SELECT .., row_number() OVER (..) AS n FROM ..) WHERE n <= 3: what the WHERE of
 /// the outer node says of the inner one's column. The inner one may be joined, where the join keeps
 /// all columns of its rows as they are.
@@ -50,6 +61,22 @@ struct NumberedRows {
 std::optional<NumberedRows> numbered_rows(const Json& outer);
 /// The inner node as a kernel. `output` then stands in the inner node's place.
 Drafted draft_numbered(const Part& part, const Json& outer, const NumberedRows& rows);
+
+struct ReadAggregate {
+  reduce::Aggregate aggregate;
+  bool as_hugeint = false;  ///< DuckDB gives this count as HUGEINT
+};
+
+/// A call of an aggregate. `column` gives an expression a place in the kernel's input.
+std::expected<ReadAggregate, std::string> read_aggregate(
+    const Json& call, const std::function<uint32_t(const Json&)>& column);
+
+/// row_number() OVER (...) of all rows.
+bool is_row_number(const Json& json);
+/// `x = 1`, `x <= n`, `x < n + 1` and the same turned round: how many of x = 1, 2, ... pass.
+std::optional<uint64_t> first_rows(const Json& condition,
+                                   const std::function<bool(const Json&)>& is_x);
+bool has_unnest(const Json& json);
 
 /// The items with `*` written out, as many as there are names.
 std::expected<std::vector<Json>, std::string> items_of(const Part& part);

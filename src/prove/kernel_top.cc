@@ -10,12 +10,6 @@ namespace {
 
 using reduce::OrderColumn;
 
-bool is_row_number(const Json& json) {
-  return is_class(json, "WINDOW") && text_in(json, "type") == "WINDOW_ROW_NUMBER" &&
-         json.value("filter_expr", Json()).is_null() && !json.value("distinct", false) &&
-         json.value("arg_orders", Json::array()).empty();
-}
-
 std::optional<uint64_t> whole_number(const Json& json) {
   if (!is_class(json, "CONSTANT")) return {};
   const Json& value = json.at("value");
@@ -23,29 +17,6 @@ std::optional<uint64_t> whole_number(const Json& json) {
   const std::string id = value.at("type").value("id", "");
   if (id != "INTEGER" && id != "BIGINT") return {};
   return value.at("value").get<uint64_t>();
-}
-
-/// `x = 1`, `x <= n`, `x < n + 1` and the same turned round: how many of x = 1, 2, ... pass.
-std::optional<uint64_t> first_rows(const Json& condition,
-                                   const std::function<bool(const Json&)>& counts) {
-  if (!is_class(condition, "COMPARISON")) return {};
-  const bool turned = counts(condition.at("right"));
-  const Json& number = condition.at(turned ? "left" : "right");
-  if (!turned && !counts(condition.at("left"))) return {};
-  std::optional<uint64_t> n = whole_number(number);
-  const std::string type = text_in(condition, "type");
-  if (!n || *n == 0) return {};
-  if (type == "COMPARE_EQUAL") return *n == 1 ? n : std::nullopt;
-  if (type == (turned ? "COMPARE_GREATERTHANOREQUALTO" : "COMPARE_LESSTHANOREQUALTO")) return n;
-  if (type == (turned ? "COMPARE_GREATERTHAN" : "COMPARE_LESSTHAN")) {
-    return *n > 1 ? std::optional(*n - 1) : std::nullopt;
-  }
-  return {};
-}
-
-bool names(const Json& json, const std::string& lower) {
-  return is_class(json, "COLUMN_REF") && !json.at("column_names").empty() &&
-         to_lower_ascii(json.at("column_names").back().get<std::string>()) == lower;
 }
 
 bool is_distinct_on(const Json& modifier) {
@@ -61,13 +32,9 @@ class Top {
     draft_.spec.name = part.kernel;
   }
 
-  struct Item {
-    Json expression;
-    std::string name;
-  };
-
   /// `orders`: entries of a tree's ORDER BY. `items`: what comes out.
-  Drafted run(const Json& keys, const Json& orders, uint64_t limit, const std::vector<Item>& items) {
+  Drafted run(const Json& keys, const Json& orders, uint64_t limit,
+              const std::vector<TopItem>& items) {
     const Json& node = part_.node;
     if (!node.at("sample").is_null()) return std::unexpected("SAMPLE");
     draft_.spec.limit = limit;
@@ -75,8 +42,7 @@ class Top {
     draft_.spec.keys = static_cast<uint32_t>(columns_.size());
     if (columns_.empty()) return std::unexpected("row_number() without PARTITION BY");
     Json list = Json::array();
-    bool as_is = true;
-    for (const Item& item : items) {
+    for (const TopItem& item : items) {
       if (has_window(item.expression)) return std::unexpected("another window function");
       if (has_class(item.expression, "STAR")) return std::unexpected("COLUMNS(...)");
       Json expression = item.expression;
@@ -92,13 +58,16 @@ class Top {
       }
       by.column = add(expression);
       bool settled = by.column < draft_.spec.keys ||
-                     std::any_of(draft_.spec.order.begin(), draft_.spec.order.end(),
-                                 [&](const OrderColumn& one) { return one.column == by.column; });
+                     std::any_of(
+                         draft_.spec.order.begin(), draft_.spec.order.end(),
+                         [&](const OrderColumn& one) { return one.column == by.column; });
       if (!settled) draft_.spec.order.push_back(by);
     }
-    as_is = items.size() == columns_.size();
+    bool as_is = items.size() == columns_.size();
+    std::set<std::string> seen;
     for (size_t i = 0; i < items.size() && as_is; ++i) {
-      as_is = scope_.canon(items[i].expression) == columns_[i].canon;
+      as_is = scope_.canon(items[i].expression) == columns_[i].canon &&
+              seen.insert(to_lower_ascii(items[i].name)).second;
     }
     Json in = Json::array();
     for (size_t i = 0; i < columns_.size(); ++i) {
@@ -111,8 +80,9 @@ class Top {
     draft_.input["where_clause"] = node.at("where_clause");
     if (!as_is) draft_.output = select_of(std::move(list), base_table(part_.kernel));
     const size_t key_count = draft_.spec.keys;
-    draft_.what = fmt::format("first {} by {} key{}", limit == 1 ? "row" : fmt::format("{} rows", limit),
-                              key_count, key_count == 1 ? "" : "s");
+    draft_.what =
+        fmt::format("first {} by {} key{}", limit == 1 ? "row" : fmt::format("{} rows", limit),
+                    key_count, key_count == 1 ? "" : "s");
     return std::move(draft_);
   }
 
@@ -146,8 +116,9 @@ class Top {
   void take(Json& json) {
     const std::string alias = text_in(json, "alias");
     std::optional<uint32_t> at = find(json);
-    if (!at && (is_class(json, "COLUMN_REF") || has_class(json, "LAMBDA") ||
-                any_below(json, false, [](const Json& one) { return is_class(one, "SUBQUERY"); }))) {
+    if (!at &&
+        (is_class(json, "COLUMN_REF") || has_class(json, "LAMBDA") ||
+         any_below(json, false, [](const Json& one) { return is_class(one, "SUBQUERY"); }))) {
       at = add(json);
     }
     if (at) {
@@ -174,71 +145,30 @@ class Top {
   Draft draft_;
 };
 
-/// The condition on a numbered subquery that `ref` is or joins, if WHERE has one.
-std::optional<NumberedRows> numbered_in(const Json& outer, const Json& ref,
-                                        const Json::json_pointer& path) {
-  if (text_in(ref, "type") == "JOIN") {
-    const std::string join = text_in(ref, "join_type");
-    const bool inner = join == "INNER", left = inner || join == "LEFT" || join == "SEMI" ||
-                                               join == "ANTI";
-    if (text_in(ref, "ref_type") == "POSITIONAL") return {};
-    if (left) {
-      if (auto found = numbered_in(outer, ref.at("left"), path / "left")) return found;
-    }
-    // What stands on the right may be a LATERAL, or choose among rows (ASOF).
-    if (!inner || text_in(ref, "ref_type") != "REGULAR") return {};
-    return numbered_in(outer, ref.at("right"), path / "right");
-  }
-  if (text_in(ref, "type") != "SUBQUERY" || !ref.at("column_name_alias").empty() ||
-      !ref.at("sample").is_null()) {
-    return {};
-  }
-  const Json& inner = ref.at("subquery").at("node");
-  if (!is_select(inner) || is_group_shape(inner) || !inner.at("modifiers").empty() ||
-      !inner.at("qualify").is_null()) {
-    return {};
-  }
-  const Json& where = outer.at("where_clause");
-  std::vector<Json> conditions;
-  if (text_in(where, "type") == "CONJUNCTION_AND") {
-    conditions.assign(where.at("children").begin(), where.at("children").end());
-  } else {
-    conditions.push_back(where);
-  }
-  const std::string table = to_lower_ascii(text_in(ref, "alias"));
-  const Json& items = inner.at("select_list");
-  for (size_t i = 0; i < items.size(); ++i) {
-    if (!is_row_number(items[i]) || text_in(items[i], "alias").empty()) continue;
-    const std::string name = to_lower_ascii(text_in(items[i], "alias"));
-    auto counts = [&](const Json& json) {
-      if (!names(json, name)) return false;
-      const Json& all = json.at("column_names");
-      return all.size() == 1 ||
-             (all.size() == 2 && to_lower_ascii(all[0].get<std::string>()) == table);
-    };
-    for (size_t c = 0; c < conditions.size(); ++c) {
-      std::optional<uint64_t> n = first_rows(conditions[c], counts);
-      if (!n) continue;
-      NumberedRows out{path / "subquery" / "node", i, *n, nullptr};
-      conditions.erase(conditions.begin() + static_cast<long>(c));
-      if (conditions.size() == 1) out.where = conditions.front();
-      if (conditions.size() > 1) {
-        out.where = where;
-        out.where["children"] = conditions;
-      }
-      return out;
-    }
+}  // namespace
+
+bool is_row_number(const Json& json) {
+  return is_class(json, "WINDOW") && text_in(json, "type") == "WINDOW_ROW_NUMBER" &&
+         json.value("filter_expr", Json()).is_null() && !json.value("distinct", false) &&
+         json.value("arg_orders", Json::array()).empty();
+}
+
+std::optional<uint64_t> first_rows(const Json& condition,
+                                   const std::function<bool(const Json&)>& counts) {
+  if (!is_class(condition, "COMPARISON")) return {};
+  const bool turned = counts(condition.at("right"));
+  const Json& number = condition.at(turned ? "left" : "right");
+  if (!turned && !counts(condition.at("left"))) return {};
+  std::optional<uint64_t> n = whole_number(number);
+  const std::string type = text_in(condition, "type");
+  if (!n || *n == 0) return {};
+  if (type == "COMPARE_EQUAL") return *n == 1 ? n : std::nullopt;
+  if (type == (turned ? "COMPARE_GREATERTHANOREQUALTO" : "COMPARE_LESSTHANOREQUALTO")) return n;
+  if (type == (turned ? "COMPARE_GREATERTHAN" : "COMPARE_LESSTHAN")) {
+    return *n > 1 ? std::optional(*n - 1) : std::nullopt;
   }
   return {};
 }
-
-bool has_unnest(const Json& json) {
-  return any_below(json, false, [](const Json& one) {
-    return is_class(one, "FUNCTION") && text_in(one, "function_name") == "unnest";
-  });
-}
-
-}  // namespace
 
 bool read_order(const Json& order, OrderColumn& out) {
   const std::string type = text_in(order, "type"), nulls = text_in(order, "null_order");
@@ -249,58 +179,9 @@ bool read_order(const Json& order, OrderColumn& out) {
           out.nulls_first);
 }
 
-bool expand_aliases(Json& json, const std::vector<Json>& items, Scope& scope) {
-  if (!json.is_structured() || is_aggregate_call(json) || is_class(json, "SUBQUERY")) return true;
-  if (is_class(json, "COLUMN_REF")) {
-    if (json.at("column_names").size() != 1) return true;
-    const std::string name = to_lower_ascii(json.at("column_names")[0].get<std::string>());
-    for (const Json& item : items) {
-      if (to_lower_ascii(text_in(item, "alias")) != name) continue;
-      if (scope.canon(item) == scope.canon(column_ref(name))) return true;
-      std::optional<bool> column = scope.has(name);
-      if (!column) return false;
-      if (!*column) json = named(item, text_in(json, "alias"));
-      return true;
-    }
-    return true;
-  }
-  for (Json& child : json) {
-    if (!expand_aliases(child, items, scope)) return false;
-  }
-  return true;
-}
-
-std::expected<std::vector<Json>, std::string> items_of(const Part& part) {
-  std::vector<Json> out;
-  for (const Json& item : part.node.at("select_list")) {
-    if (!is_class(item, "STAR")) {
-      if (has_class(item, "STAR")) return std::unexpected("COLUMNS(...)");
-      out.push_back(item);
-      continue;
-    }
-    if (item.value("columns", false) || !item.value("rename_list", Json::array()).empty() ||
-        !item.value("qualified_exclude_list", Json::array()).empty()) {
-      return std::unexpected("COLUMNS(...)");
-    }
-    std::optional<Json> columns = part.scope.star(text_in(item, "relation_name"));
-    if (!columns) return std::unexpected("a * of a join");
-    std::set<std::string> left_out;
-    for (const Json& name : item.value("exclude_list", Json::array())) {
-      if (!name.is_string()) return std::unexpected("EXCLUDE of a qualified name");
-      left_out.insert(to_lower_ascii(name.get<std::string>()));
-    }
-    for (Json& column : *columns) {
-      const std::string name =
-          to_lower_ascii(column.at("column_names").back().get<std::string>());
-      if (left_out.contains(name)) continue;
-      for (const Json& replaced : item.value("replace_list", Json::array())) {
-        if (to_lower_ascii(text_in(replaced, "key")) == name) column = replaced.at("value");
-      }
-      out.push_back(std::move(column));
-    }
-  }
-  if (out.size() != part.names.size()) return std::unexpected("a * that cannot be written out");
-  return out;
+Drafted draft_first_rows(const Part& part, const Json& keys, const Json& orders, uint64_t limit,
+                         const std::vector<TopItem>& items) {
+  return Top(part).run(keys, orders, limit, items);
 }
 
 bool is_top_shape(const Json& node) {
@@ -388,7 +269,7 @@ Drafted draft_top(const Part& part) {
       }
     }
   }
-  std::vector<Top::Item> out;
+  std::vector<TopItem> out;
   const std::string number = window.is_null() ? "" : part.scope.canon(window);
   for (size_t i = 0; i < items->size(); ++i) {
     Json expression = named((*items)[i], "");
@@ -398,64 +279,6 @@ Drafted draft_top(const Part& part) {
     out.push_back({std::move(expression), part.names[i]});
   }
   return Top(settled).run(keys, orders, limit, out);
-}
-
-std::optional<NumberedRows> numbered_rows(const Json& outer) {
-  if (!is_select(outer) || outer.at("where_clause").is_null()) return {};
-  return numbered_in(outer, outer.at("from_table"), Json::json_pointer("/from_table"));
-}
-
-Drafted draft_numbered(const Part& part, const Json& outer, const NumberedRows& rows) {
-  const Json number = part.node.at("select_list")[rows.item];
-  const std::string name = to_lower_ascii(text_in(number, "alias"));
-  if (std::count_if(part.names.begin(), part.names.end(),
-                    [&](const std::string& one) { return to_lower_ascii(one) == name; }) != 1) {
-    return std::unexpected("two columns of one name");
-  }
-  if (rows.limit > 1) {
-    // Which of several rows it is is not kept.
-    Json rest = outer;
-    rest["where_clause"] = rows.where;
-    rest[rows.inner] = nullptr;
-    bool needed = any_below(rest, true, [&](const Json& json) {
-      if (names(json, name)) return true;
-      if (!is_class(json, "STAR")) return false;
-      const Json left_out = json.value("exclude_list", Json::array());
-      return json.value("columns", false) ||
-             std::none_of(left_out.begin(), left_out.end(), [&](const Json& one) {
-               return one.is_string() && to_lower_ascii(one.get<std::string>()) == name;
-             });
-    });
-    if (needed) return std::unexpected("the number of a row is used");
-  }
-  auto items = items_of(part);
-  if (!items) return std::unexpected(items.error());
-  Json node = part.node;
-  for (size_t i = 0; i < items->size(); ++i) {
-    std::vector<Json> before(items->begin(), items->begin() + static_cast<long>(i));
-    if (!expand_aliases((*items)[i], before, part.scope)) {
-      return std::unexpected("a name of two meanings");
-    }
-    if (has_unnest((*items)[i])) return std::unexpected("unnest");
-  }
-  Json keys = number.at("partitions"), orders = number.at("orders");
-  std::vector<Json> all = *items;
-  for (Json* part_of : {&keys, &orders, &node.at("where_clause")}) {
-    if (!expand_aliases(*part_of, all, part.scope)) return std::unexpected("a name of two meanings");
-  }
-  std::vector<Top::Item> out;
-  const Json* replaced = nullptr;
-  for (size_t i = 0; i < items->size(); ++i) {
-    Json expression = named((*items)[i], "");
-    if (to_lower_ascii(part.names[i]) == name) {
-      if (!is_row_number(expression)) return std::unexpected("two columns of one name");
-      expression = bigint_one();
-      replaced = &(*items)[i];
-    }
-    out.push_back({std::move(expression), part.names[i]});
-  }
-  if (!replaced) return std::unexpected("two columns of one name");
-  return Top({node, part.names, part.kernel, part.scope}).run(keys, orders, rows.limit, out);
 }
 
 }  // namespace tidegate::prove

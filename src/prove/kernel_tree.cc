@@ -17,11 +17,12 @@ const std::set<std::string_view> kAggregateMacros = {
 };
 
 Json constant(const char* type, Json value) {
-  return {{"class", "CONSTANT"},
-          {"type", "VALUE_CONSTANT"},
-          {"alias", ""},
-          {"value",
-           {{"type", {{"id", type}, {"type_info", nullptr}}}, {"is_null", false}, {"value", value}}}};
+  return {
+      {"class", "CONSTANT"},
+      {"type", "VALUE_CONSTANT"},
+      {"alias", ""},
+      {"value",
+       {{"type", {{"id", type}, {"type_info", nullptr}}}, {"is_null", false}, {"value", value}}}};
 }
 
 void normalise(Json& json) {
@@ -36,8 +37,9 @@ void normalise(Json& json) {
     if (value.value("is_null", true)) return;
     const std::string id = value.at("type").value("id", ""), alias = text_in(json, "alias");
     if (id == "BOOLEAN") {
-      json = named(
-          cast_to(constant("VARCHAR", value.at("value").get<bool>() ? "t" : "f"), "BOOLEAN"), alias);
+      json =
+          named(cast_to(constant("VARCHAR", value.at("value").get<bool>() ? "t" : "f"), "BOOLEAN"),
+                alias);
     } else if (id == "DOUBLE" && value.at("value").is_number()) {
       std::string text = fmt::format("{}", value.at("value").get<double>());
       json = named(cast_to(constant("VARCHAR", text), "DOUBLE"), alias);
@@ -109,7 +111,9 @@ bool is_class(const Json& expression, const char* name) {
   return it != expression.end() && it->is_string() && it->get_ref<const std::string&>() == name;
 }
 
-bool is_select(const Json& node) { return node.is_object() && text_in(node, "type") == "SELECT_NODE"; }
+bool is_select(const Json& node) {
+  return node.is_object() && text_in(node, "type") == "SELECT_NODE";
+}
 
 bool is_aggregate_call(const Json& expression) {
   if (!is_class(expression, "FUNCTION")) return false;
@@ -161,10 +165,9 @@ Json cast_to(Json expression, const char* type) {
 Json bigint_one() { return cast_to(constant("INTEGER", 1), "BIGINT"); }
 
 Json base_table(const std::string& name) {
-  return {{"type", "BASE_TABLE"},   {"alias", ""},
-          {"sample", nullptr},      {"schema_name", ""},
-          {"table_name", name},     {"column_name_alias", Json::array()},
-          {"catalog_name", ""},     {"at_clause", nullptr}};
+  return {{"type", "BASE_TABLE"}, {"alias", ""},         {"sample", nullptr},
+          {"schema_name", ""},    {"table_name", name},  {"column_name_alias", Json::array()},
+          {"catalog_name", ""},   {"at_clause", nullptr}};
 }
 
 Json select_of(Json items, Json from) {

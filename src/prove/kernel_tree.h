@@ -2,18 +2,16 @@
 
 #include <functional>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "prove/derivation.h"  // Json
 #include "prove/kernel.h"
 
 // Internal to kernel*.cc: DuckDB's syntax tree as JSON, read, made and written.
 namespace tidegate::prove {
-
-using Json = nlohmann::json;
 
 /// The tree of one SELECT without locations, in the form that survives being written and read
 /// again: DuckDB writes a DOUBLE constant like a DECIMAL, so here it is a cast of its text. Null if

@@ -62,8 +62,9 @@ struct CheckedPipeline {
 /// it may be split as declared and gives the same rows again. `source_schemas`: by source name; a
 /// source without one is taken as broken elsewhere, and what reads it is skipped. `scratch` is an
 /// empty, unlocked in-memory database: tables of the inputs and the macro run_time() are created in
-/// it. All mistakes go to `diagnostics`. With `with_kernels`, looks for each stage's kernel too, unless
-/// its rows come one by one: some milliseconds a stage, which only what runs the stages needs.
+/// it. All mistakes go to `diagnostics`. With `with_kernels`, looks for each stage's kernel too,
+/// unless its rows come one by one: some milliseconds a stage, which only what runs the stages
+/// needs.
 CheckedPipeline prove_pipeline(const Pipeline& pipeline,
                                const std::map<std::string, sql::Schema>& source_schemas,
                                sql::Connection& scratch, Diagnostics& diagnostics,
