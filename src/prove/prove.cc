@@ -476,10 +476,10 @@ class Prover {
                         "its result is known by its content only", out.unordered_reasons,
                         "a total order lets its readers be reused by recipe"});
     }
-    if (with_kernels_) kernel(graph, out);
+    if (with_kernels_) kernel(graph, request, out);
   }
 
-  void kernel(const GraphStage& graph, CheckedStage& out) {
+  void kernel(const GraphStage& graph, const DeriveRequest& request, CheckedStage& out) {
     bool across_rows =
         std::any_of(graph.tree.anchors.begin(), graph.tree.anchors.end(), [](const Anchor& anchor) {
           return anchor.kind == AnchorKind::kGroupBy || anchor.kind == AnchorKind::kAggregate ||
@@ -494,6 +494,8 @@ class Prover {
     KernelChoice choice = choose_kernel(scratch_, out.name, out.sql, inputs, out.schema);
     out.kernel = std::move(choice.kernel);
     out.kernel_why = std::move(choice.why);
+    if (out.kernel && !out.kernel->kernel.input_table.empty() && !out.one_task)
+      out.kernel->kernel.partition = partition_of(out.kernel->kernel, request);
   }
 
   const Pipeline& pipeline_;
