@@ -57,6 +57,12 @@ bool is_equality(const std::string& comparison);
 bool as_edge(const Json& conjunct, Edge& out);
 /// Calls `take` for every conjunct of an AND tree.
 void each_conjunct(const Json& expression, const std::function<void(const Json&)>& take);
+/// True if the value of an expression over these columns is proven not to be NULL.
+bool is_never_null(const Json& expression, const std::vector<RelationColumn>& columns);
+/// Marks the columns (counted from `offset`) that are not NULL in rows where all of `expression`'s
+/// conjuncts are TRUE.
+void mark_never_null(const Json& expression, std::vector<RelationColumn>& columns,
+                     uint32_t offset = 0);
 /// True if the side has the hashed value of `key` when its column has.
 bool keeps_key(const Side& side, const std::string& hash_type);
 /// True if `expression` (columns counted from `offset`) has the hashed value of key `j`.

@@ -182,6 +182,7 @@ Derived Derivation::projection(const Json& op, const Edges& edges) {
     if (name.empty() && plain[i]) name = child.columns[sides[i].column].name;
     out.columns.push_back({name, type_of(expressions[i])});
     out.columns.back().any_form = keeps_forms(expressions[i], child.columns);
+    out.columns.back().never_null = is_never_null(expressions[i], child.columns);
   }
   for (size_t j = 0; j < child.keys.size(); ++j) {
     KeyClass key{child.keys[j].hash_type, {}};
@@ -250,6 +251,7 @@ Derived Derivation::filter(const Json& op, const Edges& edges) {
   TG_ASSIGN(Relation out, derive(op.at("children").at(0), passed));
   for (const Json& expression : op.at("expressions")) {
     TG_TRY(check_expression(expression, out.columns, 0, true));
+    mark_never_null(expression, out.columns);
   }
   grow_keys(out.keys, own);
   if (map.empty()) return out;

@@ -84,6 +84,43 @@ void each_conjunct(const Json& expression, const std::function<void(const Json&)
   }
 }
 
+bool is_never_null(const Json& expression, const std::vector<RelationColumn>& columns) {
+  const std::string& cls = class_of(expression);
+  if (cls == "BOUND_CONSTANT") return !expression.at("value").value("is_null", true);
+  if (Side side; as_side(expression, side)) {
+    return side.column < columns.size() && columns[side.column].never_null;
+  }
+  if (cls == "BOUND_CAST") {
+    return !expression.value("try_cast", false) && is_never_null(expression.at("child"), columns);
+  }
+  if (cls != "BOUND_OPERATOR" || expression.value("type", "") != "OPERATOR_COALESCE") return false;
+  const Json& children = expression.at("children");
+  return std::any_of(children.begin(), children.end(),
+                     [&](const Json& child) { return is_never_null(child, columns); });
+}
+
+void mark_never_null(const Json& expression, std::vector<RelationColumn>& columns,
+                     uint32_t offset) {
+  each_conjunct(expression, [&](const Json& conjunct) {
+    auto mark = [&](const Json& part) {
+      Side side;
+      if (as_side(part, side) && size_t{side.column} + offset < columns.size()) {
+        columns[side.column + offset].never_null = true;
+      }
+    };
+    const std::string& cls = class_of(conjunct);
+    const std::string type = conjunct.value("type", "");
+    if (cls == "BOUND_OPERATOR" && type == "OPERATOR_IS_NOT_NULL") {
+      mark(conjunct.at("children").at(0));
+    } else if (cls == "BOUND_BETWEEN") {
+      mark(conjunct.at("input"));
+    } else if (cls == "BOUND_COMPARISON" && type.find("DISTINCT") == std::string::npos) {
+      mark(conjunct.at("left"));
+      mark(conjunct.at("right"));
+    }
+  });
+}
+
 bool keeps_key(const Side& side, const std::string& hash_type) {
   const std::string* from = &side.type;
   for (const std::string& to : side.casts) {

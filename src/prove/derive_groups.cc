@@ -215,6 +215,7 @@ Derived Derivation::aggregate(const Json& op) {
     if (name.empty() && is_ref(group)) name = child.columns[ref_index(group)].name;
     out.columns.push_back({name, type_of(group)});
     merge_forms(out.columns.back(), &group);
+    out.columns.back().never_null = !several && is_never_null(group, child.columns);
   }
   for (size_t j = 0; j < child.keys.size(); ++j) {
     KeyClass key{child.keys[j].hash_type, {}};
@@ -252,6 +253,11 @@ Derived Derivation::aggregate(const Json& op) {
     const Json arguments = expression.value("children", Json::array());
     out.columns.back().any_form = keeps_forms(expression, child.columns);
     look_at_distinct(expression);
+    bool filtered = expression.contains("filter") && !expression["filter"].is_null();
+    out.columns.back().never_null =
+        name == "count" || name == "count_star" ||
+        ((name == "min" || name == "max") && !filtered && !several && !groups.empty() &&
+         arguments.size() == 1 && is_never_null(arguments[0], child.columns));
     if (is_float_summing(name)) {
       for (const Json& argument : arguments) {
         result_.float_sums = result_.float_sums || is_floating(type_of(argument));

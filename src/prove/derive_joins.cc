@@ -185,6 +185,16 @@ Derived Derivation::outer_join(const Json& op, const Edges& edges) {
       return refuse(codes::kAsofNotAllowed, fmt::format("ASOF {} JOIN is not allowed", kind),
                     "only ASOF INNER and ASOF LEFT are", "swap the sides and use ASOF LEFT JOIN");
     }
+    // DuckDB 1.5.5 pairs a row whose time is NULL with some row of its key, or with none, as it
+    // chooses its algorithm by the number of rows.
+    for (const Json& condition : op.at("conditions")) {
+      if (equalities.empty() || is_equality(condition.value("comparison", ""))) continue;
+      if (is_never_null(condition.at("left"), left.columns)) continue;
+      return refuse(codes::kAsofNotAllowed, "an ASOF join by keys and a time that may be NULL",
+                    "this DuckDB gives a row without a time any row of its key",
+                    "leave such rows out of the left side, FROM (SELECT * FROM x WHERE ts IS NOT "
+                    "NULL) x, or compare coalesce(ts, '-infinity')");
+    }
     ColumnSet covered;
     for (const Json& condition : op.at("conditions")) {
       if (is_ref(condition.at("right"))) covered.insert(ref_index(condition.at("right")));
@@ -195,6 +205,13 @@ Derived Derivation::outer_join(const Json& op, const Edges& edges) {
                                        missing_columns(right, covered)),
                            AnchorKind::kJoin, refused.names));
     }
+  }
+
+  // Rows without a partner have NULLs.
+  for (uint32_t i = 0; i < columns.size(); ++i) {
+    bool of_left = i < left_width;
+    bool padded = of_left ? right_kept : full || kind == "LEFT" || kind == "SINGLE";
+    columns[i].never_null = columns[i].never_null && !padded;
   }
 
   // What the result's columns and keys are when the left side decides where a row lives.

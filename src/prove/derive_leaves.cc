@@ -178,6 +178,7 @@ Derived Derivation::recursive_cte(const Json& op) {
   TG_ASSIGN(Relation start, derive(children.at(0), {}));
   if (!start.replicated || start.domain >= 0) return std::unexpected(refused);
   start.unique.clear();
+  for (RelationColumn& column : start.columns) column.never_null = false;
   if (!op.value("union_all", false)) {
     for (RelationColumn& column : start.columns) merge_forms(column);
   }

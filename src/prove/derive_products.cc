@@ -92,6 +92,7 @@ Derived Derivation::product(const Json& op, const Edges& edges) {
   }
   for (const Product::Pending& pending : product.pending) {
     TG_TRY(check_expression(*pending.expression, out.columns, pending.offset, pending.filter));
+    if (pending.filter) mark_never_null(*pending.expression, out.columns, pending.offset);
   }
   // Keys in the product's own column numbers, with the virtual columns that equal them.
   std::vector<Product::Leaf*> split;

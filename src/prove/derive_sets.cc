@@ -38,6 +38,7 @@ Derived Derivation::set_operation(const Json& op) {
         return std::unexpected(not_proven("this set operation"));
       }
       out.columns[c].any_form = out.columns[c].any_form || part.columns[c].any_form;
+      out.columns[c].never_null = out.columns[c].never_null && part.columns[c].never_null;
     }
   }
   if (type != "LOGICAL_UNION") {
