@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 extern char** environ;
 
@@ -23,6 +24,8 @@ namespace tidegate {
 namespace {
 
 constexpr int kChildSocket = 3;
+/// Program files lie above what a child's own descriptors are moved to.
+constexpr int kProgramFdMin = 10;
 
 /// The first number in a small file; 0 if there is none ("max", missing).
 uint64_t number_in(const std::string& path) {
@@ -49,7 +52,32 @@ std::string cgroup_of_self(const std::string& controller) {
 
 }  // namespace
 
-Result<Subprocess> spawn(const std::string& program, const std::vector<std::string>& arguments) {
+Result<Program> Program::open(const std::string& path) {
+  Program program;
+  program.name_ = path.empty() ? self_path() : path;
+  const int fd = ::open(path.empty() ? "/proc/self/exe" : path.c_str(), O_PATH | O_CLOEXEC);
+  if (fd >= 0) program.fd_ = ::fcntl(fd, F_DUPFD_CLOEXEC, kProgramFdMin);
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  if (program.fd_ < 0)
+    return std::unexpected(errno_failure(error, fmt::format("cannot open \"{}\"", program.name_)));
+  return program;
+}
+
+Program::Program(Program&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), name_(std::move(other.name_)) {}
+
+Program& Program::operator=(Program&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(name_, other.name_);
+  return *this;
+}
+
+Program::~Program() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<Subprocess> spawn(const Program& program, const std::vector<std::string>& arguments) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
     return std::unexpected(errno_failure(errno, "cannot make a socket pair"));
@@ -72,18 +100,21 @@ Result<Subprocess> spawn(const std::string& program, const std::vector<std::stri
   ::sigemptyset(&none);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   std::vector<char*> argv;
-  argv.push_back(const_cast<char*>(program.c_str()));
+  argv.push_back(const_cast<char*>(program.name().c_str()));
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  // By the descriptor, which the child has until it executes: the path may be another file by now.
+  const std::string path = fmt::format("/proc/self/fd/{}", program.fd());
   Subprocess process;
   const int error =
-      ::posix_spawn(&process.pid, program.c_str(), &files, &attributes, argv.data(), environ);
+      ::posix_spawn(&process.pid, path.c_str(), &files, &attributes, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&files);
   ::posix_spawnattr_destroy(&attributes);
   ::close(pair[1]);
   if (error != 0) {
     ::close(pair[0]);
-    return std::unexpected(errno_failure(error, fmt::format("cannot start \"{}\"", program)));
+    return std::unexpected(
+        errno_failure(error, fmt::format("cannot start \"{}\"", program.name())));
   }
   process.socket = pair[0];
   process.pidfd = static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0));

@@ -23,10 +23,27 @@ struct ExitStatus {
   int code = 0;  ///< exit code, or the signal's number
 };
 
-/// Starts `program` (an absolute path) with `arguments` (argv[0] excluded) by posix_spawn. Its end
-/// of the socket pair is descriptor 3, stdin and stdout are /dev/null, stderr is ours. Nothing else
-/// is inherited.
-Result<Subprocess> spawn(const std::string& program, const std::vector<std::string>& arguments);
+/// A program file that can be started again and again, also when another file has taken its place
+/// meanwhile. Move-only; closes its descriptor.
+class Program {
+ public:
+  /// Opens the file at `path`; "" is the file that this process runs.
+  static Result<Program> open(const std::string& path);
+  Program() = default;
+  Program(Program&& other) noexcept;
+  Program& operator=(Program&& other) noexcept;
+  ~Program();
+  int fd() const { return fd_; }
+  const std::string& name() const { return name_; }  ///< for argv[0] and messages
+
+ private:
+  int fd_ = -1;
+  std::string name_;
+};
+
+/// Starts `program` with `arguments` (argv[0] excluded) by posix_spawn. Its end of the socket pair
+/// is descriptor 3, stdin and stdout are /dev/null, stderr is ours. Nothing else is inherited.
+Result<Subprocess> spawn(const Program& program, const std::vector<std::string>& arguments);
 
 /// SIGKILL to the child's whole group. Fine if it has ended already.
 void kill_group(const Subprocess& process);
@@ -38,7 +55,7 @@ ExitStatus reap(Subprocess& process);
 /// cache (mapped files) are not counted.
 uint64_t resident_bytes(pid_t pid);
 
-/// The path of this program.
+/// The path of this program, " (deleted)" behind it if another file has taken its place.
 std::string self_path();
 
 /// What the machine, or the cgroup this process is in (v1 or v2), allows in bytes.

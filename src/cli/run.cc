@@ -10,6 +10,7 @@
 #include "contract/codes.h"
 #include "plan/plan.h"
 #include "plan/saved.h"
+#include "run/outputs.h"
 #include "run/run.h"
 #include "store/state_dir.h"
 
@@ -44,8 +45,9 @@ TalkMode talk_mode(const Common& common) {
 
 /// A failure before anything was started is usage; everything later is a failed run.
 int failure_exit(const Failure& failure) {
-  for (const char* prefix : {"state.", "plan.", "source.", "pipeline.", "journal.newer",
-                             "sql.no_library", "sql.wrong_version", "units."})
+  for (const char* prefix :
+       {"state.", "plan.", "source.", "pipeline.", "journal.newer", "sql.no_library",
+        "sql.wrong_version", "units.", "publish.foreign_", "publish.newer"})
     if (failure.code.starts_with(prefix)) return kExitUsage;
   return kExitFailed;
 }
@@ -149,6 +151,9 @@ int command_plan(Effects& effects, const Common& common, const PlanArguments& ar
   print_diagnostics(beside, diagnostics, *text);
   if (!plan) return tell_failure(common, plan.error(), failure_exit(plan.error()));
   if (diagnostics.has_errors()) return kExitUsage;
+  if (const Status places = check_output_places(effects, plan->pipeline, state ? state->id() : "");
+      !places)
+    return tell_failure(common, places.error(), kExitUsage);
   out(common.json ? render_plan_json(*plan) + "\n" : render_plan(*plan, common.colour_out));
   if (!arguments.save.empty()) {
     const Status saved = save_plan(

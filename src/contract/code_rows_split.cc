@@ -55,8 +55,14 @@ constexpr CodeInfo kSplit[] = {
      "It pairs rows by their place in the whole, which no task knows.",
      "sql: SELECT * FROM a POSITIONAL JOIN b",
      "partition_by: {a: [id], b: [id]}\nsql: SELECT a.*, b.v FROM a JOIN b ON a.id = b.id"},
-    {codes::kAsofNotAllowed, "asof-not-allowed", "an ASOF RIGHT or FULL join",
-     "This DuckDB does not end on some of them. Exchange the sides and use ASOF LEFT JOIN.",
+    {codes::kAsofNotAllowed, "asof-not-allowed", "an ASOF RIGHT or FULL join, or one over NULLs",
+     "This DuckDB does not end on some ASOF RIGHT joins: exchange the sides and use ASOF LEFT "
+     "JOIN.\n"
+     "And in an ASOF join that has keys it gives a left row whose time is NULL any row of its "
+     "key,\n"
+     "where there should be none: the left time must be proven not to be NULL, by a WHERE below "
+     "the\n"
+     "join or a coalesce(). Without keys beside the time NULLs do no harm.",
      "sql: SELECT ... FROM a ASOF RIGHT JOIN b ON ...",
      "sql: SELECT ... FROM b ASOF LEFT JOIN a ON ..."},
     {codes::kKeyTypesDiffer, "key-types-differ", "keys that are compared with a loss",

@@ -13,6 +13,9 @@
 
 namespace tidegate {
 
+/// The least `memory` of a task: a worker with DuckDB loaded holds half of it before its first row.
+inline constexpr uint64_t kMemoryBytesMin = uint64_t{128} << 20;
+
 /// SQL as written in the pipeline file. `offsets[i]` is the file offset of SQL byte i (one more
 /// entry for the end), so that a position in block scalars and quoted scalars maps back exactly.
 struct SqlText {

@@ -8,7 +8,6 @@
 namespace tidegate {
 namespace {
 
-constexpr uint64_t kMemoryBytesMin = uint64_t{32} << 20;
 constexpr uint64_t kMemoryBytesMax = uint64_t{1} << 50;
 constexpr uint64_t kBucketsMax = 65'536;
 constexpr uint64_t kRetriesMax = 100;

@@ -44,7 +44,7 @@ Failure stop_failure(const std::string& why, const std::string& label) {
 }  // namespace
 
 LocalEngine::LocalEngine(Effects& effects, std::string program, uint32_t slots)
-    : effects_(effects), program_(std::move(program)), workers_(slots) {}
+    : effects_(effects), program_path_(std::move(program)), workers_(slots) {}
 
 LocalEngine::~LocalEngine() { shutdown(); }
 
@@ -56,6 +56,9 @@ Status LocalEngine::start() {
 
 Status LocalEngine::launch(uint32_t slot) {
   Worker& worker = workers_[slot];
+  if (program_.fd() < 0) {
+    TG_ASSIGN(program_, Program::open(program_path_));
+  }
   TG_ASSIGN(worker.process, spawn(program_, {"worker", "--fd", "3"}));
   if (!worker.cgroup) {
     if (auto made = MemoryCgroup::make(effects_, fmt::format("tidegate-{}-{}", ::getpid(), slot)))

@@ -12,11 +12,12 @@
 
 namespace tidegate {
 
-/// Workers as processes of this machine: `PROGRAM worker --fd 3`, each in its own process group,
-/// fed over a socket pair, watched by pidfd. The resident size of a busy worker is looked at every
-/// kSampleUs; above its task's bound it is killed and reported with class memory. (Inside, the
-/// worker's own address space limit comes first and ends most crossings with a clean error.) Where
-/// the system allows it each worker is in a memory cgroup too, whose limit the kernel keeps.
+/// Workers as processes of this machine: `PROGRAM worker --fd 3` ("": this program), each in its
+/// own process group, fed over a socket pair, watched by pidfd. The resident size of a busy worker
+/// is looked at every kSampleUs; above its task's bound it is killed and reported with class
+/// memory. (Inside, the worker's own address space limit comes first and ends most crossings with a
+/// clean error.) Where the system allows it each worker is in a memory cgroup too, whose limit the
+/// kernel keeps.
 class LocalEngine final : public Engine {
  public:
   static constexpr int64_t kSampleUs = 10'000;
@@ -61,7 +62,8 @@ class LocalEngine final : public Engine {
   void send(uint32_t slot, const std::string& payload);
 
   Effects& effects_;
-  std::string program_;
+  std::string program_path_;
+  Program program_;  ///< opened once: a new build in its place does not end a run
   std::vector<Worker> workers_;
   std::vector<EngineEvent> events_;
   int64_t sampled_us_ = 0;

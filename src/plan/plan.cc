@@ -21,6 +21,7 @@ namespace tidegate {
 namespace {
 
 constexpr uint64_t kScratchBytes = uint64_t{512} << 20;
+static_assert(kMemoryBytesMin >= kTaskMemoryMin, "check accepts a bound that no worker can hold");
 
 /// What binding may take beside DuckDB's own limit. DuckDB works constants out as it binds, so
 /// `length(repeat('x', 1000000000))` would take its gigabyte here.
@@ -243,13 +244,6 @@ Status choose_workers(Plan& plan, const PlanOptions& options) {
   plan.host_bytes = options.memory_bytes ? options.memory_bytes : host_memory_bytes() / 10 * 9;
   uint64_t bound = 0;
   for (const GraphGroup& group : plan.graph.groups) bound = std::max(bound, group.memory_bytes);
-  for (const GraphGroup& group : plan.graph.groups)
-    if (group.memory_bytes < kTaskMemoryMin)
-      return fail(
-          FailureClass::kMemory, "plan.memory_too_small",
-          fmt::format("stage \"{}\" is bounded to {}, but a worker needs {} before it holds a row: "
-                      "raise `memory`",
-                      group.name, format_size(group.memory_bytes), format_size(kTaskMemoryMin)));
   if (bound > plan.host_bytes)
     return fail(
         FailureClass::kMemory, "plan.host_too_small",

@@ -35,6 +35,8 @@ using Edges = std::vector<Edge>;
 
 /// Column numbers from here on stand for expressions (COALESCE of a USING), see Product::virtuals.
 inline constexpr uint32_t kVirtualColumn = 1u << 24;
+/// Where a function keeps its lambda's body.
+inline constexpr const char* kLambdaBody = "lambda_expr";
 /// Nested operators in a plan; deeper plans are refused.
 inline constexpr size_t kPlanDepthMax = 1000;
 
@@ -44,14 +46,23 @@ std::string type_of(const Json& expression);
 bool is_ref(const Json& expression);
 uint32_t ref_index(const Json& expression);
 const std::string& class_of(const Json& expression);
-/// All column numbers that the expression reads.
+/// All column numbers that the expression reads. What a lambda captures stands among its function's
+/// arguments; the references in its body count its parameters and captures and are no columns.
 void collect_refs(const Json& expression, ColumnSet& refs);
 /// The expression as a column behind casts, if it is one.
 bool as_side(const Json& expression, Side& out);
+/// True for `=` and IS NOT DISTINCT FROM.
+bool is_equality(const std::string& comparison);
 /// The equality that a conjunct states, if it is one between two columns.
 bool as_edge(const Json& conjunct, Edge& out);
 /// Calls `take` for every conjunct of an AND tree.
 void each_conjunct(const Json& expression, const std::function<void(const Json&)>& take);
+/// True if the value of an expression over these columns is proven not to be NULL.
+bool is_never_null(const Json& expression, const std::vector<RelationColumn>& columns);
+/// Marks the columns (counted from `offset`) that are not NULL in rows where all of `expression`'s
+/// conjuncts are TRUE.
+void mark_never_null(const Json& expression, std::vector<RelationColumn>& columns,
+                     uint32_t offset = 0);
 /// True if the side has the hashed value of `key` when its column has.
 bool keeps_key(const Side& side, const std::string& hash_type);
 /// True if `expression` (columns counted from `offset`) has the hashed value of key `j`.
@@ -109,25 +120,47 @@ class Derivation {
     std::set<std::string> names;
   };
 
-  // derive.cc
-  Derived get(const Json& op);
-  Derived table_function(const Json& op);
+  // derive.cc: operators that look at one row
   Derived projection(const Json& op, const Edges& edges);
   Derived filter(const Json& op, const Edges& edges);
   Derived unnest(const Json& op, const Edges& edges);
+  Derived order_by(const Json& op);
+
+  // derive_leaves.cc
+  Derived get(const Json& op);
+  Derived table_function(const Json& op);
+  Derived constant_rows(const Json& op);
+  Derived domain_get(const Json& op);
   Derived cte(const Json& op, const Edges& edges);
   Derived cte_ref(const Json& op);
   Derived recursive_cte(const Json& op);
-  Derived set_operation(const Json& op);
-  Derived constant_rows(const Json& op);
-  Derived domain_get(const Json& op);
-  Derived order_by(const Json& op);
+
+  // derive_expressions.cc
   Checked check_expression(const Json& expression, const std::vector<RelationColumn>& columns,
                            uint32_t offset = 0, bool conjunct = false);
+  /// The same; without `columns`, in a lambda's body, where references are no columns.
+  Checked check_part(const Json& expression, const std::vector<RelationColumn>* columns,
+                     uint32_t offset, bool conjunct);
+  Checked check_reference(const Json& reference, const std::vector<RelationColumn>& columns,
+                          uint32_t offset, bool conjunct) const;
 
-  // derive_joins.cc
+  // derive_forms.cc
+  /// Notes if the expression can tell the forms of a column apart (RelationColumn::any_form).
+  void look_at_forms(const Json& expression, const std::vector<RelationColumn>& columns,
+                     uint32_t offset);
+  void forms_matter(std::string reason);
+  /// Notes if DISTINCT inside of an aggregate makes values one that it can tell apart.
+  void look_at_distinct(const Json& aggregate);
+  /// Equal values of the column became one; `made_by`: by this expression's value.
+  void merge_forms(RelationColumn& column, const Json* made_by = nullptr);
+  /// True if the expression's value has several forms because a column's has.
+  static bool keeps_forms(const Json& expression, const std::vector<RelationColumn>& columns);
+
+  // derive_products.cc: inner and cross joins
   Derived product(const Json& op, const Edges& edges);
   Checked collect(const Json& op, Product& product, size_t depth);
+
+  // derive_joins.cc: all others
   Derived outer_join(const Json& op, const Edges& edges);
   Derived positional_join(const Json& op);
 
@@ -143,6 +176,9 @@ class Derivation {
   std::string key_name(size_t j) const;
   Problem misses_key(const char* code, const Relation& relation, const std::string& what, size_t j,
                      AnchorKind anchor, std::set<std::string> names) const;
+
+  // derive_sets.cc
+  Derived set_operation(const Json& op);
 
   const DeriveRequest& request_;
   std::vector<Problem>& problems_;

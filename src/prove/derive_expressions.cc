@@ -1,7 +1,9 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "contract/codes.h"
 #include "prove/derivation.h"
+#include "prove/tree.h"
 #include "prove/types.h"
 
 namespace tidegate::prove {
@@ -44,7 +46,9 @@ void collect_refs(const Json& expression, ColumnSet& refs) {
     refs.insert(ref_index(expression));
     return;
   }
-  for (const Json& child : expression) collect_refs(child, refs);
+  for (const auto& [key, child] : expression.items()) {
+    if (key != kLambdaBody) collect_refs(child, refs);
+  }
 }
 
 bool as_side(const Json& expression, Side& out) {
@@ -61,10 +65,13 @@ bool as_side(const Json& expression, Side& out) {
   return true;
 }
 
+bool is_equality(const std::string& comparison) {
+  return comparison == "COMPARE_EQUAL" || comparison == "COMPARE_NOT_DISTINCT_FROM";
+}
+
 bool as_edge(const Json& conjunct, Edge& out) {
   if (class_of(conjunct) != "BOUND_COMPARISON") return false;
-  std::string type = conjunct.value("type", "");
-  if (type != "COMPARE_EQUAL" && type != "COMPARE_NOT_DISTINCT_FROM") return false;
+  if (!is_equality(conjunct.value("type", ""))) return false;
   return as_side(conjunct.at("left"), out.left) && as_side(conjunct.at("right"), out.right);
 }
 
@@ -75,6 +82,43 @@ void each_conjunct(const Json& expression, const std::function<void(const Json&)
   } else {
     take(expression);
   }
+}
+
+bool is_never_null(const Json& expression, const std::vector<RelationColumn>& columns) {
+  const std::string& cls = class_of(expression);
+  if (cls == "BOUND_CONSTANT") return !expression.at("value").value("is_null", true);
+  if (Side side; as_side(expression, side)) {
+    return side.column < columns.size() && columns[side.column].never_null;
+  }
+  if (cls == "BOUND_CAST") {
+    return !expression.value("try_cast", false) && is_never_null(expression.at("child"), columns);
+  }
+  if (cls != "BOUND_OPERATOR" || expression.value("type", "") != "OPERATOR_COALESCE") return false;
+  const Json& children = expression.at("children");
+  return std::any_of(children.begin(), children.end(),
+                     [&](const Json& child) { return is_never_null(child, columns); });
+}
+
+void mark_never_null(const Json& expression, std::vector<RelationColumn>& columns,
+                     uint32_t offset) {
+  each_conjunct(expression, [&](const Json& conjunct) {
+    auto mark = [&](const Json& part) {
+      Side side;
+      if (as_side(part, side) && size_t{side.column} + offset < columns.size()) {
+        columns[side.column + offset].never_null = true;
+      }
+    };
+    const std::string& cls = class_of(conjunct);
+    const std::string type = conjunct.value("type", "");
+    if (cls == "BOUND_OPERATOR" && type == "OPERATOR_IS_NOT_NULL") {
+      mark(conjunct.at("children").at(0));
+    } else if (cls == "BOUND_BETWEEN") {
+      mark(conjunct.at("input"));
+    } else if (cls == "BOUND_COMPARISON" && type.find("DISTINCT") == std::string::npos) {
+      mark(conjunct.at("left"));
+      mark(conjunct.at("right"));
+    }
+  });
 }
 
 bool keeps_key(const Side& side, const std::string& hash_type) {
@@ -162,6 +206,94 @@ ColumnSet shifted(const ColumnSet& set, uint32_t by) {
   ColumnSet out;
   for (uint32_t column : set) out.insert(column + by);
   return out;
+}
+
+Checked Derivation::check_expression(const Json& expression,
+                                     const std::vector<RelationColumn>& columns, uint32_t offset,
+                                     bool conjunct) {
+  look_at_forms(expression, columns, offset);
+  return check_part(expression, &columns, offset, conjunct);
+}
+
+Checked Derivation::check_reference(const Json& reference,
+                                    const std::vector<RelationColumn>& columns, uint32_t offset,
+                                    bool conjunct) const {
+  size_t index = size_t{ref_index(reference)} + offset;
+  if (index >= columns.size()) return std::unexpected(not_proven("a column of this plan"));
+  if (columns[index].tag == ColumnTag::kRowId) {
+    Problem problem{codes::kSqlConstructNotAllowed, "`rowid` is a row's place in one task's input",
+                    "it means another row in every bucket"};
+    problem.help = "use a key of the data";
+    problem.anchor = AnchorKind::kTable;
+    return std::unexpected(problem);
+  }
+  if (columns[index].tag == ColumnTag::kTrueOnly && !conjunct) {
+    Problem problem{codes::kInAsValue, "IN over a partitioned table is used as a value",
+                    "a NULL in another bucket turns FALSE into NULL"};
+    problem.help =
+        "use it as a condition of WHERE by itself, or write EXISTS (for NOT IN: NOT EXISTS)";
+    problem.anchor = AnchorKind::kSubquery;
+    return std::unexpected(problem);
+  }
+  return {};
+}
+
+Checked Derivation::check_part(const Json& expression, const std::vector<RelationColumn>* columns,
+                               uint32_t offset, bool conjunct) {
+  static const std::set<std::string> kClasses = {
+      "BOUND_REF",         "BOUND_CAST",     "BOUND_CONSTANT",  "BOUND_COMPARISON",
+      "BOUND_CONJUNCTION", "BOUND_FUNCTION", "BOUND_AGGREGATE", "BOUND_OPERATOR",
+      "BOUND_CASE",        "BOUND_BETWEEN",  "BOUND_WINDOW",    "BOUND_UNNEST"};
+  if (expression.is_array()) {
+    for (const Json& child : expression) TG_TRY(check_part(child, columns, offset, false));
+    return {};
+  }
+  if (!expression.is_object()) return {};
+  const std::string& cls = class_of(expression);
+  if (!cls.empty() && !kClasses.contains(cls)) return std::unexpected(not_proven("`" + cls + "`"));
+  if (cls == "BOUND_REF") {
+    if (columns) TG_TRY(check_reference(expression, *columns, offset, conjunct));
+    return {};
+  }
+  if (columns && cls == "BOUND_OPERATOR" && expression.value("type", "") == "OPERATOR_NOT") {
+    const Json& child = expression.at("children").at(0);
+    if (is_ref(child) && size_t{ref_index(child)} + offset < columns->size() &&
+        (*columns)[ref_index(child) + offset].tag == ColumnTag::kTrueOnly) {
+      Problem problem{codes::kNotInOverPartitions, "NOT IN over a partitioned table",
+                      "one NULL in any bucket would change every bucket"};
+      problem.help = "write NOT EXISTS (SELECT ... WHERE the keys are equal)";
+      problem.anchor = AnchorKind::kSubquery;
+      return std::unexpected(problem);
+    }
+  }
+  if (cls == "BOUND_FUNCTION" || cls == "BOUND_AGGREGATE" || cls == "BOUND_WINDOW") {
+    std::string name = expression.value("name", "");
+    size_t arguments = expression.value("children", Json::array()).size();
+    if (!name.empty()) {
+      auto problem = function_problem(name, arguments);
+      bool forgiven = problem && request_.clock_and_chance &&
+                      problem->code != std::string(codes::kFunctionNotAllowed) &&
+                      problem->code != std::string(codes::kSessionFunction);
+      if (problem && !forgiven) {
+        uint64_t at = expression.value("query_location", UINT64_MAX);
+        if (at != UINT64_MAX) problem->range = Range{static_cast<uint32_t>(at), 0};
+        problems_.push_back(std::move(*problem));
+      }
+    }
+  }
+  // AND and OR are TRUE for the right rows if their parts are.
+  bool keeps = conjunct && cls == "BOUND_CONJUNCTION";
+  for (const auto& [key, value] : expression.items()) {
+    if (!value.is_structured() || key == "return_type" || key == "value") continue;
+    if (value.is_array()) {
+      for (const Json& child : value) {
+        TG_TRY(check_part(child, columns, offset, keeps && key == "children"));
+      }
+    } else {
+      TG_TRY(check_part(value, key == kLambdaBody ? nullptr : columns, offset, false));
+    }
+  }
+  return {};
 }
 
 }  // namespace tidegate::prove

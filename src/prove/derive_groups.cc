@@ -214,6 +214,8 @@ Derived Derivation::aggregate(const Json& op) {
     std::string name = group.value("alias", "");
     if (name.empty() && is_ref(group)) name = child.columns[ref_index(group)].name;
     out.columns.push_back({name, type_of(group)});
+    merge_forms(out.columns.back(), &group);
+    out.columns.back().never_null = !several && is_never_null(group, child.columns);
   }
   for (size_t j = 0; j < child.keys.size(); ++j) {
     KeyClass key{child.keys[j].hash_type, {}};
@@ -249,6 +251,13 @@ Derived Derivation::aggregate(const Json& op) {
     out.columns.push_back({expression.value("alias", ""), type_of(expression)});
     if (out.columns.back().name.empty()) out.columns.back().name = name;
     const Json arguments = expression.value("children", Json::array());
+    out.columns.back().any_form = keeps_forms(expression, child.columns);
+    look_at_distinct(expression);
+    bool filtered = expression.contains("filter") && !expression["filter"].is_null();
+    out.columns.back().never_null =
+        name == "count" || name == "count_star" ||
+        ((name == "min" || name == "max") && !filtered && !several && !groups.empty() &&
+         arguments.size() == 1 && is_never_null(arguments[0], child.columns));
     if (is_float_summing(name)) {
       for (const Json& argument : arguments) {
         result_.float_sums = result_.float_sums || is_floating(type_of(argument));
@@ -308,6 +317,7 @@ Derived Derivation::window(const Json& op) {
       }
     }
     out.columns.push_back({expression.value("alias", ""), type_of(expression)});
+    out.columns.back().any_form = keeps_forms(expression, child.columns);
     if (is_float_summing(name)) {
       for (const Json& argument : expression.at("children")) {
         result_.float_sums = result_.float_sums || is_floating(type_of(argument));
@@ -376,6 +386,9 @@ Derived Derivation::distinct(const Json& op) {
           AnchorKind::kDistinct, names));
     }
   }
+  for (uint32_t column : columns) {
+    if (column < out.columns.size()) merge_forms(out.columns[column]);
+  }
   if (columns.size() == targets.size()) out.unique.push_back(columns);
   return out;
 }
@@ -402,98 +415,6 @@ Derived Derivation::limit(const Json& op) {
     TG_TRY(order_matters(
         out, fmt::format("LIMIT picks any of several rows{}", missing_columns(out, covered)),
         AnchorKind::kLimit, {}));
-  }
-  return out;
-}
-
-Derived Derivation::set_operation(const Json& op) {
-  const std::string type = op.value("type", "");
-  const Json& children = op.at("children");
-  std::vector<Relation> parts;
-  for (const Json& child : children) {
-    TG_ASSIGN(Relation part, derive(child, {}));
-    parts.push_back(std::move(part));
-  }
-  if (parts.size() < 2) return std::unexpected(not_proven("this set operation"));
-  std::string word = type == "LOGICAL_UNION"    ? "UNION"
-                     : type == "LOGICAL_EXCEPT" ? "EXCEPT"
-                                                : "INTERSECT";
-  auto refuse = [&](const char* code, std::string message, std::string label, std::string help) {
-    Problem problem{code, std::move(message), std::move(label)};
-    problem.help = std::move(help);
-    problem.anchor = AnchorKind::kSetOperation;
-    problem.names = {to_lower_ascii(word)};
-    return std::unexpected(problem);
-  };
-  Relation out;
-  out.columns = parts[0].columns;
-  size_t replicated = 0;
-  for (const Relation& part : parts) {
-    if (part.columns.size() != out.columns.size()) {
-      return std::unexpected(not_proven("this set operation"));
-    }
-    replicated += part.replicated ? 1 : 0;
-    for (const RelationColumn& column : part.columns) {
-      if (column.tag != ColumnTag::kPlain) return std::unexpected(not_proven("this set operation"));
-    }
-  }
-  if (replicated == parts.size()) return out;
-  out.replicated = false;
-  bool domain = std::any_of(parts.begin(), parts.end(),
-                            [](const Relation& part) { return part.domain >= 0; });
-  if (domain) {
-    for (const Relation& part : parts) {
-      if (part.domain != parts[0].domain || part.replicated) {
-        return std::unexpected(not_proven("a set operation inside this correlated subquery"));
-      }
-    }
-    out.domain = parts[0].domain;
-    for (size_t d = 0; d < parts[0].domain_columns.size(); ++d) {
-      ColumnSet common = parts[0].domain_columns[d];
-      for (const Relation& part : parts) {
-        std::erase_if(common, [&](uint32_t c) { return !part.domain_columns[d].contains(c); });
-      }
-      if (common.empty()) {
-        return std::unexpected(not_proven("a set operation inside this correlated subquery"));
-      }
-      out.domain_columns.push_back(std::move(common));
-    }
-    return out;
-  }
-  if (type == "LOGICAL_UNION" && replicated > 0) {
-    return refuse(codes::kUnionWithBroadcast, "a UNION of split rows with broadcast ones",
-                  "the broadcast rows would be repeated in every bucket",
-                  "drop `broadcast`, or do it in a stage with `partition_by: all`");
-  }
-  if (type == "LOGICAL_EXCEPT" && parts[0].replicated) {
-    return refuse(codes::kExceptFromBroadcast, "EXCEPT takes split rows from a broadcast input",
-                  "every bucket would take away its own rows only",
-                  "drop `broadcast` and partition both, or write `partition_by: all`");
-  }
-  const Relation* first = nullptr;
-  for (const Relation& part : parts) {
-    if (part.replicated) continue;
-    if (!first) {
-      first = &part;
-      out.keys = part.keys;
-      continue;
-    }
-    if (part.keys.size() != out.keys.size()) out.keys.clear();
-    for (size_t j = 0; j < out.keys.size(); ++j) {
-      std::erase_if(out.keys[j].members,
-                    [&](uint32_t c) { return !part.keys[j].members.contains(c); });
-      if (part.keys[j].hash_type != out.keys[j].hash_type) out.keys[j].members.clear();
-    }
-  }
-  size_t lost = SIZE_MAX;
-  for (size_t j = 0; j < out.keys.size() && lost == SIZE_MAX; ++j) {
-    if (out.keys[j].members.empty()) lost = j;
-  }
-  if (lost != SIZE_MAX) out.keys.clear();
-  if (type != "LOGICAL_UNION" && !out.has_keys()) {
-    return std::unexpected(misses_key(codes::kSetOperationMissesKey, *first, word,
-                                      lost == SIZE_MAX ? 0 : lost, AnchorKind::kSetOperation,
-                                      {to_lower_ascii(word)}));
   }
   return out;
 }

@@ -92,6 +92,17 @@ bool is_row_by_row(const std::string& serialized_plan) {
 }
 
 /// Proves one pipeline, stage by stage.
+/// The SELECT with -0.0 as 0.0 and every NaN as the one that SQL writes.
+std::string in_one_form(const std::string& sql, const std::vector<std::string>& columns) {
+  std::vector<std::string> parts;
+  for (const std::string& column : columns) {
+    const std::string name = quote_identifier(column);
+    parts.push_back(fmt::format(
+        "CASE WHEN {0} = 0 THEN 0 WHEN isnan({0}) THEN 'NaN' ELSE {0} END AS {0}", name));
+  }
+  return fmt::format("SELECT * REPLACE ({}) FROM ({})", join(parts, ", "), sql);
+}
+
 class Prover {
  public:
   Prover(const Pipeline& pipeline, sql::Connection& scratch, Diagnostics& diagnostics,
@@ -433,6 +444,10 @@ class Prover {
     out.unordered_reasons = derived.unordered_reasons;
     out.unordered = !out.unordered_reasons.empty();
     auto name = [&](uint32_t column) { return out.schema.at(column).name; };
+    for (uint32_t i = 0; i < std::min(top.columns.size(), out.schema.size()); ++i) {
+      if (top.columns[i].any_form) out.one_form.push_back(name(i));
+    }
+    if (!out.one_form.empty()) out.sql = in_one_form(out.sql, out.one_form);
     bool known = !out.one_task && top.has_keys() &&
                  std::all_of(top.keys.begin(), top.keys.end(),
                              [](const KeyClass& key) { return !key.members.empty(); });

@@ -38,7 +38,12 @@ struct CheckedStage {
   std::string name;
   std::vector<StageInput> inputs;  ///< in order of first use
   sql::Schema schema;
-  std::string sql;  ///< the user's text without comments and needless space; run_time() still in it
+  /// The user's text without comments and needless space, run_time() still in it; around it, where
+  /// there are one_form columns, a SELECT that settles them.
+  std::string sql;
+  /// FLOAT and DOUBLE columns by which rows were made one: shown as 0.0 and NaN, never -0.0 or
+  /// -NaN, for which of them stood for the group depends on how the stage is split.
+  std::vector<std::string> one_form;
   bool one_task = false;
   bool part_known = false;  ///< the result is Part(part_columns)
   std::vector<std::string> part_columns;

@@ -36,6 +36,8 @@ void expect_result(const CheckedStage& stage, const SplitCase& one) {
       EXPECT_TRUE(stage.float_sums) << title(one);
     } else if (word == "run_time") {
       EXPECT_TRUE(stage.uses_run_time) << title(one);
+    } else if (word.starts_with("one_form:")) {
+      EXPECT_EQ(word, "one_form:" + join(stage.one_form, ",")) << title(one);
     } else {
       EXPECT_EQ(word, "part:" + join(stage.part_columns, ",")) << title(one);
     }

@@ -21,6 +21,10 @@ struct RelationColumn {
   std::string name;
   std::string type;
   ColumnTag tag = ColumnTag::kPlain;
+  /// FLOAT or DOUBLE where equal values were made one: -0.0 or 0.0, and which of several NaNs, by
+  /// the order of the rows.
+  bool any_form = false;
+  bool never_null = false;  ///< proven by what the SQL filters or computes
 };
 
 /// One position of the key that rows were hashed by.

@@ -156,6 +156,13 @@ Result<std::optional<Owner>> read_owner(Effects& effects, const std::string& roo
   }
 }
 
+Status check_place(Effects& effects, const OutputPlace& place, const Owner& owner) {
+  TG_ASSIGN(const auto there, read_owner(effects, place.root));
+  TG_TRY(check_entries(effects, place.root, there.has_value()));
+  if (!there) return {};
+  return check_owner(place.root, *there, owner);
+}
+
 Status claim_place(Effects& effects, const OutputPlace& place, const Owner& owner) {
   const std::string& root = place.root;
   TG_ASSIGN(auto there, read_owner(effects, root));

@@ -57,6 +57,10 @@ std::string generation_directory(std::string_view root, std::string_view generat
 /// The marker of a root; nothing if it has none. publish.foreign_directory if it is no marker.
 Result<std::optional<Owner>> read_owner(Effects& effects, const std::string& root);
 
+/// What claim_place would refuse, by a look: nothing is made or changed. A root that is not there
+/// is fine.
+Status check_place(Effects& effects, const OutputPlace& place, const Owner& owner);
+
 /// Makes the root and its marker durable if there is none, else checks that it is ours. Failures,
 /// nothing changed: publish.foreign_owner (belongs to another state directory, pipeline or output,
 /// or was published the other way as regards publish_together), publish.foreign_directory (holds

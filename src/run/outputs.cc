@@ -26,6 +26,17 @@ OutputPlace output_place(const Pipeline& pipeline, const Output& output) {
   return {output.name.value, path_absolute(output.parquet_path.value, pipeline.directory)};
 }
 
+Status check_output_places(Effects& effects, const Pipeline& pipeline,
+                           const std::string& state_id) {
+  for (const Output& output : pipeline.outputs) {
+    const OutputPlace place = output_place(pipeline, output);
+    const Status checked = check_place(
+        effects, place, {state_id, pipeline.name.value, place.output, pipeline.publish_together});
+    if (!checked && checked.error().code.starts_with("publish.")) return checked;
+  }
+  return {};
+}
+
 Outputs::Outputs(Effects& effects, const Plan& plan, Journal& journal, const RunContext& context)
     : effects_(effects),
       plan_(plan),

@@ -30,6 +30,12 @@ struct RunContext {
 /// The directory that an output is published to.
 OutputPlace output_place(const Pipeline& pipeline, const Output& output);
 
+/// Refuses before anything runs what staging would refuse in the end: an output's directory that is
+/// another's (publish.foreign_owner, publish.foreign_directory, publish.newer). What cannot be read
+/// is left to the staging, which may do better by then. `state_id`: "" if there is no state
+/// directory yet, to which nothing can belong.
+Status check_output_places(Effects& effects, const Pipeline& pipeline, const std::string& state_id);
+
 /// Takes the outputs of a run through their verbs: stage, audit, fence, swap, read back.
 class Outputs {
  public:

@@ -513,7 +513,7 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
                               "elsewhere than {}",
                               output.name.value, place.root));
     if (!exists(effects, place.root)) continue;
-    // A directory that belongs to another is told when the output is staged.
+    // A directory that belongs to another is told when the contract holds.
     const auto recovered =
         recover_output(effects, *journal, place, state.id(), lock.fence(), context.run);
     if (!recovered && recovered.error().code != "publish.foreign_owner" &&
@@ -532,6 +532,7 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
                                  diagnostics));
   if (options.planned) options.planned();
   if (diagnostics.has_errors()) return RunSummary{};
+  TG_TRY(check_output_places(effects, plan.pipeline, state.id()));
   if (options.saved) TG_TRY(compare_saved(*options.saved, plan));
   const std::string run_started = fmt::format(
       R"({{"pipeline":{},"file":{},"run_time_us":{},"workers":{},"memory_bytes":{},"plan":"{}"{}}})",
@@ -541,8 +542,7 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
   journal->observe([&](const Event& event) { reporter.event(event); });
   TG_TRY(journal->append("run_started", context.run, run_started));
   TG_TRY(journal->commit());
-  LocalEngine engine(effects, options.program.empty() ? self_path() : options.program,
-                     plan.workers);
+  LocalEngine engine(effects, options.program, plan.workers);
   // With nothing to do no worker is needed; checks that are run anew start one by themselves.
   const bool work =
       std::any_of(plan.graph.tasks.begin(), plan.graph.tasks.end(),

@@ -135,6 +135,12 @@ Failure classify(int error_type, std::string_view text) {
              text.find("std::bad_alloc") != std::string_view::npos) {
     cls = FailureClass::kMemory;
     code = "sql.out_of_memory";
+  } else if (text.find("Parquet files do not support negative intervals") !=
+             std::string_view::npos) {
+    // An IO error to DuckDB, but it is the rows: no file or machine is wrong.
+    return Failure{FailureClass::kData, "sql.not_in_parquet",
+                   "Parquet has no negative INTERVAL: publish it as text, CAST(x AS VARCHAR), or "
+                   "as a number, epoch(x)"};
   }
   return Failure{cls, std::move(code), strip_prefix(text)};
 }

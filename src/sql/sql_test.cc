@@ -25,6 +25,20 @@ TEST(Sql, QueryGivesTextAndNull) {
   EXPECT_EQ(table->rows[0][3].text, "1.50");
 }
 
+TEST(Sql, WhatParquetCannotHoldIsOfTheRows) {
+  auto database = open();
+  auto connection = *database->connect();
+  const std::string path = testing::TempDir() + "negative_interval.parquet";
+  const std::string copy =
+      "COPY (SELECT INTERVAL '-1 day' AS x) TO '" + path + "' (FORMAT parquet)";
+  for (const Failure& failure :
+       {connection->execute(copy).error(), connection->execute_in_steps(copy, [] {}).error()}) {
+    EXPECT_EQ(failure.cls, FailureClass::kData) << failure.describe();
+    EXPECT_EQ(failure.code, "sql.not_in_parquet") << failure.describe();
+    EXPECT_NE(failure.message.find("negative INTERVAL"), std::string::npos) << failure.describe();
+  }
+}
+
 TEST(Sql, TypesGoThereAndBack) {
   auto database = open();
   auto connection = *database->connect();

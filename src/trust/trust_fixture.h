@@ -25,6 +25,11 @@ inline constexpr int64_t kDayUs = 24 * kHourUs;
 /// A midnight: 2023-11-14.
 inline constexpr int64_t kNowUs = int64_t{19'675} * kDayUs;
 
+inline constexpr auto kTrusted = Verdict::kTrusted;
+inline constexpr auto kDegraded = Verdict::kDegraded;
+inline constexpr auto kUntrusted = Verdict::kUntrusted;
+inline constexpr auto kUnknown = Verdict::kUnknown;
+
 /// Ten days of a daily source, all there, the last one ended just now.
 inline SourceArrival daily_source() {
   SourceArrival a;
@@ -135,6 +140,24 @@ inline TrustPart part_of(const TrustAnswer& answer, std::string_view name) {
   for (const TrustPart& part : answer.reasons)
     if (part.part == name) return part;
   return {std::string(name), "absent", ""};
+}
+
+/// A change of a record: one check of it has that status.
+inline World::Change check_says(const char* status) {
+  return [=](GenerationRecord& r) {
+    r.checks.push_back({"unique(a)", "unique", status, 3, 10, 0, "3 rows"});
+  };
+}
+
+/// A change of a record: it is made from the first generation of the output `up`, too.
+inline void from_upstream(GenerationRecord& r) {
+  SourceArrival a;
+  a.source = "up";
+  a.known_by = "output";
+  a.upstream_output = "up";
+  a.upstream_generation = World::generation(1);
+  a.complete_to_us = kNowUs;
+  r.sources.push_back(a);
 }
 
 }  // namespace tidegate

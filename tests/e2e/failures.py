@@ -158,8 +158,12 @@ def read_only_state_directory():
         # A state directory that can be written to, but an output that cannot.
         os.makedirs("own")
         os.chown("own", NOBODY, NOBODY)
-        answer = tidegate("run", "pipeline.yaml", "--state", "own/state", prefix=prefix, code=3)
-        expect("published" in answer.err + answer.out, answer.told())
+        answer = tidegate("run", "pipeline.yaml", "--state", "own/state", prefix=prefix, code=2)
+        expect("publish.foreign_owner" in answer.err, answer.told())
+        write("closed.yaml", PIPELINE.replace("published/", "closed/"))
+        os.makedirs("closed")
+        answer = tidegate("run", "closed.yaml", "--state", "own/state", prefix=prefix, code=3)
+        expect("closed" in answer.err + answer.out, answer.told())
     expect(standing() == before, "something was touched")
 
 
@@ -234,9 +238,53 @@ def full_output():
     expect(standing()[1] != before[1] and verdict("by_key", "state")["verdict"] == "TRUSTED", "with space again")
 
 
+def value_that_parquet_has_not():
+    before = prepare()
+    write("pipeline.yaml", PIPELINE.replace("count(*) AS sales", "min(day) - TIMESTAMP '2100-01-01' AS ago, count(*) AS sales"))
+    answer = refused("a negative INTERVAL", 3, "sql.not_in_parquet", "negative INTERVAL", "epoch")
+    expect("dependency" not in answer.err, answer.told())
+    expect(standing() == before and verdict("by_key", "state")["verdict"] == "TRUSTED", "something was touched")
+
+
+def workers_of(pid):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = open(f"/proc/{name}/stat").read()
+                if int(stat.rsplit(")", 1)[1].split()[1]) == pid and b"worker" in open(f"/proc/{name}/cmdline", "rb").read():
+                    found.append(int(name))
+            except (OSError, IndexError):
+                pass
+    return found
+
+
+def replaced_program():
+    """A new build takes the program's place while it runs: its next workers are of the old one."""
+    csv("in/sales.csv", 1, 3000)
+    slow = PIPELINE.replace("WHERE amount >= 0", "WHERE amount >= 0 AND (SELECT count(*) FROM range(400000000) r(i) WHERE i % 7 = 3) > 1")
+    write("pipeline.yaml", slow)
+    os.makedirs("bin")
+    shutil.copy(TIDEGATE, "bin/tidegate")
+    process = subprocess.Popen(["bin/tidegate", "run", "pipeline.yaml", "--json", "--state", "state", "--workers", "1"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    for line in process.stdout:
+        if b'"task_started"' in line:
+            break
+    write("bin/new", "#!/bin/sh\nexit 9\n")
+    os.chmod("bin/new", 0o755)
+    os.rename("bin/new", "bin/tidegate")
+    before = workers_of(process.pid)
+    expect(len(before) == 1, f"workers: {before}")
+    os.kill(before[0], 9)
+    wait_until(lambda: workers_of(process.pid) not in ([], before), "another worker")
+    answer = finish(process)
+    expect(answer.code == 0, answer.told())
+
+
 os.chmod(TOP, 0o755)
 for case in (newer_journal, newer_state_directory, foreign_state_directory, damaged_journal, read_only_state_directory,
-             full_state_directory, full_output):
+             full_state_directory, full_output, value_that_parquet_has_not, replaced_program):
     if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
         continue
     os.makedirs(f"{TOP}/{case.__name__}")

@@ -197,6 +197,34 @@ def big(head, tail, path):
     return write
 
 
+def parquet_value():
+    """The same in a Parquet file, which is small: what was published before stands."""
+    make = "import sys; from duckdb_library import DuckDB; DuckDB().run(sys.argv[1])"
+
+    def write(bytes_):
+        sql = f"COPY (SELECT repeat('x', {bytes_}) AS v) TO 'in.parquet' (COMPRESSION lz4)"
+        subprocess.run([sys.executable, "-B", "-c", make, sql], check=True,
+                       env={**os.environ, "PYTHONPATH": os.path.join(os.environ["TIDEGATE_SOURCE"], "tests")})
+
+    write(10)
+    with open("p.yaml", "w") as file:
+        file.write(source_of("in.parquet", ""))
+    code, events, _, _ = run("--workers", "2")
+    check(code == 0, "parquet_value: the first run exits", code)
+    before = os.readlink("published/o/current")
+    write(1000000000)
+    start = time.monotonic()
+    code, events, peak, _ = run("--workers", "2")
+    seconds = time.monotonic() - start
+    failed = [event for event in events if event.get("event") == "task_failed"]
+    print(f"parquet_value: exit {code}, {peak / MIB:.0f} MiB at most, {seconds:.1f} s", flush=True)
+    check(code == 3, "parquet_value: exits", code)
+    check(failed and all(field(event, "class") == "memory" for event in failed), "parquet_value: ends as", failed)
+    check("`memory`" in field(failed[-1], "message"), "parquet_value: does not say what to change:", failed)
+    check(peak <= BOUND * MIB + SLACK, "parquet_value: was seen at", peak // MIB, "MiB")
+    check(os.readlink("published/o/current") == before, "parquet_value: the old generation does not stand")
+
+
 def source_of(path, fields):
     return f"""version: 1
 pipeline: p
@@ -318,6 +346,7 @@ def main():
         ("json_value_allowed", lambda: huge_value("json_value_allowed",
                                                   source_of("in.json", jsn % "    options: {maximum_object_size: 2000000000}\n"),
                                                   big(b'{"v":"', b'"}\n', "in.json"))),
+        ("parquet_value", parquet_value),
         ("workers", many_workers),
         ("outer_wall", outer_wall),
         ("interrupt_repeat", lambda: interrupt("interrupt_repeat",

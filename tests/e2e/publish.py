@@ -100,8 +100,23 @@ def second_state_directory():
     run()
     before = published(["by_key", "by_day"], "state"), generations()
     new_input(2)
-    refused = run(state="other", code=3)
-    expect("publish.foreign_owner" in refused.out + refused.err or "another state directory" in refused.out + refused.err, refused.told())
+    # Before any task runs, whether the other state directory is a new one or has results.
+    for state, file in (("other", "pipeline.yaml"), ("other", "pipeline.yaml"), ("third", "elsewhere.yaml"), ("third", "pipeline.yaml")):
+        write("elsewhere.yaml", pipeline().replace("published/", "elsewhere/"))
+        if file == "elsewhere.yaml":
+            run(state=state, file=file)
+            continue
+        planned = tidegate("plan", file, "--state", state, code=2)
+        refused = run(state=state, file=file, code=2)
+        for said in (planned, refused):
+            expect("publish.foreign_owner" in said.err and "another state directory" in said.err, said.told())
+        expect(not refused.events("run_started", "task_started"), refused.told())
+    expect(os.listdir("published/by_key/log") == ["000001.json"], "something was committed")
+    write("letters/by_key/mine.txt", "mine")
+    write("letters.yaml", pipeline().replace("published/", "letters/"))
+    for command in ("plan", "run"):
+        said = tidegate(command, "letters.yaml", "--state", "state", code=2)
+        expect("publish.foreign_directory" in said.err and "mine.txt" in said.err, said.told())
     expect((published(["by_key", "by_day"], "state"), generations()) == before, "it changed what stands")
     trusted()
     run()
@@ -162,7 +177,7 @@ def lost_state_directory():
     name, data = stands(), published(["by_key", "by_day"], "state")
     shutil.rmtree("state")
     tidegate("trust", "by_key", "--state", "state", code=(2, 5))
-    refused = run(code=3)
+    refused = run(code=2)
     expect("another state directory" in refused.err and "--take-over" in refused.err, f"it does not say the way out: {refused.told()}")
     expect(verdict("by_key", "state")["verdict"] == "UNKNOWN", "unknown to the new journal")
     for output in ("by_key", "by_day"):

@@ -60,7 +60,7 @@ class Batch:
         return (f"SELECT ({k})::{self.pick(TYPES['k'])} AS k, "
                 f"(['a', 'b', '', NULL, 'é', 'a ', 'A', repeat('long', 9)])[{draw('x', self.pick([2, 4, 8]))} + 1] AS x, "
                 f"CASE {draw('e', 40)} WHEN 0 THEN {extreme} WHEN 1 THEN NULL ELSE {draw('i', 20)} END::BIGINT AS i, "
-                f"([1.5, -0.0, 0.0, 'nan'::DOUBLE, NULL, 'inf', '-inf', 2.0, -7.25])[{draw('f', 9)} + 1] AS f, "
+                f"([1.5, -0.0::DOUBLE, 0.0, 'nan'::DOUBLE, NULL, 'inf', '-inf', 2.0, -7.25])[{draw('f', 9)} + 1] AS f, "
                 f"(CASE {draw('w', 9)} WHEN 0 THEN NULL WHEN 1 THEN DATE '1969-12-31' ELSE DATE '2020-02-27' + {draw('d', 6)} END)::{self.pick(TYPES['d'])} AS d, "
                 f"(CASE {draw('m', 9)} WHEN 0 THEN NULL ELSE {draw('n', 7)} * 0.25 - 0.5 END)::{self.pick(TYPES['n'])} AS n "
                 f"FROM range({rows}) r(i)")

@@ -14,7 +14,7 @@ from whole import compare, last_event, tidegate, with_buckets  # noqa: E402
 
 ROWS = """CASE WHEN r % 9 = 0 THEN NULL WHEN r % 3 = 0 THEN 1 ELSE r % {0} END::INTEGER AS k,
   CASE WHEN r % 7 = 0 THEN NULL ELSE chr(97 + (r % 4)::INTEGER) END AS x,
-  CASE WHEN r % 11 = 0 THEN NULL WHEN r % 13 = 0 THEN 'NaN'::DOUBLE WHEN r % 17 = 0 THEN -0.0 ELSE r % 6 END::DOUBLE AS v,
+  CASE WHEN r % 11 = 0 THEN NULL WHEN r % 13 = 0 THEN 'NaN'::DOUBLE WHEN r % 17 = 0 THEN -0.0::DOUBLE ELSE r % 6 END::DOUBLE AS v,
   DATE '2001-01-01' + (r % 5)::INTEGER AS d, CASE WHEN r % 5 = 0 THEN NULL ELSE (r % 8) / 4 END::DECIMAL(9,2) AS n,
   r::INTEGER AS i FROM range({1}) q(r)"""
 TABLES = {
