@@ -9,6 +9,8 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "plan/estimate.h"
+#include "reduce/combine.h"
 #include "reduce/spec_json.h"
 #include "task/task.h"
 
@@ -45,10 +47,16 @@ struct Node {
 
 /// The step that runs a kernel's own SQL where its rows are made; no stage can be called so.
 constexpr const char* kKernelRows = "kernel rows";
+/// With fewer rows the shuffle costs next to nothing.
+constexpr uint64_t kCombineRowsMin = 200'000;
+/// Groups to a row above which states are no smaller than rows.
+constexpr double kCombineShareMax = 0.5;
+constexpr double kShareUnknown = 0.1;
 
 class Builder {
  public:
-  Builder(Plan& plan, Journal* journal) : plan_(plan), journal_(journal) {}
+  Builder(Effects& effects, Plan& plan, Journal* journal)
+      : effects_(effects), plan_(plan), journal_(journal) {}
 
   Status build() {
     for (const CheckedStage& stage : plan_.checked.stages) {
@@ -231,16 +239,88 @@ class Builder {
     return nullptr;
   }
 
-  /// Makes the producer of `input` run the kernel's SQL over its rows.
-  void make_kernel_rows(const CheckedStage& stage, const StageInput& input) {
+  uint32_t producer_of(const StageInput& input) {
+    return input.is_source ? scan_group(input.name) : plan_.stage_group.at(input.name);
+  }
+
+  /// Makes the producer of `input` run the kernel's SQL over its rows, and aggregate them already
+  /// where that is worth it.
+  Status make_kernel_rows(const CheckedStage& stage, const StageInput& input) {
     const reduce::KernelSpec& kernel = stage.kernel->kernel;
-    const uint32_t producer =
-        input.is_source ? scan_group(input.name) : plan_.stage_group.at(input.name);
+    const uint32_t producer = producer_of(input);
     PlanGroup& group = plan_group(producer);
     group.steps.push_back({kKernelRows, kernel.input_sql});
     group.schema = kernel.input;
-    group.estimated_bytes = group.estimated_rows * row_bytes(kernel.input);
     uses_run_time_[producer] |= stage.uses_run_time;
+    TG_TRY(choose_combine(stage, input, producer));
+    group.estimated_bytes = group.estimated_rows * row_bytes(group.schema);
+    return {};
+  }
+
+  Status choose_combine(const CheckedStage& stage, const StageInput& input, uint32_t producer) {
+    const reduce::KernelSpec& kernel = stage.kernel->kernel;
+    PlanGroup& group = plan_group(producer);
+    if (group.estimated_rows < kCombineRowsMin) return {};
+    for (const uint32_t column : kernel.partition)
+      if (column >= kernel.keys) return {};
+    auto combined = reduce::combine(kernel);
+    if (!combined) return {};
+    double share = 0;
+    TG_ASSIGN(share, combined_share(stage, input, producer));
+    if (share > kCombineShareMax) {
+      group.why += fmt::format("; about {:.2f} groups a row, so they are not combined before", share);
+      return {};
+    }
+    group.combine = std::move(combined->partial);
+    group.schema = group.combine->output;
+    group.estimated_rows =
+        std::max<uint64_t>(1, static_cast<uint64_t>(static_cast<double>(group.estimated_rows) * share));
+    group.why += fmt::format("; about {:.2g} groups a row, so rows are combined before the shuffle",
+                             share);
+    merges_[stage.name] = {std::move(combined->merge), stage.kernel->output_sql};
+    return {};
+  }
+
+  /// About how many groups there are to a row, as remembered or by a sample of the partition keys. A
+  /// choice that was made stays: another would make every result anew.
+  Result<double> combined_share(const CheckedStage& stage, const StageInput& input,
+                                uint32_t producer) {
+    const std::string key = fmt::format("groups_a_row/{}/{}", plan_.pipeline.name.value, stage.name);
+    IdentityHash hash;
+    const std::string recipe = hash.add(stage.kernel->kernel.input_sql).hex().substr(0, 16);
+    double share = -1;
+    if (journal_) {
+      TG_ASSIGN(const auto before, journal_->fact(key));
+      if (before && before->starts_with(recipe + " "))
+        share = std::strtod(before->c_str() + recipe.size() + 1, nullptr);
+    }
+    if (share < 0) {
+      TG_ASSIGN(share, sampled_share(input, producer));
+    }
+    plan_.facts.emplace_back(key, fmt::format("{} {:.4f}", recipe, share));
+    return share;
+  }
+
+  /// Where the keys are columns of one source, its rows tell. Else rows are taken to share groups:
+  /// the combiner stops by itself where they do not.
+  Result<double> sampled_share(const StageInput& input, uint32_t producer) {
+    const PlanInput* source = nullptr;
+    for (const PlanInput& from : plan_group(producer).inputs) {
+      if (from.kind != PlanInput::Kind::kPartition) continue;
+      if (source != nullptr) return kShareUnknown;
+      source = &from;
+    }
+    if (source == nullptr) return kShareUnknown;
+    std::vector<std::string> columns;
+    for (const std::string& name : input.key_columns) {
+      const auto column = std::find_if(
+          source->schema.begin(), source->schema.end(), [&](const sql::Column& candidate) {
+            return to_lower_ascii(candidate.name) == to_lower_ascii(name);
+          });
+      if (column == source->schema.end()) return kShareUnknown;
+      columns.push_back(column->name);
+    }
+    return distinct_share(effects_, plan_.sources[source->index], columns);
   }
 
   Status add_stage(const CheckedStage& stage) {
@@ -249,7 +329,7 @@ class Builder {
     const StageInput* base = nullptr;
     uint32_t g;
     const StageInput* made = rows_made_for(stage);
-    if (made != nullptr) make_kernel_rows(stage, *made);
+    if (made != nullptr) TG_TRY(make_kernel_rows(stage, *made));
     const bool fused = can_fuse(stage, base);
     if (fused) {
       g = plan_.stage_group.at(base->name);
@@ -272,7 +352,10 @@ class Builder {
     graph_group(g).unordered |= stage.unordered;
     uses_run_time_[g] |= stage.uses_run_time;
     plan_group(g).on_empty = written->on_empty;
-    plan_group(g).steps.push_back({stage.name, stage.sql, stage.kernel, made != nullptr});
+    const auto merge = merges_.find(stage.name);
+    plan_group(g).steps.push_back(
+        {stage.name, stage.sql,
+         merge == merges_.end() ? stage.kernel : std::optional(merge->second), made != nullptr});
     plan_group(g).kernel =
         stage.kernel ? stage.kernel_why
                      : fmt::format("DuckDB SQL{}{}", stage.kernel_why.empty() ? "" : ": ",
@@ -321,9 +404,7 @@ class Builder {
         uint64_t input_rows = 0, input_bytes = 0;
         estimate_input(input, input_rows, input_bytes);
         if (rows_made_for(stage) == &input)
-          input_bytes = plan_group(input.is_source ? scan_group(input.name)
-                                                   : plan_.stage_group.at(input.name))
-                            .estimated_bytes;
+          input_bytes = plan_group(producer_of(input)).estimated_bytes;
         bytes += input_bytes;
         shuffles = true;
       }
@@ -579,6 +660,9 @@ class Builder {
         hash.add(sink.compression);
         for (const HashKey& key : sink.keys) hash.add(uint64_t{key.column}).add(key.type);
       }
+      if (group.combine)
+        hash.add("combine").add(reduce::kKernelVersion).add(
+            reduce::to_json_text({*group.combine, ""}));
       if (uses_run_time_[g]) hash.add("run_time").add(static_cast<uint64_t>(plan_.run_time_us));
       graph_group(g).recipe = hash.hex();
     }
@@ -611,8 +695,10 @@ class Builder {
     }
   }
 
+  Effects& effects_;
   Plan& plan_;
   Journal* journal_;
+  std::map<std::string, reduce::StageKernel> merges_;  ///< by stage whose rows are combined
   std::map<std::string, uint32_t> consumers_;
   std::set<std::string> published_;
   std::map<uint32_t, uint32_t> scan_groups_;  ///< source -> group
@@ -648,6 +734,8 @@ uint32_t sticky_buckets(uint32_t before, uint32_t now) {
   return now <= before * 4 && before <= now * 4 ? before : now;
 }
 
-Status build_groups(Plan& plan, Journal* journal) { return Builder(plan, journal).build(); }
+Status build_groups(Effects& effects, Plan& plan, Journal* journal) {
+  return Builder(effects, plan, journal).build();
+}
 
 }  // namespace tidegate

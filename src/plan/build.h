@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/effects.h"
 #include "journal/journal.h"
 #include "plan/plan.h"
 
@@ -29,6 +30,6 @@ uint32_t choose_buckets(uint64_t bytes, uint64_t memory_bytes);
 uint32_t sticky_buckets(uint32_t before, uint32_t now);
 
 /// Makes plan.graph and plan.groups from the checked stages and the snapshots.
-Status build_groups(Plan& plan, Journal* journal);
+Status build_groups(Effects& effects, Plan& plan, Journal* journal);
 
 }  // namespace tidegate

@@ -281,7 +281,7 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
   }
   trace_sources(plan);
   warn_of_unknowable(plan, diagnostics);
-  TG_TRY(build_groups(plan, journal));
+  TG_TRY(build_groups(effects, plan, journal));
   TG_TRY(find_results(effects, plan, journal));
   mark_needed(plan.graph);
   TG_TRY(explain_misses(plan, journal));
@@ -337,6 +337,7 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
   spec.run_time_us = plan.run_time_us;
   spec.state_dir = plan.state->path();
   spec.steps = group.steps;
+  spec.combine = group.combine;
   spec.sinks = group.sinks;
   for (const PlanInput& input : group.inputs) {
     TaskInput made;

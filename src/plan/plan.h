@@ -42,8 +42,9 @@ struct PlanInput {
 struct PlanGroup {
   std::vector<TaskStep> steps;
   std::vector<PlanInput> inputs;
+  std::optional<reduce::KernelSpec> combine;  ///< of the rows that go into the shuffle
   std::vector<TaskSink> sinks;
-  sql::Schema schema;    ///< of the last step
+  sql::Schema schema;    ///< of the last step, or of what `combine` makes of it
   std::string strategy;  ///< "map over 8 partitions", ...
   std::string why;
   std::string kernel;     ///< how the last step runs: the kernel and what was recognised, or why not

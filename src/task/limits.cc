@@ -15,6 +15,8 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 /// What a worker with DuckDB loaded holds before it does anything.
 constexpr uint64_t kIdleBytes = 64 * kMiB;
+/// A table before the shuffle pays while it stays near the processor.
+constexpr uint64_t kCombineBytesMax = 16 * kMiB;
 
 std::string read_proc(Effects& effects, const char* path) {
   const auto raw = effects.open(path, O_RDONLY);
@@ -47,8 +49,9 @@ MemoryShares split_memory(const TaskSpec& spec) {
   for (const TaskSink& sink : spec.sinks) writes |= sink.kind == TaskSink::Kind::kMapOutput;
   shares.writer_bytes = writes ? std::clamp(bound / 8, 16 * kMiB, 96 * kMiB) : 0;
   shares.scan_bytes = std::clamp(bound / 32, 4 * kMiB, 16 * kMiB);
+  if (spec.combine) shares.combine_bytes = std::clamp(bound / 16, 4 * kMiB, kCombineBytesMax);
   const uint64_t taken =
-      kIdleBytes + shares.writer_bytes + std::min(bound / 4, scans * shares.scan_bytes);
+      kIdleBytes + shares.writer_bytes + shares.combine_bytes + std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;
   uint64_t kernels = 0;
   for (const TaskStep& step : spec.steps) kernels += step.kernel.has_value();

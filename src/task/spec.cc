@@ -276,6 +276,7 @@ std::string to_json(const TaskSpec& spec) {
               {"inputs", inputs},
               {"steps", steps},
               {"sinks", sinks}};
+  if (spec.combine) out["combine"] = reduce::to_json({*spec.combine, ""});
   if (spec.verify) out["verify"] = verify_json(*spec.verify);
   return dump(out);
 }
@@ -294,6 +295,7 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
     for (const json& input : j.at("inputs")) spec.inputs.push_back(input_from(input));
     for (const json& step : j.at("steps")) spec.steps.push_back(step_from(step));
     for (const json& sink : j.at("sinks")) spec.sinks.push_back(sink_from(sink));
+    if (j.contains("combine")) spec.combine = reduce::stage_kernel_from_json(j.at("combine")).kernel;
     if (j.contains("verify")) spec.verify = verify_from(j.at("verify"));
     return spec;
   });
@@ -322,6 +324,7 @@ std::string to_json(const TaskReport& report) {
                  {"spilled", report.bytes_spilled},
                  {"written", report.bytes_written}}},
                {"splits", report.splits},
+               {"combined", {report.combined_in, report.combined_out}},
                {"us", report.us},
                {"peak_rss", report.peak_rss},
                {"digest", report.digest},
@@ -341,6 +344,10 @@ Result<TaskReport> task_report_from_json(const std::string& text) {
     report.bytes_spilled = bytes.at("spilled");
     report.bytes_written = bytes.at("written");
     report.splits = j.value("splits", uint64_t{0});
+    if (j.contains("combined")) {
+      report.combined_in = j.at("combined").at(0);
+      report.combined_out = j.at("combined").at(1);
+    }
     report.us = j.at("us");
     report.peak_rss = j.at("peak_rss");
     report.digest = j.at("digest");

@@ -81,6 +81,8 @@ struct TaskSpec {
   std::string state_dir;
   std::vector<TaskInput> inputs;
   std::vector<TaskStep> steps;
+  /// Aggregates the last step's rows before they go into map outputs.
+  std::optional<reduce::KernelSpec> combine;
   std::vector<TaskSink> sinks;
   std::optional<VerifyWork> verify;
 };
@@ -109,6 +111,7 @@ struct TaskReport {
   uint64_t bytes_spilled = 0;
   uint64_t bytes_written = 0;
   uint64_t splits = 0;  ///< buckets that did not fit and were split again
+  uint64_t combined_in = 0, combined_out = 0;  ///< rows before and after `combine`
   int64_t us = 0;
   uint64_t peak_rss = 0;
   std::string digest;  ///< of the content, not of the attempt

@@ -14,6 +14,7 @@
 #include "source/rejects.h"
 #include "source/source.h"
 #include "sql/parquet_type.h"
+#include "reduce/combiner.h"
 #include "reduce/kernel_table.h"
 #include "store/file_hash.h"
 #include "store/results.h"
@@ -256,10 +257,21 @@ class Run {
   }
 
   Status write_map_outputs(const std::vector<const TaskSink*>& sinks) {
-    TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
     std::vector<std::unique_ptr<MapOutputWriter>> writers;
+    const auto write = [&](_duckdb_data_chunk* rows) -> Status {
+      for (auto& writer : writers) TG_TRY(writer->append(rows));
+      return {};
+    };
+    // Making types asks DuckDB, which would end a stream.
+    std::unique_ptr<reduce::Combiner> combiner;
+    if (spec_.combine) {
+      TG_ASSIGN(combiner, reduce::Combiner::create(*connection_, *spec_.combine,
+                                                   limits_.combine_bytes, write));
+    }
+    TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
+    schema_ = combiner ? spec_.combine->output : stream->schema();
     for (const TaskSink* sink : sinks) {
-      MapOutputOptions options{.schema = stream->schema(),
+      MapOutputOptions options{.schema = schema_,
                                .keys = sink->keys,
                                .buckets = sink->buckets,
                                .attempt = spec_.attempt,
@@ -268,14 +280,18 @@ class Run {
                                                      std::move(options)));
       writers.push_back(std::move(writer));
     }
-    schema_ = stream->schema();
     for (;;) {
       TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
       if (!chunk) break;
       const std::unique_ptr<_duckdb_data_chunk, void (*)(_duckdb_data_chunk*)> hold(
           chunk, sql::destroy_chunk);
-      for (auto& writer : writers) TG_TRY(writer->append(chunk));
+      TG_TRY(combiner ? combiner->take(chunk) : write(chunk));
       meter_.rows(sql::chunk_rows(chunk));
+    }
+    if (combiner) {
+      TG_TRY(combiner->finish());
+      report_.combined_in = combiner->rows_in();
+      report_.combined_out = combiner->rows_out();
     }
     for (size_t i = 0; i < writers.size(); ++i) {
       TG_ASSIGN(const MapOutputSummary summary, writers[i]->finish());
