@@ -86,7 +86,7 @@ def compare(db, whole, path, tolerance=0.0, loose=None):
         rows = f"SELECT *, row_number() OVER (ORDER BY {order}) AS tidegate_row"
         far = " OR ".join(f"NOT (w.{c} IS NOT DISTINCT FROM s.{c} OR coalesce(isfinite(w.{c}) AND isfinite(s.{c}) AND abs(w.{c} - s.{c}) <= "
                           f"{rel} * greatest(abs(w.{c}), abs(s.{c})) + {absolute}, false))" for c, (rel, absolute) in loose.items())
-        rows = db.run(f"SELECT w, s FROM ({rows} FROM tidegate_whole) w JOIN ({rows} FROM tidegate_split) s USING (tidegate_row) WHERE {far}")
+        rows = db.run(f"SELECT w::VARCHAR, s::VARCHAR FROM ({rows} FROM tidegate_whole) w JOIN ({rows} FROM tidegate_split) s USING (tidegate_row) WHERE {far}")
         if rows:
             said.append(f"{len(rows)} rows too far, as whole and split {rows[:2]}")
     return "; ".join(said)
