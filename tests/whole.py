@@ -10,7 +10,7 @@ from duckdb_library import Error
 
 # Parquet has no such type: what it is published as (docs/contract.md).
 STORED_AS = [(r"\bU?HUGEINT\b", "DECIMAL(38,0)"), (r"\bTIMESTAMP_M?S\b", "TIMESTAMP"), (r"\bENUM\([^)]*\)", "VARCHAR"),
-             (r"\bBIT\b", "VARCHAR"), (r"\[\d+\]", "[]")]
+             (r"\bBIT\b", "VARCHAR"), (r"\[\d+\]", "[]"), (r"\bINTERVAL\b(?=\[)", "VARCHAR")]
 
 
 def tidegate(*arguments, timeout=120):
