@@ -172,6 +172,7 @@ class Maker:
         keys = [t for t in TYPES if t not in NESTED]
         shared = [rng.choice(["INTEGER", "BIGINT", "VARCHAR", "PREFIXED", rng.choice(keys)]), rng.choice(keys)]
         self.tables = [Table(rng, name, shared) for name in ("a", "b")]
+        self.buckets = rng.choices([1, 2, 3, 4, 5, 7], k=2)  # few, so that stages share a shuffle
         self.by_name = {prefix + t.name: t for t in self.tables for prefix in ("", "m_")}
 
     def chance(self, percent):
@@ -264,7 +265,7 @@ class Maker:
     def fields(self, keys):
         small = all(t.rows <= 2000 for t in self.tables)
         return {"partition_by": keys if isinstance(keys, str) else "[" + ", ".join(keys) + "]",
-                "buckets": self.rng.randrange(1, 65) if self.chance(5) else self.pick([1, 2, 2, 3, 3, 4, 5, 7]),
+                "buckets": self.rng.randrange(1, 65) if self.chance(4) else self.pick(self.buckets),
                 "memory": self.pick(["128MiB" if small else "192MiB", "256MiB", "384MiB", "512MiB"])}
 
     def stage(self, number):
