@@ -10,7 +10,7 @@ from duckdb_library import Error
 
 # Parquet has no such type: what it is published as (docs/contract.md).
 STORED_AS = [(r"\bU?HUGEINT\b", "DECIMAL(38,0)"), (r"\bTIMESTAMP_M?S\b", "TIMESTAMP"), (r"\bENUM\([^)]*\)", "VARCHAR"),
-             (r"\bBIT\b", "VARCHAR"), (r"\[\d+\]", "[]")]
+             (r"\bBIT\b", "VARCHAR"), (r"\[\d+\]", "[]"), (r"\bINTERVAL\b(?=\[)", "VARCHAR")]
 
 
 def tidegate(*arguments, timeout=120):
@@ -36,9 +36,29 @@ def same_number(a, b, tolerance):
     return math.isclose(x, y, rel_tol=tolerance)
 
 
-def compare(db, whole, path, tolerance=0.0):
+def refused(path):
+    """What `check` says against stages of a pipeline file whose `stages:` are written as blocks: (stage, code) for each
+    error, and for each warning that a result goes by the order of rows (T0503)."""
+    rc, out, err = tidegate("check", path, "--json")
+    said = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    said = [d for d in said if d.get("severity") == "error" or d.get("code") == "T0503"]
+    if not any(d.get("severity") == "error" for d in said):
+        assert rc == 0, (rc, out, err)
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    out = []
+    for one in said:
+        at = one["line"] - 1
+        while not re.fullmatch(r"  \w+:", lines[at]):
+            at -= 1
+        out.append((lines[at].strip(" :"), one["code"]))
+    return out
+
+
+def compare(db, whole, path, tolerance=0.0, loose=None):
     """Difference of the rows of the Parquet files in `path` from those of the SQL `whole`, in words; "" if the
-    multisets are equal. With a tolerance doubles may differ by so much, relatively."""
+    multisets are equal. With a tolerance doubles may differ by so much, relatively. `loose` says how far each of some
+    columns may differ, relatively and absolutely; the others must tell the rows apart."""
     files = f"(FROM read_parquet('{path}/*.parquet'))"
     want = db.run(f"DESCRIBE {whole}")
     have = db.run(f"DESCRIBE FROM {files}")
@@ -52,14 +72,23 @@ def compare(db, whole, path, tolerance=0.0):
             return f"column {name} is {had}, not {stored}"
     if tolerance:
         return compare_nearly(db, whole, files, want, tolerance)
-    names = ", ".join('"' + c[0].replace('"', '""') + '"::' + h[1] for c, h in zip(want, have))
+    quoted = ['"' + c[0].replace('"', '""') + '"' for c in want]
+    names = ", ".join(f"{name}::{h[1]} AS {name}" for name, h in zip(quoted, have))
     db.run(f"CREATE OR REPLACE TEMP TABLE tidegate_whole AS SELECT {names} FROM ({whole})")
     db.run(f"CREATE OR REPLACE TEMP TABLE tidegate_split AS FROM {files}")
-    said = []
+    said, strict = [], f"* EXCLUDE ({', '.join(loose)})" if loose else "*"
     for label, left, right in (("only split", "split", "whole"), ("only whole", "whole", "split")):
-        rows = db.run(f"FROM tidegate_{left} EXCEPT ALL FROM tidegate_{right}")
+        rows = db.run(f"SELECT {strict} FROM tidegate_{left} EXCEPT ALL SELECT {strict} FROM tidegate_{right}")
         if rows:
             said.append(f"{len(rows)} rows {label}, as {rows[:3]}")
+    if loose and not said:
+        order = ", ".join([q for q, c in zip(quoted, want) if c[0] not in loose] + list(loose))
+        rows = f"SELECT *, row_number() OVER (ORDER BY {order}) AS tidegate_row"
+        far = " OR ".join(f"NOT (w.{c} IS NOT DISTINCT FROM s.{c} OR coalesce(isfinite(w.{c}) AND isfinite(s.{c}) AND abs(w.{c} - s.{c}) <= "
+                          f"{rel} * greatest(abs(w.{c}), abs(s.{c})) + {absolute}, false))" for c, (rel, absolute) in loose.items())
+        rows = db.run(f"SELECT w::VARCHAR, s::VARCHAR FROM ({rows} FROM tidegate_whole) w JOIN ({rows} FROM tidegate_split) s USING (tidegate_row) WHERE {far}")
+        if rows:
+            said.append(f"{len(rows)} rows too far, as whole and split {rows[:2]}")
     return "; ".join(said)
 
 
@@ -85,4 +114,4 @@ def last_event(text):
     return event
 
 
-__all__ = ["Error", "tidegate", "with_buckets", "compare", "last_event"]
+__all__ = ["Error", "tidegate", "with_buckets", "compare", "refused", "last_event"]

@@ -89,9 +89,10 @@ void read_frame(const std::byte* deltas, uint8_t width, U base, uint32_t first, 
 template <typename Narrow>
 void read_decimals(const std::byte* deltas, int64_t base, double power, uint32_t count,
                    double* out) {
-  const int64_t shift = base + std::bit_cast<int64_t>(kRoundingMagic);
+  // Unsigned: a base that no encoder wrote must wrap.
+  const uint64_t shift = static_cast<uint64_t>(base) + std::bit_cast<uint64_t>(kRoundingMagic);
   for (uint32_t i = 0; i < count; ++i) {
-    const int64_t bits = shift + static_cast<int64_t>(load<Narrow>(deltas, i));
+    const uint64_t bits = shift + load<Narrow>(deltas, i);
     out[i] = (std::bit_cast<double>(bits) - kRoundingMagic) / power;
   }
 }

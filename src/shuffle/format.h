@@ -12,7 +12,7 @@ namespace tidegate::shuffle {
 
 // A map output file, all numbers little-endian:
 //
-//   header    FileHead, schema, padding        names the attempt; checked by FileHead.check
+//   header    FileHead, schema                 names the attempt; checked by FileHead.check
 //   ranges    blocks | BlockEntry x blocks | RangeTail
 //   footer    BucketEntry x buckets
 //   FileTail

@@ -3,7 +3,7 @@
 set -euo pipefail
 fail() { echo "FAIL: $*" >&2; exit 1; }
 
-for script in quickstart test scripts/deps; do
+for script in quickstart test scripts/deps tests/fuzz/run; do
   bash -n "$TIDEGATE_SOURCE/$script" || fail "$script does not parse"
   out=$("$TIDEGATE_SOURCE/$script" --help </dev/null) || fail "$script --help exits $?"
   case $out in usage:*) ;; *) fail "$script --help: $out" ;; esac

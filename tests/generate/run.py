@@ -15,7 +15,7 @@ from collections import Counter
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from duckdb_library import DuckDB, Error  # noqa: E402
-from whole import compare, last_event, tidegate  # noqa: E402
+from whole import compare, last_event, refused, tidegate  # noqa: E402
 
 BATCH = 25
 COLUMNS = ["k", "x", "i", "f", "d", "n"]
@@ -264,24 +264,11 @@ class Hunt:
         """Those of the proposals that check accepts; stages marked unordered are no case."""
         while proposals:
             batch.write(sources, batch.stages + proposals, path)
-            rc, out, err = tidegate("check", path, "--json")
-            said = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-            said = [d for d in said if d.get("severity") == "error" or d.get("code") == "T0503"]
-            if not said:
-                assert rc == 0, (rc, out, err)
+            bad = dict(refused(path))
+            if not bad:
                 break
-            with open(path, encoding="utf-8") as file:
-                lines = file.read().splitlines()
-            bad = set()
-            for one in said:
-                at = one["line"] - 1
-                while not (lines[at].startswith("  s") and lines[at].endswith(":")):
-                    at -= 1
-                name = lines[at].strip(" :")
-                assert name in [p["name"] for p in proposals], (one, name)
-                if name not in bad:
-                    self.codes[one["code"]] += 1
-                bad.add(name)
+            assert bad.keys() <= {p["name"] for p in proposals}, bad
+            self.codes.update(bad.values())
             proposals = [p for p in proposals if p["name"] not in bad]
         self.accepted += len(proposals)
         return proposals
