@@ -34,6 +34,13 @@ bool is_blind(const std::string& function) {
          (is_float_summing(function) && function != "product");
 }
 
+/// The text under a key; "" if there is none. What a function was bound with (a quantile's shares)
+/// lies among the expressions and has other things under the same names.
+std::string text_at(const Json& json, const char* key) {
+  const auto at = json.find(key);
+  return at != json.end() && at->is_string() ? at->get<std::string>() : "";
+}
+
 /// What turns forms of one value into forms of one value: the result differs as the argument does,
 /// by the sign of a zero or of a NaN. (A quotient does so by its dividend only.)
 bool carries(const Json& expression) {
@@ -42,18 +49,18 @@ bool carries(const Json& expression) {
                                                "sqrt",  "greatest", "least"};
   const std::string& cls = class_of(expression);
   if (cls == "BOUND_CASE") return true;
-  if (cls == "BOUND_OPERATOR") return expression.value("type", "") == "OPERATOR_COALESCE";
-  return cls == "BOUND_FUNCTION" && kNames.contains(expression.value("name", ""));
+  if (cls == "BOUND_OPERATOR") return text_at(expression, "type") == "OPERATOR_COALESCE";
+  return cls == "BOUND_FUNCTION" && kNames.contains(text_at(expression, "name"));
 }
 
 /// The name of a function, an aggregate or a window; a window like lag has it in its type.
 std::string function_of(const Json& expression) {
-  const std::string name = expression.value("name", ""), type = expression.value("type", "");
+  const std::string name = text_at(expression, "name"), type = text_at(expression, "type");
   return name.empty() && type.starts_with("WINDOW_") ? to_lower_ascii(type.substr(7)) : name;
 }
 
 bool is_quotient(const Json& expression) {
-  return class_of(expression) == "BOUND_FUNCTION" && expression.value("name", "") == "/";
+  return class_of(expression) == "BOUND_FUNCTION" && text_at(expression, "name") == "/";
 }
 
 /// The parts of an expression that are expressions, or hold some.
@@ -78,7 +85,7 @@ void seen_forms(const Json& expression, const std::vector<RelationColumn>& colum
     }
     return;
   }
-  const std::string type = expression.value("type", "");
+  const std::string type = text_at(expression, "type");
   bool inside = false;
   if (is_quotient(expression)) {
     const Json& sides = expression.at("children");
