@@ -118,8 +118,7 @@ class Builder {
     std::vector<HashKey> keys;
     if (rows_made_for(stage) == &input) {
       const auto& columns = stage.kernel->kernel.partition;
-      for (size_t i = 0; i < columns.size(); ++i)
-        keys.push_back({columns[i], input.hash_types[i]});
+      for (size_t i = 0; i < columns.size(); ++i) keys.push_back({columns[i], input.hash_types[i]});
       return keys;
     }
     for (size_t i = 0; i < input.key_columns.size(); ++i) {
@@ -230,9 +229,8 @@ class Builder {
           kernel.partition.size() != input.key_columns.size())
         return nullptr;
       // A stage that is published, or whose rows are counted, must have its own rows.
-      if (!input.is_source &&
-          (published_.contains(input.name) ||
-           plan_.pipeline.stage(input.name)->on_empty != OnEmpty::kAllow))
+      if (!input.is_source && (published_.contains(input.name) ||
+                               plan_.pipeline.stage(input.name)->on_empty != OnEmpty::kAllow))
         return nullptr;
       return &input;
     }
@@ -268,24 +266,26 @@ class Builder {
     double share = 0;
     TG_ASSIGN(share, combined_share(stage, input, producer));
     if (share > kCombineShareMax) {
-      group.why += fmt::format("; about {:.2f} groups a row, so they are not combined before", share);
+      group.why +=
+          fmt::format("; about {:.2f} groups a row, so they are not combined before", share);
       return {};
     }
     group.combine = std::move(combined->partial);
     group.schema = group.combine->output;
-    group.estimated_rows =
-        std::max<uint64_t>(1, static_cast<uint64_t>(static_cast<double>(group.estimated_rows) * share));
-    group.why += fmt::format("; about {:.2g} groups a row, so rows are combined before the shuffle",
-                             share);
+    group.estimated_rows = std::max<uint64_t>(
+        1, static_cast<uint64_t>(static_cast<double>(group.estimated_rows) * share));
+    group.why +=
+        fmt::format("; about {:.2g} groups a row, so rows are combined before the shuffle", share);
     merges_[stage.name] = {std::move(combined->merge), stage.kernel->output_sql};
     return {};
   }
 
-  /// About how many groups there are to a row, as remembered or by a sample of the partition keys. A
-  /// choice that was made stays: another would make every result anew.
+  /// About how many groups there are to a row, as remembered or by a sample of the partition keys.
+  /// A choice that was made stays: another would make every result anew.
   Result<double> combined_share(const CheckedStage& stage, const StageInput& input,
                                 uint32_t producer) {
-    const std::string key = fmt::format("groups_a_row/{}/{}", plan_.pipeline.name.value, stage.name);
+    const std::string key =
+        fmt::format("groups_a_row/{}/{}", plan_.pipeline.name.value, stage.name);
     IdentityHash hash;
     const std::string recipe = hash.add(stage.kernel->kernel.input_sql).hex().substr(0, 16);
     double share = -1;
@@ -344,8 +344,7 @@ class Builder {
       graph_group(g).memory_bytes = memory_of(written);
       const uint32_t units = count_units(g, stage, *written);
       units_[g] = units;
-      for (const StageInput& input : stage.inputs)
-        TG_TRY(add_input(g, stage, input, units));
+      for (const StageInput& input : stage.inputs) TG_TRY(add_input(g, stage, input, units));
     }
     if (written->timeout_us) graph_group(g).timeout_us = written->timeout_us->value;
     graph_group(g).retry = written->retry.value_or(plan_.pipeline.retry);
@@ -357,9 +356,9 @@ class Builder {
         {stage.name, stage.sql,
          merge == merges_.end() ? stage.kernel : std::optional(merge->second), made != nullptr});
     plan_group(g).kernel =
-        stage.kernel ? stage.kernel_why
-                     : fmt::format("DuckDB SQL{}{}", stage.kernel_why.empty() ? "" : ": ",
-                                   stage.kernel_why);
+        stage.kernel
+            ? stage.kernel_why
+            : fmt::format("DuckDB SQL{}{}", stage.kernel_why.empty() ? "" : ": ", stage.kernel_why);
     plan_group(g).schema = stage.schema;
     plan_.stage_group[stage.name] = g;
     estimate_stage(g, stage);
@@ -449,8 +448,7 @@ class Builder {
     return buckets;
   }
 
-  Status add_input(uint32_t g, const CheckedStage& stage, const StageInput& input,
-                   uint32_t units) {
+  Status add_input(uint32_t g, const CheckedStage& stage, const StageInput& input, uint32_t units) {
     PlanInput made;
     made.name = input.name;
     InputMode mode = input.mode;
@@ -661,8 +659,9 @@ class Builder {
         for (const HashKey& key : sink.keys) hash.add(uint64_t{key.column}).add(key.type);
       }
       if (group.combine)
-        hash.add("combine").add(reduce::kKernelVersion).add(
-            reduce::to_json_text({*group.combine, ""}));
+        hash.add("combine")
+            .add(reduce::kKernelVersion)
+            .add(reduce::to_json_text({*group.combine, ""}));
       if (uses_run_time_[g]) hash.add("run_time").add(static_cast<uint64_t>(plan_.run_time_us));
       graph_group(g).recipe = hash.hex();
     }
@@ -720,12 +719,14 @@ uint32_t choose_buckets(uint64_t bytes, uint64_t memory_bytes) {
 
 uint32_t choose_kernel_tasks(uint64_t bytes) {
   const uint64_t most = std::bit_ceil(bytes / kKernelTaskBytes + 1);
-  const uint64_t least = std::min<uint64_t>(kKernelTasksMin, std::bit_ceil(bytes / kBucketBytesMin + 1));
+  const uint64_t least =
+      std::min<uint64_t>(kKernelTasksMin, std::bit_ceil(bytes / kBucketBytesMin + 1));
   return static_cast<uint32_t>(std::min<uint64_t>(std::max(most, least), kBucketsMax));
 }
 
 uint32_t choose_kernel_buckets(uint64_t bytes) {
-  const uint64_t fine = std::min<uint64_t>(std::bit_ceil(bytes / kKernelBucketBytes + 1), kKernelBucketsFine);
+  const uint64_t fine =
+      std::min<uint64_t>(std::bit_ceil(bytes / kKernelBucketBytes + 1), kKernelBucketsFine);
   const uint64_t bounded = std::bit_ceil(bytes / kKernelBucketBytesMax + 1);
   return static_cast<uint32_t>(std::min<uint64_t>(std::max(fine, bounded), kBucketsMax));
 }

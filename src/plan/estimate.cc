@@ -29,9 +29,10 @@ Result<double> distinct_share(Effects& effects, const SourceSnapshot& snapshot,
     samples.push_back(fmt::format("(SELECT hash({}) AS h FROM ({}) LIMIT {})", join(names, ", "),
                                   scan, kSampleRows));
   }
-  TG_ASSIGN(const sql::Table found,
-            connection->query(fmt::format("SELECT count(DISTINCT h) / greatest(count(*), 1) FROM ({})",
-                                          join(samples, " UNION ALL "))));
+  TG_ASSIGN(
+      const sql::Table found,
+      connection->query(fmt::format("SELECT count(DISTINCT h) / greatest(count(*), 1) FROM ({})",
+                                    join(samples, " UNION ALL "))));
   return std::strtod(found.scalar().c_str(), nullptr);
 }
 

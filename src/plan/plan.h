@@ -27,10 +27,10 @@ struct PlanInput {
     kGroupWhole,   ///< all results of a group, in order
   };
   Kind kind = Kind::kPartition;
-  std::string name;       ///< as the SQL calls it
-  uint32_t index = 0;     ///< of the source or the group
-  std::string sink_file;  ///< of the producer, for results
-  uint32_t buckets = 1;   ///< of that file
+  std::string name;             ///< as the SQL calls it
+  uint32_t index = 0;           ///< of the source or the group
+  std::string sink_file;        ///< of the producer, for results
+  uint32_t buckets = 1;         ///< of that file
   uint32_t buckets_a_unit = 1;  ///< kBucket: unit u reads buckets [u x this, (u + 1) x this)
   uint32_t unit_begin = 0;
   uint32_t unit_count = 0;           ///< units that have rows of it; the others see it empty
@@ -47,7 +47,7 @@ struct PlanGroup {
   sql::Schema schema;    ///< of the last step, or of what `combine` makes of it
   std::string strategy;  ///< "map over 8 partitions", ...
   std::string why;
-  std::string kernel;     ///< how the last step runs: the kernel and what was recognised, or why not
+  std::string kernel;  ///< how the last step runs: the kernel and what was recognised, or why not
   OnEmpty on_empty = OnEmpty::kAllow;  ///< of the last step
   uint64_t estimated_bytes = 0;
   uint64_t estimated_rows = 0;

@@ -368,8 +368,7 @@ std::unique_ptr<Accumulator> Accumulator::create(const Aggregate& aggregate,
   auto picking = std::make_unique<Picking>(std::move(plain), aggregate.filter, column, input);
   if (column) {
     const ColumnType& type = input[*column];
-    picking->value_width_ =
-        type.storage == Storage::kBytes ? sizeof(batch::StringRef) : type.width;
+    picking->value_width_ = type.storage == Storage::kBytes ? sizeof(batch::StringRef) : type.width;
   }
   return picking;
 }

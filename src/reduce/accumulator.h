@@ -22,8 +22,8 @@ class Accumulator {
   virtual ~Accumulator() = default;
   /// There are `groups` groups from now on; new ones have seen nothing.
   virtual void grow(uint32_t groups) = 0;
-  /// Takes rows in; `grow` was called with all their groups. A sum beyond 128 bits is a data failure
-  /// "reduce.overflow".
+  /// Takes rows in; `grow` was called with all their groups. A sum beyond 128 bits is a data
+  /// failure "reduce.overflow".
   virtual Status update(const GroupedRows& rows) = 0;
   /// Writes the results of groups [begin, begin + count) to the first rows of a DuckDB vector.
   virtual Status emit(uint32_t begin, uint32_t count, _duckdb_vector* vector) = 0;

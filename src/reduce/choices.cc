@@ -12,8 +12,8 @@ namespace {
 using batch::ColumnType;
 using batch::ColumnView;
 
-/// Keeps one row's value for each group: first, last, any_value, arg_min, arg_max, and min and max of
-/// text.
+/// Keeps one row's value for each group: first, last, any_value, arg_min, arg_max, and min and max
+/// of text.
 class Choice final : public Accumulator {
  public:
   struct Rules {

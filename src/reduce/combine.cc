@@ -41,10 +41,8 @@ class Splitter {
   }
   void merge(const Aggregate& aggregate, AggregateKind kind, std::vector<uint32_t> states,
              uint32_t scale = 0) {
-    out_.merge.aggregates.push_back({.kind = kind,
-                                     .arguments = std::move(states),
-                                     .scale = scale,
-                                     .type = aggregate.type});
+    out_.merge.aggregates.push_back(
+        {.kind = kind, .arguments = std::move(states), .scale = scale, .type = aggregate.type});
   }
 
   bool split(const Aggregate& aggregate) {
@@ -52,8 +50,7 @@ class Splitter {
     switch (aggregate.kind) {
       case AggregateKind::kCountRows:
       case AggregateKind::kCount:
-        merge(aggregate, AggregateKind::kSumCounts,
-              {state(aggregate, aggregate.kind, "BIGINT")});
+        merge(aggregate, AggregateKind::kSumCounts, {state(aggregate, aggregate.kind, "BIGINT")});
         return true;
       case AggregateKind::kMin:
       case AggregateKind::kMax:
@@ -78,12 +75,11 @@ class Splitter {
     const bool real =
         type->meaning == batch::Meaning::kFloat || type->meaning == batch::Meaning::kDouble;
     const uint32_t scale = type->meaning == batch::Meaning::kDecimal ? type->decimal_scale : 0;
-    const uint32_t sum =
-        real ? state(aggregate, AggregateKind::kExactState, "BLOB")
-             : state(aggregate, AggregateKind::kSum,
-                     type->meaning == batch::Meaning::kDecimal
-                         ? fmt::format("DECIMAL(38,{})", scale)
-                         : "HUGEINT");
+    const uint32_t sum = real ? state(aggregate, AggregateKind::kExactState, "BLOB")
+                              : state(aggregate, AggregateKind::kSum,
+                                      type->meaning == batch::Meaning::kDecimal
+                                          ? fmt::format("DECIMAL(38,{})", scale)
+                                          : "HUGEINT");
     if (aggregate.kind == AggregateKind::kSum) {
       merge(aggregate, real ? AggregateKind::kSumStates : AggregateKind::kSum, {sum});
       return true;

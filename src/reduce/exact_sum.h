@@ -14,8 +14,8 @@ namespace tidegate::reduce {
 
 // Sums of floating-point numbers that are exact and rounded once: the same whatever the order, the
 // split into buckets or partial sums. A group's sum is a fixed-point number of 128 bits in units of
-// 2^-76, which holds every double between 6e-8 and 2e15 to its last bit. What does not fit goes to a
-// long accumulator over the whole range of doubles (Kulisch, "Computer Arithmetic and Validity",
+// 2^-76, which holds every double between 6e-8 and 2e15 to its last bit. What does not fit goes to
+// a long accumulator over the whole range of doubles (Kulisch, "Computer Arithmetic and Validity",
 // 2008), made only for groups that need one. Both are exact, so it cannot be seen which was used.
 
 /// A sum over the whole range of doubles, in 32-bit digits with room for carries.
@@ -51,8 +51,8 @@ class ExactSums {
     const uint64_t bits = __builtin_bit_cast(uint64_t, value);
     const int shift = static_cast<int>((bits >> 52) & 0x7ff) - (1'075 - kFractionBits);
     if (shift >= 0 && shift <= kShiftMax) [[likely]] {
-      const batch::int128 scaled =
-          static_cast<batch::int128>((bits & kMantissa) | kImplicit) << shift;
+      const batch::int128 scaled = static_cast<batch::int128>((bits & kMantissa) | kImplicit)
+                                   << shift;
       batch::int128 sum;
       const bool over = (bits >> 63) != 0 ? __builtin_sub_overflow(sums_[group], scaled, &sum)
                                           : __builtin_add_overflow(sums_[group], scaled, &sum);
@@ -64,14 +64,14 @@ class ExactSums {
     if (value != 0) add_long(group, value);
   }
   double rounded(uint32_t group) const;
-  /// A group's sum as bytes: 16 of the fixed-point number, then those of the long sum if it has one.
+  /// A group's sum as bytes: 16 of the fixed-point number, then those of the long sum if it has
+  /// one.
   std::string state(uint32_t group) const;
   /// Adds a sum of that form; false if the bytes are none.
   bool add_state(uint32_t group, std::string_view state);
   uint64_t bytes() const { return sums_.capacity() * 16 + long_.size() * (sizeof(LongSum) + 64); }
   uint64_t bytes_after(size_t rows) const {
-    const uint64_t more =
-        sums_.size() + rows > sums_.capacity() ? 2 * sums_.capacity() * 16 : 0;
+    const uint64_t more = sums_.size() + rows > sums_.capacity() ? 2 * sums_.capacity() * 16 : 0;
     return bytes() + more;
   }
   void clear() {

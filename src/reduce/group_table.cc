@@ -63,8 +63,8 @@ uint64_t hash_key(const Wide& key) { return hash_words(key.low, key.high); }
 template <typename Key>
 class FixedTable final : public GroupTable {
  public:
-  /// `null_byte`: where in the key the bits of NULL columns stand; negative if a single column fills
-  /// the key: then NULL has a group of its own.
+  /// `null_byte`: where in the key the bits of NULL columns stand; negative if a single column
+  /// fills the key: then NULL has a group of its own.
   FixedTable(std::vector<Part> parts, int null_byte)
       : parts_(std::move(parts)), null_byte_(null_byte) {
     slots_.resize(kSlotsFirst);
@@ -130,8 +130,8 @@ class FixedTable final : public GroupTable {
     for (uint32_t i = 0; i < count; ++i) {
       const char* from = reinterpret_cast<const char*>(&keys_[groups[i]]);
       std::memcpy(out + size_t{i} * part.width, from + part.offset, part.width);
-      const bool null = null_byte_ < 0 ? groups[i] == null_group_
-                                       : ((from[null_byte_] >> key) & 1) != 0;
+      const bool null =
+          null_byte_ < 0 ? groups[i] == null_group_ : ((from[null_byte_] >> key) & 1) != 0;
       if (null) set_null(vector, validity, i);
     }
   }
@@ -240,8 +240,8 @@ class BytesTable final : public GroupTable {
 
   uint32_t size() const override { return static_cast<uint32_t>(entries_.size()); }
   uint64_t bytes() const override {
-    return slots_.capacity() * sizeof(Slot) + entries_.capacity() * sizeof(Entry) +
-           arena_.bytes() + scratch_.capacity() + row_keys_.capacity() * sizeof(RowKey);
+    return slots_.capacity() * sizeof(Slot) + entries_.capacity() * sizeof(Entry) + arena_.bytes() +
+           scratch_.capacity() + row_keys_.capacity() * sizeof(RowKey);
   }
   uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
     uint64_t more = 0;
@@ -445,8 +445,7 @@ std::unique_ptr<GroupTable> GroupTable::create(std::vector<ColumnType> keys) {
     return std::make_unique<FixedTable<uint64_t>>(std::move(parts), -1);
   if (fixed && width < 8)
     return std::make_unique<FixedTable<uint64_t>>(std::move(parts), static_cast<int>(width));
-  if (fixed && keys.size() == 1)
-    return std::make_unique<FixedTable<Wide>>(std::move(parts), -1);
+  if (fixed && keys.size() == 1) return std::make_unique<FixedTable<Wide>>(std::move(parts), -1);
   if (fixed && width < 16)
     return std::make_unique<FixedTable<Wide>>(std::move(parts), static_cast<int>(width));
   return std::make_unique<BytesTable>(std::move(keys));

@@ -13,8 +13,8 @@ struct _duckdb_vector;
 namespace tidegate::reduce {
 
 /// Numbers the distinct combinations of key columns in order of first appearance. Keys are equal
-/// as DuckDB's GROUP BY has them: NULL is a value, NaN equals NaN, -0.0 equals 0.0 and is given back
-/// as 0.0. Open addressing with prefetch; keys of up to 16 bytes lie in the slots themselves.
+/// as DuckDB's GROUP BY has them: NULL is a value, NaN equals NaN, -0.0 equals 0.0 and is given
+/// back as 0.0. Open addressing with prefetch; keys of up to 16 bytes lie in the slots themselves.
 class GroupTable {
  public:
   static constexpr uint32_t kGroupsMax = uint32_t{1} << 31;

@@ -57,8 +57,8 @@ class GroupKernel final : public Kernel {
       if (columns[i] < keys_) {
         table_->emit(columns[i], ids_.data(), count, vector);
       } else {
-        TG_TRY(accumulators_[columns[i] - keys_]->emit(static_cast<uint32_t>(begin), count,
-                                                       vector));
+        TG_TRY(
+            accumulators_[columns[i] - keys_]->emit(static_cast<uint32_t>(begin), count, vector));
       }
     }
     return {};
@@ -113,8 +113,8 @@ class TopKernel final : public Kernel {
     for (uint32_t i = 0; i < this->types().size(); ++i) {
       const ColumnType& type = this->types()[i];
       // The table gives keys back, but for the sign of zero.
-      const bool in_table = i < keys_ && type.storage != Storage::kF32 &&
-                            type.storage != Storage::kF64;
+      const bool in_table =
+          i < keys_ && type.storage != Storage::kF32 && type.storage != Storage::kF64;
       stores_.push_back(in_table ? nullptr : std::make_unique<ValueStore>(type));
     }
   }

@@ -13,9 +13,9 @@ struct _duckdb_data_chunk;
 
 namespace tidegate::reduce {
 
-/// The rows of a bucket on their way through a kernel: `consume` all of them, then `emit` the result.
-/// Holds at most the bytes it was given; a batch that could cross them is not taken, and the caller
-/// splits the bucket. Not thread-safe.
+/// The rows of a bucket on their way through a kernel: `consume` all of them, then `emit` the
+/// result. Holds at most the bytes it was given; a batch that could cross them is not taken, and
+/// the caller splits the bucket. Not thread-safe.
 class Kernel {
  public:
   /// `types` of spec.input. The spec must be supported (spec.h).

@@ -10,8 +10,8 @@ namespace tidegate::reduce {
 /// A kernel over a table, beside the SQL that it stands for.
 class KernelFixture : public MapOutputFixture {
  protected:
-  /// A spec over all columns of `table`, its first `keys` columns the keys. `aggregates` and the SQL
-  /// of each; argument columns by name through `column`.
+  /// A spec over all columns of `table`, its first `keys` columns the keys. `aggregates` and the
+  /// SQL of each; argument columns by name through `column`.
   KernelSpec group_spec(const std::string& table, uint32_t keys,
                         std::vector<std::pair<Aggregate, std::string>> aggregates) {
     KernelSpec spec;
@@ -70,8 +70,7 @@ class KernelFixture : public MapOutputFixture {
                 uint64_t memory_bytes) {
     counts_ = std::make_shared<KernelCounts>();
     TG_TRY(register_kernel(*connection_, real_effects(), spec, std::move(input),
-                           {.memory_bytes = memory_bytes, .spill_directory = directory_},
-                           counts_));
+                           {.memory_bytes = memory_bytes, .spill_directory = directory_}, counts_));
     return connection_->execute("CREATE OR REPLACE TABLE " + into + " AS SELECT * FROM " +
                                 quote_identifier(spec.name));
   }

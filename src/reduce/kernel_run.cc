@@ -70,8 +70,7 @@ class KernelRun::StreamRows final : public Rows {
 };
 
 KernelRun::KernelRun(Effects& effects, KernelSpec spec, std::vector<batch::ColumnType> types,
-                     KernelInput input, KernelOptions options,
-                     std::shared_ptr<KernelCounts> counts)
+                     KernelInput input, KernelOptions options, std::shared_ptr<KernelCounts> counts)
     : effects_(effects),
       spec_(std::move(spec)),
       types_(std::move(types)),
@@ -152,14 +151,13 @@ Status KernelRun::split(Rows& rows, int depth) {
     }
   }
   static std::atomic<uint64_t> next_file{0};
-  const std::string path =
-      fmt::format("{}/kernel-{}.tgm", options_.spill_directory, next_file++);
-  MapOutputOptions options{.schema = spec_.input,
-                           .keys = {},
-                           .buckets = kSplitWays,
-                           .attempt = kSplitAttempt,
-                           .memory_bytes = std::max<uint64_t>(options_.memory_bytes / 2,
-                                                              uint64_t{4} << 20)};
+  const std::string path = fmt::format("{}/kernel-{}.tgm", options_.spill_directory, next_file++);
+  MapOutputOptions options{
+      .schema = spec_.input,
+      .keys = {},
+      .buckets = kSplitWays,
+      .attempt = kSplitAttempt,
+      .memory_bytes = std::max<uint64_t>(options_.memory_bytes / 2, uint64_t{4} << 20)};
   TG_ASSIGN(const auto writer, MapOutputWriter::create(effects_, path, std::move(options)));
   std::vector<uint64_t> hashes;
   std::vector<uint32_t> buckets;

@@ -20,8 +20,8 @@ class KernelRun {
 
   /// Reads a stream through; nothing for buckets.
   Status start();
-  /// Writes the next result rows to the chunk, whose vectors are `columns` of the result; no rows at
-  /// the end.
+  /// Writes the next result rows to the chunk, whose vectors are `columns` of the result; no rows
+  /// at the end.
   Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk);
 
   const KernelSpec& spec() const { return spec_; }

@@ -26,8 +26,8 @@ struct KernelInput {
 };
 
 struct KernelOptions {
-  uint64_t memory_bytes = 0;     ///< of tables and, while rows are split, of their buffers
-  std::string spill_directory;   ///< where rows that do not fit are split into more buckets
+  uint64_t memory_bytes = 0;    ///< of tables and, while rows are split, of their buffers
+  std::string spill_directory;  ///< where rows that do not fit are split into more buckets
   std::function<void(uint64_t rows)> progress = {};  ///< called with rows as they are taken in
 };
 
@@ -35,9 +35,9 @@ struct KernelOptions {
 struct KernelCounts {
   uint64_t rows_in = 0;
   uint64_t rows_out = 0;
-  uint64_t splits = 0;         ///< buckets whose rows were split again
+  uint64_t splits = 0;  ///< buckets whose rows were split again
   uint64_t spilled_bytes = 0;
-  uint64_t peak_bytes = 0;     ///< of the kernel's memory
+  uint64_t peak_bytes = 0;  ///< of the kernel's memory
 };
 
 /// Makes spec.name a table of `connection` that gives the kernel's result, once. A stream is read

@@ -39,8 +39,8 @@ class KernelTest : public KernelFixture {
     const auto add = [&](Kind kind, const std::string& function, const std::string& on) {
       all.push_back({{kind, {column(names, on)}}, fmt::format("{}({})", function, on)});
     };
-    for (const char* on : {"small", "big", "huge", "byte", "real", "cents", "single", "money", "wide",
-                           "flag", "day", "moment", "name", "blob", "id"}) {
+    for (const char* on : {"small", "big", "huge", "byte", "real", "cents", "single", "money",
+                           "wide", "flag", "day", "moment", "name", "blob", "id"}) {
       add(Kind::kCount, "count", on);
       add(Kind::kMin, "min", on);
       add(Kind::kMax, "max", on);
@@ -73,10 +73,12 @@ class KernelTest : public KernelFixture {
                     .filter = flag,
                     .distinct = true},
                    "count(DISTINCT name) FILTER (WHERE flag)"});
-    all.push_back({{.kind = Kind::kArgMax, .arguments = {column(names, "name"), column(names, "n")}},
-                   "arg_max(name, n)"});
-    all.push_back({{.kind = Kind::kArgMin, .arguments = {column(names, "money"), column(names, "n")}},
-                   "arg_min(money, n)"});
+    all.push_back(
+        {{.kind = Kind::kArgMax, .arguments = {column(names, "name"), column(names, "n")}},
+         "arg_max(name, n)"});
+    all.push_back(
+        {{.kind = Kind::kArgMin, .arguments = {column(names, "money"), column(names, "n")}},
+         "arg_min(money, n)"});
     all.push_back({{.kind = Kind::kFirst,
                     .arguments = {column(names, "name")},
                     .order = {{column(names, "n"), false, false}}},
@@ -90,12 +92,12 @@ class KernelTest : public KernelFixture {
                     .order = {{column(names, "n"), true, false}}},
                    "any_value(small ORDER BY n DESC)"});
     for (const double q : {0.0, 0.25, 0.9, 1.0}) {
-      all.push_back({{.kind = Kind::kQuantileCont, .arguments = {column(names, "cents")},
-                      .quantile = q},
-                     fmt::format("quantile_cont(cents, {})", q)});
-      all.push_back({{.kind = Kind::kQuantileDisc, .arguments = {column(names, "small")},
-                      .quantile = q},
-                     fmt::format("quantile_disc(small, {})", q)});
+      all.push_back(
+          {{.kind = Kind::kQuantileCont, .arguments = {column(names, "cents")}, .quantile = q},
+           fmt::format("quantile_cont(cents, {})", q)});
+      all.push_back(
+          {{.kind = Kind::kQuantileDisc, .arguments = {column(names, "small")}, .quantile = q},
+           fmt::format("quantile_disc(small, {})", q)});
     }
     KernelSpec spec = group_spec(table, keys, all);
     EXPECT_EQ(unsupported(spec).value_or(""), "");
@@ -168,29 +170,35 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         KeyCase{"int", "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::INTEGER END AS k", 1},
         KeyCase{"bigint", "(hash(i) % {})::BIGINT - 5 AS k", 1},
-        KeyCase{"bigint_null", "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::BIGINT END AS k",
+        KeyCase{"bigint_null",
+                "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::BIGINT END AS k", 1},
+        KeyCase{"huge",
+                "CASE WHEN i % 9 = 0 THEN NULL ELSE (hash(i) % {})::HUGEINT * 1000000007 END "
+                "AS k",
                 1},
-        KeyCase{"huge", "CASE WHEN i % 9 = 0 THEN NULL ELSE (hash(i) % {})::HUGEINT * 1000000007 END "
-                        "AS k",
+        KeyCase{"real",
+                "([0.0, -0.0, 'nan'::DOUBLE, NULL, 1.5])[(i % 5)::INTEGER + 1] + (hash(i) % "
+                "{})::DOUBLE AS k",
                 1},
-        KeyCase{"real", "([0.0, -0.0, 'nan'::DOUBLE, NULL, 1.5])[(i % 5)::INTEGER + 1] + (hash(i) % "
-                        "{})::DOUBLE AS k",
+        KeyCase{"text",
+                "CASE WHEN i % 11 = 0 THEN NULL ELSE repeat('ab', (hash(i) % 20)::INTEGER) || "
+                "(hash(i) % {}) END AS k",
                 1},
-        KeyCase{"text", "CASE WHEN i % 11 = 0 THEN NULL ELSE repeat('ab', (hash(i) % 20)::INTEGER) || "
-                        "(hash(i) % {}) END AS k",
-                1},
-        KeyCase{"two_small",
-                "CASE WHEN i % 3 = 0 THEN NULL ELSE (hash(i) % {})::SMALLINT END AS k, CASE WHEN i % 4 "
-                "= 0 THEN NULL ELSE (i % 5)::UTINYINT END AS l",
-                2},
-        KeyCase{"two_wide",
-                "CASE WHEN i % 3 = 0 THEN NULL ELSE (hash(i) % {})::BIGINT END AS k, CASE WHEN i % 4 = "
-                "0 THEN NULL ELSE DATE '2020-01-01' + (i % 5)::INTEGER END AS l",
-                2},
-        KeyCase{"mixed",
-                "(hash(i) % {})::INTEGER AS k, CASE WHEN i % 4 = 0 THEN NULL ELSE 'x' || (i % 3) END "
-                "AS l, (i % 2)::DOUBLE AS m",
-                3}),
+        KeyCase{
+            "two_small",
+            "CASE WHEN i % 3 = 0 THEN NULL ELSE (hash(i) % {})::SMALLINT END AS k, CASE WHEN i % 4 "
+            "= 0 THEN NULL ELSE (i % 5)::UTINYINT END AS l",
+            2},
+        KeyCase{
+            "two_wide",
+            "CASE WHEN i % 3 = 0 THEN NULL ELSE (hash(i) % {})::BIGINT END AS k, CASE WHEN i % 4 = "
+            "0 THEN NULL ELSE DATE '2020-01-01' + (i % 5)::INTEGER END AS l",
+            2},
+        KeyCase{
+            "mixed",
+            "(hash(i) % {})::INTEGER AS k, CASE WHEN i % 4 = 0 THEN NULL ELSE 'x' || (i % 3) END "
+            "AS l, (i % 2)::DOUBLE AS m",
+            3}),
     [](const auto& tested) { return tested.param.name; });
 
 TEST_F(KernelTest, WithoutKeysThereIsOneRowAlsoOfNothing) {
@@ -243,10 +251,12 @@ TEST_F(KernelTest, TheFirstRowsOfEachKey) {
       spec.input = spec.output = schema_of(spec.input_sql);
       spec.keys = 2;
       spec.limit = limit;
-      spec.order = {{column(spec, "small"), descending, !descending}, {column(spec, "n"), true, false}};
+      spec.order = {{column(spec, "small"), descending, !descending},
+                    {column(spec, "n"), true, false}};
       ASSERT_EQ(unsupported(spec).value_or(""), "");
       const std::string expected = fmt::format(
-          "(SELECT * FROM source QUALIFY row_number() OVER (PARTITION BY k, l ORDER BY small {} NULLS "
+          "(SELECT * FROM source QUALIFY row_number() OVER (PARTITION BY k, l ORDER BY small {} "
+          "NULLS "
           "{}, n DESC) <= {})",
           descending ? "DESC" : "ASC", descending ? "LAST" : "FIRST", limit);
       for (const uint64_t memory : {kRoomy, uint64_t{2} << 20}) {
@@ -261,28 +271,29 @@ TEST_F(KernelTest, TheFirstRowsOfEachKey) {
 
 TEST_F(KernelTest, StatesOfPartsMergeToTheWhole) {
   run("CREATE TABLE source AS " +
-      values_sql(20'000, 300, "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::INTEGER END AS k"));
+      values_sql(20'000, 300,
+                 "CASE WHEN i % 13 = 0 THEN NULL ELSE (hash(i) % {})::INTEGER END AS k"));
   KernelSpec names;
   names.input = schema_of("SELECT * FROM source");
   const auto on = [&](const char* name) { return std::vector<uint32_t>{column(names, name)}; };
   const uint32_t flag = column(names, "flag");
-  const KernelSpec spec = group_spec(
-      "source", 1,
-      {{{Kind::kCountRows}, "count(*)"},
-       {{Kind::kCount, on("name")}, "count(name)"},
-       {{Kind::kSum, on("small")}, "sum(small)"},
-       {{Kind::kSum, on("real")}, "sum(real)"},
-       {{Kind::kSum, on("cents")}, "sum(cents)"},
-       {{Kind::kSum, on("money")}, "sum(money)"},
-       {{Kind::kAvg, on("small")}, "avg(small)"},
-       {{Kind::kAvg, on("cents")}, "avg(cents)"},
-       {{Kind::kAvg, on("money")}, "avg(money)"},
-       {{.kind = Kind::kSum, .arguments = on("cents"), .filter = flag},
-        "sum(cents) FILTER (WHERE flag)"},
-       {{Kind::kMin, on("name")}, "min(name)"},
-       {{Kind::kMax, on("moment")}, "max(moment)"},
-       {{Kind::kBoolAnd, on("flag")}, "bool_and(flag)"},
-       {{Kind::kBitXor, on("big")}, "bit_xor(big)"}});
+  const KernelSpec spec =
+      group_spec("source", 1,
+                 {{{Kind::kCountRows}, "count(*)"},
+                  {{Kind::kCount, on("name")}, "count(name)"},
+                  {{Kind::kSum, on("small")}, "sum(small)"},
+                  {{Kind::kSum, on("real")}, "sum(real)"},
+                  {{Kind::kSum, on("cents")}, "sum(cents)"},
+                  {{Kind::kSum, on("money")}, "sum(money)"},
+                  {{Kind::kAvg, on("small")}, "avg(small)"},
+                  {{Kind::kAvg, on("cents")}, "avg(cents)"},
+                  {{Kind::kAvg, on("money")}, "avg(money)"},
+                  {{.kind = Kind::kSum, .arguments = on("cents"), .filter = flag},
+                   "sum(cents) FILTER (WHERE flag)"},
+                  {{Kind::kMin, on("name")}, "min(name)"},
+                  {{Kind::kMax, on("moment")}, "max(moment)"},
+                  {{Kind::kBoolAnd, on("flag")}, "bool_and(flag)"},
+                  {{Kind::kBitXor, on("big")}, "bit_xor(big)"}});
   const auto combined = combine(spec);
   ASSERT_TRUE(combined);
   // Parts by a column that is no key: every group has states from each.
@@ -294,7 +305,8 @@ TEST_F(KernelTest, StatesOfPartsMergeToTheWhole) {
     ASSERT_TRUE(status) << status.error().describe();
   }
   KernelSpec merge = combined->merge;
-  merge.input_sql = "FROM p0 UNION ALL FROM p1 UNION ALL FROM p2 UNION ALL FROM p3 UNION ALL FROM p4";
+  merge.input_sql =
+      "FROM p0 UNION ALL FROM p1 UNION ALL FROM p2 UNION ALL FROM p3 UNION ALL FROM p4";
   Status status = reduce_stream(merge, "merged", kRoomy);
   ASSERT_TRUE(status) << status.error().describe();
   status = reduce_stream(spec, "whole", kRoomy);
@@ -304,8 +316,10 @@ TEST_F(KernelTest, StatesOfPartsMergeToTheWhole) {
 }
 
 TEST_F(KernelTest, SumsOfDoublesAreExactWhateverTheOrder) {
-  run("CREATE TABLE source AS SELECT (i % 3)::INTEGER AS k, CASE (hash(i) % 6)::INTEGER WHEN 0 THEN "
-      "1e300 WHEN 1 THEN -1e300 WHEN 2 THEN 1e-300 WHEN 3 THEN 0.1 WHEN 4 THEN 1e17 ELSE -0.3 END * "
+  run("CREATE TABLE source AS SELECT (i % 3)::INTEGER AS k, CASE (hash(i) % 6)::INTEGER WHEN 0 "
+      "THEN "
+      "1e300 WHEN 1 THEN -1e300 WHEN 2 THEN 1e-300 WHEN 3 THEN 0.1 WHEN 4 THEN 1e17 ELSE -0.3 END "
+      "* "
       "(1 + (hash(i) % 1000)) AS v FROM range(30000) r(i)");
   const KernelSpec spec =
       group_spec("source", 1, {{{.kind = Kind::kSum, .arguments = {1}}, "sum(v)"}});
@@ -315,7 +329,8 @@ TEST_F(KernelTest, SumsOfDoublesAreExactWhateverTheOrder) {
   ASSERT_TRUE(reduce_stream(backwards, "backwards", kRoomy));
   EXPECT_EQ(difference("forwards", "backwards"), "0+0");
   // What cancels leaves exactly the rest.
-  run("CREATE TABLE cancels AS SELECT 1 AS k, unnest([1e300, 1.0, -1e300, 1e-300, 2.5, -1e-300]) AS v");
+  run("CREATE TABLE cancels AS SELECT 1 AS k, unnest([1e300, 1.0, -1e300, 1e-300, 2.5, -1e-300]) "
+      "AS v");
   const KernelSpec rest =
       group_spec("cancels", 1, {{{.kind = Kind::kSum, .arguments = {1}}, "sum(v)"}});
   ASSERT_TRUE(reduce_stream(rest, "left_over", kRoomy));

@@ -18,8 +18,7 @@ class SumCounts final : public Accumulator {
   Status update(const GroupedRows& in) override {
     const ColumnView& column = in.rows.column(column_);
     const int64_t* from = static_cast<const int64_t*>(column.data);
-    each_valid(
-        in, column, [&](size_t row, uint32_t group) { counts_[group] += from[row]; }, [] {});
+    each_valid(in, column, [&](size_t row, uint32_t group) { counts_[group] += from[row]; }, [] {});
     return {};
   }
   Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
@@ -55,8 +54,7 @@ class MergeReal final : public Accumulator {
           if (!count_) counts_[group] = 1;
         },
         [] {});
-    if (!good)
-      return fail(FailureClass::kLost, "reduce.state", "a partial sum is malformed");
+    if (!good) return fail(FailureClass::kLost, "reduce.state", "a partial sum is malformed");
     if (count_) {
       const ColumnView& counts = in.rows.column(*count_);
       const int64_t* numbers = static_cast<const int64_t*>(counts.data);

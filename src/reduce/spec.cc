@@ -125,8 +125,9 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
       if (types[0].meaning == Meaning::kFloat || types[0].meaning == Meaning::kDouble)
         return expect(aggregate, "DOUBLE");
       if (types[0].meaning == Meaning::kDecimal)
-        return expect(aggregate,
-                      avg ? "DOUBLE" : "DECIMAL(38," + std::to_string(types[0].decimal_scale) + ")");
+        return expect(
+            aggregate,
+            avg ? "DOUBLE" : "DECIMAL(38," + std::to_string(types[0].decimal_scale) + ")");
       if (is_integer(types[0]) && types[0].storage != batch::Storage::kU128)
         return expect(aggregate, avg ? "DOUBLE" : "HUGEINT");
       return of();
@@ -158,7 +159,8 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
     case AggregateKind::kMedian:
     case AggregateKind::kQuantileCont:
     case AggregateKind::kQuantileDisc: {
-      if (!aggregate.order.empty() || aggregate.distinct) return name + " with ORDER BY or DISTINCT";
+      if (!aggregate.order.empty() || aggregate.distinct)
+        return name + " with ORDER BY or DISTINCT";
       if (!(aggregate.quantile >= 0 && aggregate.quantile <= 1)) return name + " beyond 0..1";
       if (types[0].meaning != Meaning::kDouble && !is_integer(types[0])) return of();
       if (types[0].storage == batch::Storage::kI128 || types[0].storage == batch::Storage::kU128)

@@ -21,15 +21,15 @@ namespace tidegate::reduce {
 
 /// What an aggregate computes. Numbers stand in task specs and in map outputs' states.
 enum class AggregateKind : uint8_t {
-  kCountRows = 1,   ///< count(*)
-  kCount = 2,       ///< count(x)
+  kCountRows = 1,  ///< count(*)
+  kCount = 2,      ///< count(x)
   kSum = 3,
   kAvg = 4,
   kMin = 5,
   kMax = 6,
-  kFirst = 7,       ///< the first row's value, NULL too, by `order` (none: as they come)
-  kLast = 8,        ///< the last row's
-  kAnyValue = 9,    ///< the first value that is not NULL, by `order`
+  kFirst = 7,     ///< the first row's value, NULL too, by `order` (none: as they come)
+  kLast = 8,      ///< the last row's
+  kAnyValue = 9,  ///< the first value that is not NULL, by `order`
   kBoolAnd = 10,
   kBoolOr = 11,
   kBitAnd = 12,
@@ -42,9 +42,9 @@ enum class AggregateKind : uint8_t {
   kCovarSamp = 19,
   kCovarPop = 20,
   kCorr = 21,
-  kArgMin = 22,     ///< arg_min(value, by): arguments {value, by}
+  kArgMin = 22,  ///< arg_min(value, by): arguments {value, by}
   kArgMax = 23,
-  kArgMinNull = 24, ///< as above, a NULL value counts too
+  kArgMinNull = 24,  ///< as above, a NULL value counts too
   kArgMaxNull = 25,
   kMedian = 26,
   kQuantileCont = 27,
@@ -97,14 +97,14 @@ struct KernelSpec {
   /// The only table that `input_sql` reads if it is one exchanged input and nothing else (no other
   /// table, no subquery): then it may run where the rows are made. Else "".
   std::string input_table = {};
-  sql::Schema input = {};                ///< columns of input_sql: the keys, then what is needed
-  uint32_t keys = 0;                     ///< the first columns of `input`
+  sql::Schema input = {};  ///< columns of input_sql: the keys, then what is needed
+  uint32_t keys = 0;       ///< the first columns of `input`
   /// Columns of `input` that are the stage's partition keys, in their order and unchanged, with
   /// `input_table`'s names; empty if one is missing or changed.
   std::vector<uint32_t> partition = {};
   std::vector<Aggregate> aggregates = {};  ///< kGroup
-  std::vector<OrderColumn> order = {};   ///< kTop
-  uint64_t limit = 1;                    ///< kTop: 1 and more
+  std::vector<OrderColumn> order = {};     ///< kTop
+  uint64_t limit = 1;                      ///< kTop: 1 and more
   /// kGroup: the keys, then a column for each aggregate. kTop: as `input`.
   sql::Schema output = {};
   bool operator==(const KernelSpec&) const = default;

@@ -49,18 +49,12 @@ json to_json(const StageKernel& stage) {
     if (aggregate.filter) item["filter"] = *aggregate.filter;
     aggregates.push_back(std::move(item));
   }
-  return {{"kind", static_cast<int>(kernel.kind)},
-          {"name", kernel.name},
-          {"input_sql", kernel.input_sql},
-          {"input_table", kernel.input_table},
-          {"input", schema_json(kernel.input)},
-          {"keys", kernel.keys},
-          {"partition", kernel.partition},
-          {"aggregates", aggregates},
-          {"order", order_json(kernel.order)},
-          {"limit", kernel.limit},
-          {"output", schema_json(kernel.output)},
-          {"output_sql", stage.output_sql}};
+  return {{"kind", static_cast<int>(kernel.kind)}, {"name", kernel.name},
+          {"input_sql", kernel.input_sql},         {"input_table", kernel.input_table},
+          {"input", schema_json(kernel.input)},    {"keys", kernel.keys},
+          {"partition", kernel.partition},         {"aggregates", aggregates},
+          {"order", order_json(kernel.order)},     {"limit", kernel.limit},
+          {"output", schema_json(kernel.output)},  {"output_sql", stage.output_sql}};
 }
 
 std::string to_json_text(const StageKernel& stage) { return to_json(stage).dump(); }

@@ -51,14 +51,13 @@ class IntegerSum final : public Accumulator {
           if constexpr (sizeof(T) <= 4) {
             sums[group] += static_cast<int64_t>(from[row]);
           } else {
-            over |= __builtin_add_overflow(sums[group], static_cast<int128>(from[row]),
-                                           &sums[group]);
+            over |=
+                __builtin_add_overflow(sums[group], static_cast<int128>(from[row]), &sums[group]);
           }
           if (tracked) seen_.mark(group);
         },
         [] {});
-    if (average_)
-      each_valid(in, column, [&](size_t, uint32_t group) { ++counts_[group]; }, [] {});
+    if (average_) each_valid(in, column, [&](size_t, uint32_t group) { ++counts_[group]; }, [] {});
     if (over)
       return fail(FailureClass::kData, "reduce.overflow",
                   "a sum does not fit in 128 bits: cast its argument to DOUBLE");
@@ -135,8 +134,7 @@ class RealSum final : public Accumulator {
           if (tracked) seen_.mark(group);
         },
         [] {});
-    if (average_)
-      each_valid(in, column, [&](size_t, uint32_t group) { ++counts_[group]; }, [] {});
+    if (average_) each_valid(in, column, [&](size_t, uint32_t group) { ++counts_[group]; }, [] {});
     return {};
   }
   Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {

@@ -66,7 +66,7 @@ class BucketScan {
   size_t buffer_at_ = 0;
   std::vector<ColumnCursor> cursors_;
   std::vector<ColumnBuffer> views_;  ///< what `next` gave out
-  uint32_t rows_left_ = 0;  ///< of the open block
+  uint32_t rows_left_ = 0;           ///< of the open block
   uint64_t peak_bytes_ = 0;
 };
 

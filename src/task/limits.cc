@@ -50,8 +50,8 @@ MemoryShares split_memory(const TaskSpec& spec) {
   shares.writer_bytes = writes ? std::clamp(bound / 8, 16 * kMiB, 96 * kMiB) : 0;
   shares.scan_bytes = std::clamp(bound / 32, 4 * kMiB, 16 * kMiB);
   if (spec.combine) shares.combine_bytes = std::clamp(bound / 16, 4 * kMiB, kCombineBytesMax);
-  const uint64_t taken =
-      kIdleBytes + shares.writer_bytes + shares.combine_bytes + std::min(bound / 4, scans * shares.scan_bytes);
+  const uint64_t taken = kIdleBytes + shares.writer_bytes + shares.combine_bytes +
+                         std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;
   uint64_t kernels = 0;
   for (const TaskStep& step : spec.steps) kernels += step.kernel.has_value();

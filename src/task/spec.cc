@@ -295,7 +295,8 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
     for (const json& input : j.at("inputs")) spec.inputs.push_back(input_from(input));
     for (const json& step : j.at("steps")) spec.steps.push_back(step_from(step));
     for (const json& sink : j.at("sinks")) spec.sinks.push_back(sink_from(sink));
-    if (j.contains("combine")) spec.combine = reduce::stage_kernel_from_json(j.at("combine")).kernel;
+    if (j.contains("combine"))
+      spec.combine = reduce::stage_kernel_from_json(j.at("combine")).kernel;
     if (j.contains("verify")) spec.verify = verify_from(j.at("verify"));
     return spec;
   });

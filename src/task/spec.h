@@ -110,7 +110,7 @@ struct TaskReport {
   uint64_t bytes_shuffled = 0;
   uint64_t bytes_spilled = 0;
   uint64_t bytes_written = 0;
-  uint64_t splits = 0;  ///< buckets that did not fit and were split again
+  uint64_t splits = 0;                         ///< buckets that did not fit and were split again
   uint64_t combined_in = 0, combined_out = 0;  ///< rows before and after `combine`
   int64_t us = 0;
   uint64_t peak_rss = 0;

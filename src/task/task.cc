@@ -10,12 +10,12 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "contract/contract.h"
+#include "reduce/combiner.h"
+#include "reduce/kernel_table.h"
 #include "source/line_length.h"
 #include "source/rejects.h"
 #include "source/source.h"
 #include "sql/parquet_type.h"
-#include "reduce/combiner.h"
-#include "reduce/kernel_table.h"
 #include "store/file_hash.h"
 #include "store/results.h"
 #include "task/limits.h"
@@ -248,12 +248,11 @@ class Run {
       input.stream = [this, sql = kernel.input_sql] { return connection_->stream(sql); };
     }
     auto counts = kernel_counts_.emplace_back(std::make_shared<reduce::KernelCounts>());
-    return reduce::register_kernel(
-        *connection_, effects_, kernel, std::move(input),
-        {.memory_bytes = limits_.kernel_bytes,
-         .spill_directory = path_join(directory_, kSpillDirectory),
-         .progress = [this](uint64_t rows) { meter_.rows(rows); }},
-        std::move(counts));
+    return reduce::register_kernel(*connection_, effects_, kernel, std::move(input),
+                                   {.memory_bytes = limits_.kernel_bytes,
+                                    .spill_directory = path_join(directory_, kSpillDirectory),
+                                    .progress = [this](uint64_t rows) { meter_.rows(rows); }},
+                                   std::move(counts));
   }
 
   Status write_map_outputs(const std::vector<const TaskSink*>& sinks) {
