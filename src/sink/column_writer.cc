@@ -152,7 +152,7 @@ Result<Chunk> ColumnWriter::finish_chunk() {
     put_dictionary(workshop_.raw);
     TG_TRY(put_page(std::nullopt, dictionary_size()));
     note_dictionary();
-    clear_dictionary();
+    clear_dictionary(true);
   }
   take_statistics(chunk_);
   chosen_ = false;
@@ -186,7 +186,7 @@ Status ColumnWriter::choose(bool last) {
       encoding_ = Encoding::kDictionary;
     }
   }
-  if (encoding_ != Encoding::kDictionary) clear_dictionary();
+  if (encoding_ != Encoding::kDictionary) clear_dictionary(false);
   if (chunk_.pages.empty())
     chunk_.codec = best.packed < best.raw * kWorthPacking ? codec : Codec::kNone;
   chosen_ = true;

@@ -88,7 +88,7 @@ class ColumnWriter {
   virtual size_t dictionary_size() const = 0;
   virtual size_t dictionary_bytes() const = 0;
   virtual void put_dictionary(Buffer& out) const = 0;
-  virtual void clear_dictionary() = 0;
+  virtual void clear_dictionary(bool keep) = 0;  ///< `keep`: the room for it
   /// Statistics: counts the staged values in; counts the dictionary in; gives and forgets.
   virtual void note_stage() = 0;
   virtual void note_dictionary() = 0;

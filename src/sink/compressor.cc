@@ -28,9 +28,9 @@ Result<std::unique_ptr<Compressor>> Compressor::create(std::string_view name) {
       return fail(FailureClass::kMemory, "memory.system", "no memory for a zstd context");
     // Level 1, but with what it takes for pages of about 256 KiB said outright: by itself zstd
     // looks for longer matches in an input of one byte more, and finds none in columns of doubles.
-    for (const auto [parameter, value] :
+    for (const auto& [parameter, value] :
          {std::pair{ZSTD_c_compressionLevel, 1}, std::pair{ZSTD_c_windowLog, 19},
-          std::pair{ZSTD_c_hashLog, 16}, std::pair{ZSTD_c_minMatch, 6},
+          std::pair{ZSTD_c_hashLog, 13}, std::pair{ZSTD_c_minMatch, 6},
           std::pair{ZSTD_c_strategy, static_cast<int>(ZSTD_fast)}})
       TG_ASSERT(!ZSTD_isError(ZSTD_CCtx_setParameter(state->zstd, parameter, value)));
   } else if (name == "snappy") {

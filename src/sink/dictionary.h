@@ -55,7 +55,14 @@ class Dictionary {
     }
     return true;
   }
-  void clear() {
+  /// Forgets all; keeps the room, or gives it back.
+  void clear(bool keep) {
+    if (!keep) {
+      entries = {};
+      slots_ = {};
+      shift_ = kShift;
+      return;
+    }
     entries.cut(0);
     std::fill(slots_.begin(), slots_.end(), Slot{});
   }
@@ -69,6 +76,7 @@ class Dictionary {
     uint32_t tag = 0;
   };
   static constexpr size_t kSlotsMin = 1024;
+  static constexpr int kShift = 64 - std::countr_zero(kSlotsMin);
 
   void grow() {
     std::vector<Slot> grown(slots_.size() * 2);
@@ -83,7 +91,7 @@ class Dictionary {
   }
 
   std::vector<Slot> slots_;
-  int shift_ = 64 - std::countr_zero(kSlotsMin);
+  int shift_ = kShift;
 };
 
 inline uint64_t mix(uint64_t value) {

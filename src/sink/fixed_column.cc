@@ -255,7 +255,7 @@ class FixedColumn final : public ColumnWriter {
   void put_dictionary(Buffer& out) const override {
     V::put(dictionary_.entries.data(), dictionary_.entries.size(), out);
   }
-  void clear_dictionary() override { dictionary_.clear(); }
+  void clear_dictionary(bool keep) override { dictionary_.clear(keep); }
   void note_stage() override { note(values_.get(), count_); }
   void note_dictionary() override { note(dictionary_.entries.data(), dictionary_.entries.size()); }
 
@@ -344,7 +344,7 @@ class BooleanColumn final : public ColumnWriter {
   size_t dictionary_size() const override { return 0; }
   size_t dictionary_bytes() const override { return 0; }
   void put_dictionary(Buffer&) const override {}
-  void clear_dictionary() override {}
+  void clear_dictionary(bool) override {}
   void note_stage() override {
     size_t set = 0;
     for (size_t i = 0; i < count_; ++i) set += values_[i];

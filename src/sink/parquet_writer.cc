@@ -32,7 +32,10 @@ constexpr size_t kDictionaryBytesMin = size_t{16} << 10;
 constexpr uint64_t kLookRows = 1024;
 /// or that many bytes of text and the row that reaches them.
 constexpr uint64_t kLookTextBytesMax = uint64_t{4} << 20;
-constexpr size_t kOutBytes = size_t{1} << 20;
+constexpr size_t kOutBytesMax = size_t{1} << 20;
+constexpr size_t kOutBytesMin = size_t{64} << 10;
+/// What a dictionary that is tried on a page takes for each of its values.
+constexpr size_t kTrialBytes = 40;
 
 /// True if rows of `type` can be written as `published`, by their texts.
 bool is_pair(const std::string& type, const std::string& published) {
@@ -44,16 +47,17 @@ bool is_pair(const std::string& type, const std::string& published) {
 /// Writes a file from front to back, and hashes what it writes.
 class Output {
  public:
-  Output(Effects& effects, Fd fd) : effects_(effects), fd_(std::move(fd)) {
-    held_.reserve(kOutBytes);
+  Output(Effects& effects, Fd fd, size_t held_max)
+      : effects_(effects), fd_(std::move(fd)), held_max_(held_max) {
+    held_.reserve(held_max);
   }
 
   Status write(std::span<const uint8_t> bytes) {
     while (!bytes.empty()) {
-      const size_t size = std::min(bytes.size(), kOutBytes - held_.size());
+      const size_t size = std::min(bytes.size(), held_max_ - held_.size());
       held_.append(bytes.data(), size);
       bytes = bytes.subspan(size);
-      if (held_.size() == kOutBytes) TG_TRY(flush());
+      if (held_.size() == held_max_) TG_TRY(flush());
     }
     return {};
   }
@@ -70,12 +74,14 @@ class Output {
     return {};
   }
   void close() { fd_.reset(); }
+  size_t held_bytes() const { return held_max_; }
   uint64_t bytes() const { return written_ + held_.size(); }
   std::string xxh3() const { return hex64(hash_.digest()); }
 
  private:
   Effects& effects_;
   Fd fd_;
+  const size_t held_max_;
   Buffer held_;
   uint64_t written_ = 0;
   Xxh3Stream hash_;
@@ -121,7 +127,8 @@ bool can_write(const sql::Schema& schema) {
 struct ParquetWriter::State {
   State(Effects& effects, Fd fd, ParquetOptions given, std::unique_ptr<Compressor> with)
       : options(std::move(given)),
-        output(effects, std::move(fd)),
+        output(effects, std::move(fd),
+               std::clamp<uint64_t>(options.memory_bytes / 16, kOutBytesMin, kOutBytesMax)),
         compressor(std::move(with)),
         workshop(*compressor) {}
 
@@ -169,7 +176,8 @@ void ParquetWriter::State::share_memory(const std::vector<ColumnType>& types) {
       std::clamp<uint64_t>(memory / 8 / count, kDictionaryBytesMin, kDictionaryBytesMax);
   workshop.indices.resize(workshop.page_rows);
   look_text_bytes = std::clamp<uint64_t>(memory / 16, 1, kLookTextBytesMax);
-  reserve_bytes = 2 * look_text_bytes + kLookRows * row_bytes + 2 * PageStore::kSlabBytes;
+  reserve_bytes = 2 * look_text_bytes + kLookRows * row_bytes + 2 * PageStore::kSlabBytes +
+                  kTrialBytes * workshop.page_rows;
 }
 
 Status ParquetWriter::State::make_columns(const std::vector<ColumnType>& types) {
@@ -308,14 +316,14 @@ Status ParquetWriter::State::put_footer() {
 
 /// What the rows decide: it says when a row group ends, so it must not depend on how they came.
 uint64_t ParquetWriter::State::used_bytes() const {
-  uint64_t bytes = kOutBytes + groups_bytes + workshop.held_bytes() - workshop.store.held_bytes() +
-                   workshop.store.used_bytes();
+  uint64_t bytes = output.held_bytes() + groups_bytes + workshop.held_bytes() -
+                   workshop.store.held_bytes() + workshop.store.used_bytes();
   for (const auto& column : columns) bytes += column->used_bytes();
   return bytes;
 }
 
 uint64_t ParquetWriter::State::held_bytes() const {
-  uint64_t bytes = kOutBytes + groups_bytes + workshop.held_bytes();
+  uint64_t bytes = output.held_bytes() + groups_bytes + workshop.held_bytes();
   for (const auto& column : columns) bytes += column->held_bytes();
   return bytes;
 }

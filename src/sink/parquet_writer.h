@@ -20,6 +20,7 @@ struct ParquetOptions {
   /// the 1,024 rows between two looks, may go beyond it.
   uint64_t memory_bytes = uint64_t{64} << 20;
   uint64_t row_group_rows_max = uint64_t{512} << 10;
+  uint64_t page_rows_max = uint64_t{32} << 10;
 };
 
 struct ParquetSummary {

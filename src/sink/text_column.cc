@@ -140,7 +140,7 @@ class TextColumn final : public ColumnWriter {
   void put_dictionary(Buffer& out) const override {
     out.append(dictionary_.entries.data(), dictionary_.entries.bytes());
   }
-  void clear_dictionary() override { dictionary_.clear(); }
+  void clear_dictionary(bool keep) override { dictionary_.clear(keep); }
   void note_stage() override {
     const char* at = reinterpret_cast<const char*>(bytes_.data());
     for (size_t i = 0; i < count_; ++i) {
