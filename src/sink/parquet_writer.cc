@@ -23,7 +23,6 @@ using batch::Storage;
 using batch::StringRef;
 
 constexpr std::string_view kMagic = "PAR1";
-constexpr size_t kPageRowsMax = 32 << 10;
 constexpr size_t kTextPageBytesMax = size_t{512} << 10;
 constexpr size_t kTextPageBytesMin = size_t{16} << 10;
 constexpr size_t kDictionaryBytesMax = size_t{2} << 20;
@@ -167,9 +166,8 @@ void ParquetWriter::State::share_memory(const std::vector<ColumnType>& types) {
   for (const ColumnType& type : types) row_bytes += std::max<uint64_t>(type.width, 4);
   const uint64_t count = std::max<uint64_t>(types.size(), 1);
   workshop.chunk_rows = options.row_group_rows_max;
-  workshop.page_rows =
-      std::clamp<uint64_t>(memory / 8 / std::max<uint64_t>(row_bytes, 1) / kLookRows * kLookRows,
-                           kLookRows, kPageRowsMax);
+  const uint64_t affordable = memory / 8 / std::max<uint64_t>(row_bytes, 1);
+  workshop.page_rows = std::min(options.page_rows_max, std::max(kLookRows, affordable));
   workshop.text_page_bytes =
       std::clamp<uint64_t>(memory / 16 / count, kTextPageBytesMin, kTextPageBytesMax);
   workshop.dictionary_bytes_max =
@@ -182,7 +180,7 @@ void ParquetWriter::State::share_memory(const std::vector<ColumnType>& types) {
 
 Status ParquetWriter::State::make_columns(const std::vector<ColumnType>& types) {
   TG_ASSERT(types.size() == options.schema.size());
-  TG_ASSERT(options.row_group_rows_max > 0);
+  TG_ASSERT(options.row_group_rows_max > 0 && options.page_rows_max > 0);
   share_memory(types);
   forms.reserve(types.size());
   for (size_t i = 0; i < types.size(); ++i) {

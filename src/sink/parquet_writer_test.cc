@@ -9,10 +9,10 @@
 namespace tidegate::sink {
 namespace {
 
-constexpr int kRows = 3000;
+constexpr int kRows = 2500;
 // Small, so that they make several pages and row groups.
 constexpr uint64_t kPageRows = 300;
-constexpr uint64_t kGroupRows = 1300;
+constexpr uint64_t kGroupRows = 1000;
 
 struct TypeCase {
   const char* name;
@@ -99,6 +99,16 @@ TEST_P(ParquetTypes, ComeBackAsTheyWere) {
                                differ, source)),
               "0|0|0|0|0|0|0|0|0|0|0|\n");
 
+    if (const char* keep = std::getenv("TIDEGATE_PARQUET_KEEP")) {
+      std::string stem = source + "-" + name.substr(0, 20);
+      for (char& c : stem)
+        if (isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+      const std::string kept = path_join(keep, stem + ".parquet");
+      ASSERT_TRUE(remove_tree(real_effects(), kept));
+      ASSERT_TRUE(write_file(real_effects(), kept, *bytes));
+    }
+    if (source == "sorted") continue;
+
     // The schema is what COPY makes, to the last field.
     const std::string peer = file(source + "-duckdb.parquet");
     run(fmt::format("COPY ({}) TO '{}' (FORMAT parquet, COMPRESSION zstd)",
@@ -124,7 +134,7 @@ TEST_P(ParquetTypes, ComeBackAsTheyWere) {
     const std::string counted = text(counts);
     run("CREATE OR REPLACE VIEW one AS FROM back");
     EXPECT_EQ(text(counts), counted) << counts;
-    if (source == "unsorted") expect_statistics(path, type.has_statistics, *schema);
+    expect_statistics(path, type.has_statistics, *schema);
     // Rows made by parquet_select have the published types already: the same bytes.
     auto again = write(sql::parquet_select(source, *schema), file("again.parquet"),
                        {.row_group_rows_max = kGroupRows, .page_rows_max = kPageRows});
@@ -136,15 +146,6 @@ TEST_P(ParquetTypes, ComeBackAsTheyWere) {
     EXPECT_EQ(scalar(fmt::format("SELECT count(*) FROM (FROM '{}' EXCEPT ALL FROM back)",
                                  file("again.parquet"))),
               "0");
-    if (const char* keep = std::getenv("TIDEGATE_PARQUET_KEEP")) {
-      std::string stem = source + "-" + name.substr(0, 20);
-      for (char& c : stem)
-        if (isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-      const std::string kept = path_join(keep, stem + ".parquet");
-      ASSERT_TRUE(remove_tree(real_effects(), kept));
-      ASSERT_TRUE(write_file(real_effects(), kept, *bytes));
-    }
-    ASSERT_TRUE(remove_tree(real_effects(), file("again.parquet")));
   }
 }
 
