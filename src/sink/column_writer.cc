@@ -105,6 +105,7 @@ Status ColumnWriter::put_page(std::optional<Encoding> encoding, size_t values) {
   Buffer& raw = workshop_.raw;
   // An all-NULL page may come before any choice: it has its chunk compressed.
   if (chunk_.pages.empty() && !chosen_) chunk_.codec = workshop_.compressor.codec();
+  workshop_.raw_bytes_max = std::max(workshop_.raw_bytes_max, raw.size());
   std::span<const uint8_t> body(raw.data(), raw.size());
   if (raw.size() > kPageBytesMax)
     return fail(FailureClass::kData, "parquet.value",

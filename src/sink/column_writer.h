@@ -28,6 +28,7 @@ struct Workshop {
   Buffer packed;  ///< and after
   std::vector<uint32_t> indices;
   std::string head;
+  size_t raw_bytes_max = 0;  ///< the largest page yet
 
   size_t held_bytes() const {
     return compressor.held_bytes() + store.held_bytes() + raw.capacity() + packed.capacity() +

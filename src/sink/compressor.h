@@ -20,10 +20,12 @@ class Compressor {
   size_t bound(size_t size) const;
   /// Writes to `out`, which has room for bound(size); returns the bytes written.
   Result<size_t> compress(const uint8_t* data, size_t size, uint8_t* out);
-  /// Bytes that the library holds.
+  /// Bytes that the library holds, and the most that it comes to.
   size_t held_bytes() const;
+  size_t held_bytes_max() const { return codec_ == Codec::kZstd ? kZstdBytesMax : 0; }
 
  private:
+  static constexpr size_t kZstdBytesMax = 576 << 10;  ///< of pages of any size
   struct State;
   Compressor(Codec codec, std::unique_ptr<State> state);
   Codec codec_;

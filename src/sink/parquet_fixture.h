@@ -14,7 +14,7 @@
 namespace tidegate::sink {
 
 /// A database, a temporary directory, and short ways from SQL to a file and back. With
-/// TIDEGATE_PARQUET_KEEP set, files go into that directory and stay (tests/parquet/readers.py).
+/// TIDEGATE_PARQUET_KEEP set, copies of files go there (for tests/parquet/readers.py).
 class ParquetFixture : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -88,6 +88,18 @@ class ParquetFixture : public ::testing::Test {
       peak_seen_ = std::max(peak_seen_, writer->held_bytes());
     }
     return writer->finish();
+  }
+
+  /// Copies a file to the directory that TIDEGATE_PARQUET_KEEP names, if it does.
+  static void keep(const std::string& path, std::string name) {
+    const char* const directory = std::getenv("TIDEGATE_PARQUET_KEEP");
+    if (directory == nullptr) return;
+    for (char& c : name) {
+      if (isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+    }
+    auto bytes = read_file(real_effects(), path);
+    ASSERT_TRUE(bytes);
+    ASSERT_TRUE(write_file(real_effects(), path_join(directory, name + ".parquet"), *bytes));
   }
 
   std::unique_ptr<sql::Database> database_;

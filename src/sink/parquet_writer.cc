@@ -139,6 +139,7 @@ struct ParquetWriter::State {
   std::vector<std::unique_ptr<ColumnWriter>> columns;
   std::vector<size_t> texts;  ///< the columns that hold StringRefs
 
+  uint64_t raw_bytes = 0;  ///< that an ordinary page has at most
   uint64_t look_text_bytes = 0;
   uint64_t reserve_bytes = 0;  ///< what may be added until the next look
 
@@ -163,16 +164,25 @@ struct ParquetWriter::State {
 void ParquetWriter::State::share_memory(const std::vector<ColumnType>& types) {
   const uint64_t memory = options.memory_bytes;
   uint64_t row_bytes = 0;
-  for (const ColumnType& type : types) row_bytes += std::max<uint64_t>(type.width, 4);
+  uint64_t widest = 0;
+  for (const ColumnType& type : types) {
+    row_bytes += std::max<uint64_t>(type.width, 4);
+    widest = std::max<uint64_t>(widest, type.width);
+  }
   const uint64_t count = std::max<uint64_t>(types.size(), 1);
   workshop.chunk_rows = options.row_group_rows_max;
-  const uint64_t affordable = memory / 8 / std::max<uint64_t>(row_bytes, 1);
+  const uint64_t affordable = memory / 16 / std::max<uint64_t>(row_bytes, 1);
   workshop.page_rows = std::min(options.page_rows_max, std::max(kLookRows, affordable));
   workshop.text_page_bytes =
       std::clamp<uint64_t>(memory / 16 / count, kTextPageBytesMin, kTextPageBytesMax);
   workshop.dictionary_bytes_max =
       std::clamp<uint64_t>(memory / 8 / count, kDictionaryBytesMin, kDictionaryBytesMax);
   workshop.indices.resize(workshop.page_rows);
+  const uint64_t ordinary =
+      std::max<uint64_t>(workshop.text_page_bytes, widest * workshop.page_rows);
+  raw_bytes = ordinary + ordinary / 8 + 5 * workshop.page_rows;
+  workshop.raw.reserve(raw_bytes);
+  workshop.packed.reserve(compressor->bound(raw_bytes));
   look_text_bytes = std::clamp<uint64_t>(memory / 16, 1, kLookTextBytesMax);
   reserve_bytes = 2 * look_text_bytes + kLookRows * row_bytes + 2 * PageStore::kSlabBytes +
                   kTrialBytes * workshop.page_rows;
@@ -238,6 +248,7 @@ Status ParquetWriter::State::append(const RowsView& view) {
         used_bytes() + reserve_bytes > options.memory_bytes)
       TG_TRY(end_group());
   }
+  peak_bytes = std::max(peak_bytes, held_bytes());
   return {};
 }
 
@@ -246,7 +257,7 @@ Status ParquetWriter::State::end_group() {
   const uint64_t begin = output.bytes();
   std::string entries;
   ThriftWriter entries_out(entries);
-  uint64_t raw_bytes = 0;
+  uint64_t chunks_bytes = 0;
   for (size_t i = 0; i < columns.size(); ++i) {
     TG_ASSIGN(const Chunk chunk, columns[i]->finish_chunk());
     peak_bytes = std::max(peak_bytes, held_bytes());
@@ -255,14 +266,14 @@ Status ParquetWriter::State::end_group() {
       TG_TRY(workshop.store.each_piece(
           page, [&](std::span<const uint8_t> piece) { return output.write(piece); }));
     put_chunk(entries_out, forms[i], chunk, chunk_begin);
-    raw_bytes += chunk.raw_bytes;
+    chunks_bytes += chunk.raw_bytes;
   }
   std::string& group = groups.emplace_back();
   ThriftWriter out(group);
   out.begin();
   out.list(1, ThriftWriter::kStruct, columns.size());
   out.raw(entries);
-  out.i64(2, static_cast<int64_t>(raw_bytes));
+  out.i64(2, static_cast<int64_t>(chunks_bytes));
   out.i64(3, static_cast<int64_t>(group_rows));
   out.i64(5, static_cast<int64_t>(begin));
   out.i64(6, static_cast<int64_t>(output.bytes() - begin));
@@ -273,8 +284,8 @@ Status ParquetWriter::State::end_group() {
   group_rows = 0;
   text_bytes = 0;
   workshop.store.clear();
-  workshop.raw.shrink(2 * kTextPageBytesMax);
-  workshop.packed.shrink(2 * kTextPageBytesMax);
+  workshop.raw.shrink(4 * raw_bytes);
+  workshop.packed.shrink(4 * raw_bytes);
   return {};
 }
 
@@ -314,8 +325,12 @@ Status ParquetWriter::State::put_footer() {
 
 /// What the rows decide: it says when a row group ends, so it must not depend on how they came.
 uint64_t ParquetWriter::State::used_bytes() const {
-  uint64_t bytes = output.held_bytes() + groups_bytes + workshop.held_bytes() -
-                   workshop.store.held_bytes() + workshop.store.used_bytes();
+  // Columns close their pages in an order that follows the appends, so that what the workshop has
+  // grown to may not count: the largest page stands for it.
+  const uint64_t largest = std::max<uint64_t>(raw_bytes, workshop.raw_bytes_max);
+  uint64_t bytes = output.held_bytes() + groups_bytes + compressor->held_bytes_max() +
+                   workshop.page_rows * sizeof(uint32_t) + 3 * largest - raw_bytes +
+                   workshop.store.used_bytes();
   for (const auto& column : columns) bytes += column->used_bytes();
   return bytes;
 }

@@ -99,14 +99,7 @@ TEST_P(ParquetTypes, ComeBackAsTheyWere) {
                                differ, source)),
               "0|0|0|0|0|0|0|0|0|0|0|\n");
 
-    if (const char* keep = std::getenv("TIDEGATE_PARQUET_KEEP")) {
-      std::string stem = source + "-" + name.substr(0, 20);
-      for (char& c : stem)
-        if (isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-      const std::string kept = path_join(keep, stem + ".parquet");
-      ASSERT_TRUE(remove_tree(real_effects(), kept));
-      ASSERT_TRUE(write_file(real_effects(), kept, *bytes));
-    }
+    keep(path, source + "-" + name.substr(0, 20));
     if (source == "sorted") continue;
 
     // The schema is what COPY makes, to the last field.
@@ -226,7 +219,8 @@ using ParquetFiles = ParquetFixture;
 /// Columns that take every way a chunk can be encoded.
 const char* const kMixed =
     "SELECT i, hash(i) AS random, (i // 100)::INTEGER AS runs, (hash(i) % 1000000)::DOUBLE / 100 "
-    "AS amount, md5(i::VARCHAR) AS text, CASE WHEN i % 3 > 0 THEN repeat('n', (hash(i) % "
+    "AS amount, md5(i::VARCHAR) AS text, sin(i) AS wave, CASE WHEN i % 3 > 0 THEN repeat('n', "
+    "(hash(i) % "
     "100)::INT) END AS texts, CASE WHEN i % 5 = 0 THEN i % 7 END AS few, i % 2 = 0 AS even FROM "
     "range({}) t(i)";
 
@@ -280,11 +274,12 @@ TEST_F(ParquetFiles, EveryCompressionIsRead) {
 
 TEST_F(ParquetFiles, EncodingsFollowWhatTheFirstPageBecomes) {
   const std::string path = file("chosen.parquet");
-  auto summary = write(
-      "SELECT hash(i) AS random, i AS rising, i % 9 AS few, (hash(i) % 1000000)::DOUBLE / 100 AS "
+  run("CREATE TABLE chosen AS SELECT hash(i) AS random, i AS rising, i % 9 AS few, (hash(i) % "
+      "1000000)::DOUBLE / 100 AS "
       "cents, left(md5(i::VARCHAR), 20) AS hex, 'group ' || i // 1000 AS groups, CASE WHEN i < "
-      "60000 THEN i % 2 ELSE (hash(i) >> 1)::BIGINT END AS turns FROM range(400000) t(i)",
-      path);
+      "60000 THEN i % 2 ELSE (hash(i) >> 1)::BIGINT END AS turns, sin(i) AS wave FROM "
+      "range(200000) t(i)");
+  auto summary = write("FROM chosen", path);
   ASSERT_TRUE(summary) << summary.error().describe();
   EXPECT_EQ(
       text(fmt::format("SELECT path_in_schema, encodings, compression FROM parquet_metadata('{}') "
@@ -296,7 +291,11 @@ TEST_F(ParquetFiles, EncodingsFollowWhatTheFirstPageBecomes) {
       "cents|PLAIN, RLE|ZSTD|\n"
       "hex|DELTA_LENGTH_BYTE_ARRAY, RLE|ZSTD|\n"
       "groups|RLE_DICTIONARY, RLE, PLAIN|UNCOMPRESSED|\n"
-      "turns|RLE_DICTIONARY, RLE, DELTA_BINARY_PACKED, PLAIN|ZSTD|\n");
+      "turns|RLE_DICTIONARY, RLE, DELTA_BINARY_PACKED, PLAIN|ZSTD|\n"
+      "wave|BYTE_STREAM_SPLIT, RLE|ZSTD|\n");
+  EXPECT_EQ(scalar(fmt::format("SELECT count(*) FROM (FROM chosen EXCEPT ALL FROM '{}')", path)),
+            "0");
+  keep(path, "chosen");
 }
 
 TEST_F(ParquetFiles, LongTextsAreHeldWithinReason) {
