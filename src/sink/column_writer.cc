@@ -1,3 +1,15 @@
+// How a chunk is encoded. Its first page with values is encoded in each way that its type has, a
+// sample of it compressed, and the least bytes a value win, with a small price on compression:
+//
+//   dictionary   values that come back, by the distinct ones to be expected in the whole chunk; a
+//                page that would make the dictionary too large and all after it fall back
+//   deltas       integers: near each other, or in a narrow range
+//   split        floating point: bytes of one significance together, where that compresses
+//   lengths      texts: lengths apart from the bytes
+//   plain        everything else
+//
+// The chunk is compressed only if the sample shrinks by more than a twentieth. All that FIXED_LEN_-
+// BYTE_ARRAY may be is plain or a dictionary: DuckDB and Polars read no other encoding of it.
 #include "sink/column_writer.h"
 
 #include <fmt/format.h>

@@ -39,6 +39,8 @@ class PageStore {
     return {};
   }
   void clear() { used_ = 0; }
+  /// Gives back the slabs that are not in use.
+  void trim() { slabs_.resize((used_ + kSlabBytes - 1) / kSlabBytes); }
   uint64_t used_bytes() const { return used_; }
   uint64_t held_bytes() const { return slabs_.size() * kSlabBytes; }
 

@@ -46,9 +46,13 @@ bool is_pair(const std::string& type, const std::string& published) {
 /// Writes a file from front to back, and hashes what it writes.
 class Output {
  public:
-  Output(Effects& effects, Fd fd, size_t held_max)
-      : effects_(effects), fd_(std::move(fd)), held_max_(held_max) {
+  Output(Effects& effects, size_t held_max) : effects_(effects), held_max_(held_max) {
     held_.reserve(held_max);
+  }
+  Status create(const std::string& path) {
+    TG_ASSIGN(const int fd, effects_.open(path, O_WRONLY | O_CREAT | O_EXCL, 0644));
+    fd_ = Fd(effects_, fd);
+    return write(kMagic);
   }
 
   Status write(std::span<const uint8_t> bytes) {
@@ -124,9 +128,9 @@ bool can_write(const sql::Schema& schema) {
 }
 
 struct ParquetWriter::State {
-  State(Effects& effects, Fd fd, ParquetOptions given, std::unique_ptr<Compressor> with)
+  State(Effects& effects, ParquetOptions given, std::unique_ptr<Compressor> with)
       : options(std::move(given)),
-        output(effects, std::move(fd),
+        output(effects,
                std::clamp<uint64_t>(options.memory_bytes / 16, kOutBytesMin, kOutBytesMax)),
         compressor(std::move(with)),
         workshop(*compressor) {}
@@ -205,7 +209,7 @@ Status ParquetWriter::State::make_columns(const std::vector<ColumnType>& types) 
     columns.push_back(std::move(writer));
     if (types[i].storage == Storage::kBytes) texts.push_back(i);
   }
-  return output.write(kMagic);
+  return {};
 }
 
 /// Rows from `begin` on, at least one, up to the next look at the memory. Where that is follows
@@ -243,6 +247,8 @@ Status ParquetWriter::State::append(const RowsView& view) {
         group_rows < options.row_group_rows_max)
       continue;
     text_bytes = 0;
+    // Slabs of a row group before are no use if dictionaries need their place.
+    if (held_bytes() + reserve_bytes > options.memory_bytes) workshop.store.trim();
     peak_bytes = std::max(peak_bytes, held_bytes());
     if (group_rows == options.row_group_rows_max ||
         used_bytes() + reserve_bytes > options.memory_bytes)
@@ -350,10 +356,9 @@ Result<std::unique_ptr<ParquetWriter>> ParquetWriter::create(Effects& effects,
                                                              ParquetOptions options,
                                                              std::vector<ColumnType> types) {
   TG_ASSIGN(auto compressor, Compressor::create(options.compression));
-  TG_ASSIGN(const int fd, effects.open(path, O_WRONLY | O_CREAT | O_EXCL, 0644));
-  auto state =
-      std::make_unique<State>(effects, Fd(effects, fd), std::move(options), std::move(compressor));
+  auto state = std::make_unique<State>(effects, std::move(options), std::move(compressor));
   TG_TRY(state->make_columns(types));
+  TG_TRY(state->output.create(path));
   return std::unique_ptr<ParquetWriter>(new ParquetWriter(std::move(state)));
 }
 

@@ -38,10 +38,10 @@ struct ParquetSummary {
 bool can_write(const sql::Schema& schema);
 
 /// Writes rows to a Parquet file that has the schema DuckDB's COPY would give it, readable by
-/// everything that reads format 2.8 (BYTE_STREAM_SPLIT). Rows stay in their order. The same rows and options make the
-/// same bytes, however the rows are cut into appends. Column by column and row group by row group
-/// it measures on the first page what pays: dictionary, deltas, byte streams, compression.
-/// Not thread-safe. Not fsynced.
+/// everything that reads format 2.8 (BYTE_STREAM_SPLIT). Rows stay in their order. The same rows
+/// and options make the same bytes, however the rows are cut into appends. Column by column and row
+/// group by row group it measures on the first page what pays: dictionary, deltas, byte streams,
+/// compression. Not thread-safe. Not fsynced.
 class ParquetWriter {
  public:
   /// Makes a new file ("file.exists" if there is one). `types` are those of the rows, a column of

@@ -372,10 +372,18 @@ TEST_F(ParquetFiles, OtherTypesAreLeftToDuckdb) {
        {"INTEGER[]", "INTEGER[3]", "STRUCT(a INTEGER)", "MAP(INTEGER, INTEGER)", "UNION(a INTEGER)",
         "BIT", "BIGNUM", "TIME_NS", "TIME WITH TIME ZONE", "VARIANT", "ENUM('a')[]"})
     EXPECT_FALSE(can_write({{"fine", "INTEGER"}, {"v", type}})) << type;
-  MemoryFile disk;
-  auto summary = write("SELECT '101'::BIT AS v", "memory", {}, SIZE_MAX, disk);
+  auto summary = write("SELECT '101'::BIT AS v", file("refused"));
   ASSERT_FALSE(summary);
   EXPECT_EQ(summary.error().code, "parquet.type");
+  EXPECT_FALSE(exists(real_effects(), file("refused")));
+}
+
+TEST_F(ParquetFiles, AFileThatIsThereStays) {
+  ASSERT_TRUE(write("SELECT 1 AS v", file("one")));
+  auto summary = write("SELECT 2 AS v", file("one"));
+  ASSERT_FALSE(summary);
+  EXPECT_EQ(summary.error().code, "file.exists");
+  EXPECT_EQ(scalar(fmt::format("FROM read_parquet('{}')", file("one"))), "1");
 }
 
 }  // namespace

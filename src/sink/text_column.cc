@@ -144,12 +144,19 @@ class TextColumn final : public ColumnWriter {
   void note_stage() override {
     const char* at = reinterpret_cast<const char*>(bytes_.data());
     for (size_t i = 0; i < count_; ++i) {
-      note({at, sizes_[i]});
-      at += sizes_[i];
+      uint64_t head = 0;
+      std::memcpy(&head, at, 8);  // of slack, too
+      const uint32_t size = sizes_[i];
+      if (size < 8) head = size == 0 ? 0 : head << (64 - 8 * size) >> (64 - 8 * size);
+      note({at, size}, __builtin_bswap64(head));
+      at += size;
     }
   }
   void note_dictionary() override {
-    for (size_t i = 0; i < dictionary_.entries.size(); ++i) note(dictionary_.entries.value(i));
+    for (size_t i = 0; i < dictionary_.entries.size(); ++i) {
+      const std::string_view text = dictionary_.entries.value(i);
+      note(text, Extreme::head_of(text.data(), text.size()));
+    }
   }
   void take_statistics(Chunk& chunk) override {
     if (any_ && least_.text().size() <= kStatisticMax && greatest_.text().size() <= kStatisticMax) {
@@ -194,8 +201,7 @@ class TextColumn final : public ColumnWriter {
     return row;
   }
 
-  void note(std::string_view text) {
-    const uint64_t head = Extreme::head_of(text.data(), text.size());
+  void note(std::string_view text, uint64_t head) {
     if (any_ && head > least_.head() && head < greatest_.head()) return;
     const std::string_view shortened = text.substr(0, kStatisticMax + 1);
     if (!any_ || shortened < least_.text()) least_.set(text);
