@@ -234,7 +234,9 @@ Result<ColumnWriter::Cost> ColumnWriter::measure_dictionary(const Cost& plain, b
   const double pages = std::max(1.0, static_cast<double>(workshop_.chunk_rows) /
                                          static_cast<double>(std::max<size_t>(rows_, 1)));
   const double expected = last ? values : values * pages;
-  const double entries = last ? distinct : expected_distinct(distinct, values, expected);
+  const double entries =
+      last ? distinct
+           : expected_distinct(static_cast<double>(dictionary_half()), distinct, values, expected);
   const double bytes = entries * static_cast<double>(dictionary_bytes()) / distinct;
   if (bytes > static_cast<double>(workshop_.dictionary_bytes_max)) return Cost{};
   const size_t count = sample();
@@ -242,7 +244,8 @@ Result<ColumnWriter::Cost> ColumnWriter::measure_dictionary(const Cost& plain, b
   workshop_.raw.clear();
   put_indices(workshop_.indices.data(), count, bits, workshop_.raw);
   TG_ASSIGN(Cost cost, measure_packed(count));
-  const double wider = std::max(1, bits_for(static_cast<uint64_t>(entries))) / double{1} / bits;
+  const double wider =
+      std::max(1, bits_for(static_cast<uint64_t>(entries))) / static_cast<double>(bits);
   cost.raw = cost.raw * wider + bytes / expected;
   cost.packed = cost.packed * wider + bytes / expected * (plain.packed / plain.raw);
   return cost;

@@ -87,6 +87,7 @@ class ColumnWriter {
   /// Numbers the staged values by the chunk's dictionary; false if it would grow too large.
   virtual bool map(uint32_t* out) = 0;
   virtual size_t dictionary_size() const = 0;
+  virtual size_t dictionary_half() const = 0;  ///< that the first half of the last map added
   virtual size_t dictionary_bytes() const = 0;
   virtual void put_dictionary(Buffer& out) const = 0;
   virtual void clear_dictionary(bool keep) = 0;  ///< `keep`: the room for it

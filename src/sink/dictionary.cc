@@ -4,10 +4,10 @@
 
 namespace tidegate::sink {
 
-double expected_distinct(double distinct, double seen, double rows) {
+double expected_distinct(double half, double distinct, double seen, double rows) {
   if (distinct >= seen) return rows;
-  // distinct = D (1 - exp(-seen / D)) grows with D: found by halving.
   const auto drawn = [](double of, double draws) { return of * -std::expm1(-draws / of); };
+  // What is drawn grows with D: found by halving.
   double low = distinct;
   double high = std::max(distinct, 1.0);
   while (drawn(high, seen) < distinct && high < 1e12) high *= 2;
@@ -16,7 +16,10 @@ double expected_distinct(double distinct, double seen, double rows) {
     const double middle = (low + high) / 2;
     (drawn(middle, seen) < distinct ? low : high) = middle;
   }
-  return drawn(high, rows);
+  constexpr double kAlike = 0.98;
+  if (half >= kAlike * drawn(high, seen / 2)) return drawn(high, rows);
+  return std::min(rows,
+                  distinct * std::pow(rows / seen, std::log2(distinct / std::max(half, 1.0))));
 }
 
 }  // namespace tidegate::sink

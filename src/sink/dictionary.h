@@ -11,8 +11,11 @@
 namespace tidegate::sink {
 
 /// How many distinct values are to be expected among `rows`, when the first `seen` held `distinct`
-/// and values come back at random: by Poisson, distinct = D x (1 - exp(-seen / D)).
-double expected_distinct(double distinct, double seen, double rows);
+/// and the first half of those `half`. Values drawn alike from D follow distinct = D x (1 -
+/// exp(-seen / D)), by Poisson, and are nearly all seen at some time; where the half shows fewer
+/// than that has, some values are seldom and new ones keep coming, by Heaps' law: as a power of the
+/// rows.
+double expected_distinct(double half, double distinct, double seen, double rows);
 
 /// Numbers the distinct values of a chunk in the order they come, by open addressing; a slot has
 /// the number and a part of the hash. Entries owns the values: `hash(value)`, `same(index, value)`,
@@ -29,6 +32,7 @@ class Dictionary {
     const size_t before = entries.size();
     if (slots_.empty()) slots_.resize(kSlotsMin);
     for (size_t i = 0; i < count; ++i) {
+      if (i == count / 2) half_ = entries.size() - before;
       const Value value = source(i);
       const uint64_t hash = Entries::hash(value);
       const auto tag = static_cast<uint32_t>(hash);
@@ -66,6 +70,8 @@ class Dictionary {
     entries.cut(0);
     std::fill(slots_.begin(), slots_.end(), Slot{});
   }
+  /// The values that the first half of the last `map` added.
+  size_t half() const { return half_; }
   size_t slot_bytes() const { return slots_.capacity() * sizeof(Slot); }
 
   Entries entries;
@@ -91,6 +97,7 @@ class Dictionary {
   }
 
   std::vector<Slot> slots_;
+  size_t half_ = 0;
   int shift_ = kShift;
 };
 

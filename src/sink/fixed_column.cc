@@ -251,6 +251,7 @@ class FixedColumn final : public ColumnWriter {
                            workshop_.dictionary_bytes_max, out);
   }
   size_t dictionary_size() const override { return dictionary_.entries.size(); }
+  size_t dictionary_half() const override { return dictionary_.half(); }
   size_t dictionary_bytes() const override { return dictionary_.entries.bytes(); }
   void put_dictionary(Buffer& out) const override {
     V::put(dictionary_.entries.data(), dictionary_.entries.size(), out);
@@ -342,6 +343,7 @@ class BooleanColumn final : public ColumnWriter {
   }
   bool map(uint32_t*) override { return false; }
   size_t dictionary_size() const override { return 0; }
+  size_t dictionary_half() const override { return 0; }
   size_t dictionary_bytes() const override { return 0; }
   void put_dictionary(Buffer&) const override {}
   void clear_dictionary(bool) override {}

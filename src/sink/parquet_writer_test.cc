@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "shuffle/memory_file.h"
+#include "sink/dictionary.h"
 #include "sink/parquet_fixture.h"
 
 namespace tidegate::sink {
@@ -257,7 +258,7 @@ TEST_F(ParquetFiles, SameBytesHoweverRowsAreCut) {
 }
 
 TEST_F(ParquetFiles, EveryCompressionIsRead) {
-  const std::string query = fmt::format(fmt::runtime(kMixed), 50'000);
+  const std::string query = fmt::format(fmt::runtime(kMixed), 20'000);
   run("CREATE TABLE mixed AS " + query);
   for (const char* compression : {"zstd", "snappy", "none"}) {
     const std::string path = file(std::string(compression) + ".parquet");
@@ -265,7 +266,7 @@ TEST_F(ParquetFiles, EveryCompressionIsRead) {
     ASSERT_TRUE(summary) << summary.error().describe();
     EXPECT_EQ(scalar(fmt::format("SELECT count(*) FROM (FROM mixed EXCEPT ALL FROM '{}')", path)),
               "0");
-    EXPECT_EQ(scalar(fmt::format("SELECT count(*) FROM '{}'", path)), "50000");
+    EXPECT_EQ(scalar(fmt::format("SELECT count(*) FROM '{}'", path)), "20000");
   }
   auto summary = write(query, file("brotli"), {.compression = "brotli"});
   ASSERT_FALSE(summary);
@@ -290,12 +291,49 @@ TEST_F(ParquetFiles, EncodingsFollowWhatTheFirstPageBecomes) {
       "few|RLE_DICTIONARY, RLE, PLAIN|ZSTD|\n"
       "cents|PLAIN, RLE|ZSTD|\n"
       "hex|DELTA_LENGTH_BYTE_ARRAY, RLE|ZSTD|\n"
-      "groups|RLE_DICTIONARY, RLE, PLAIN|UNCOMPRESSED|\n"
+      "groups|RLE_DICTIONARY, RLE, PLAIN|ZSTD|\n"
       "turns|RLE_DICTIONARY, RLE, DELTA_BINARY_PACKED, PLAIN|ZSTD|\n"
       "wave|BYTE_STREAM_SPLIT, RLE|ZSTD|\n");
   EXPECT_EQ(scalar(fmt::format("SELECT count(*) FROM (FROM chosen EXCEPT ALL FROM '{}')", path)),
             "0");
   keep(path, "chosen");
+}
+
+TEST(ExpectedDistinct, FollowsHowTheValuesCome) {
+  // Drawn alike from 100,000: all of them, nearly. Half new for ever: half of all. None twice.
+  EXPECT_NEAR(expected_distinct(15'104, 27'926, 32'768, 524'288), 99'500, 1'000);
+  EXPECT_NEAR(expected_distinct(8'192, 16'384, 32'768, 524'288), 262'144, 10);
+  EXPECT_EQ(expected_distinct(16'384, 32'768, 32'768, 524'288), 524'288);
+  EXPECT_NEAR(expected_distinct(5, 5, 32'768, 524'288), 5, 0.01);
+  EXPECT_NEAR(expected_distinct(1, 1, 2, 2), 1, 0.5);
+}
+
+TEST_F(ParquetFiles, RunsAndWidthsOfEveryLength) {
+  // Runs of 1 to 20 values and NULLs, between and across groups of 8 and words of 64; deltas of
+  // every width in blocks of 128, and of all in one block.
+  run("CREATE TABLE runs AS SELECT (hash(i // (1 + hash(i // 64) % 20)) % 3)::INTEGER AS few, CASE "
+      "WHEN hash(i // (1 + hash(i // 640) % 200)) % 2 = 0 THEN hash(i // 5) % 100 END AS "
+      "null_runs, "
+      "(hash(i) >> (1 + hash(i // 128) % 63))::BIGINT * (CASE WHEN i // 700 % 2 = 0 THEN 1 ELSE -1 "
+      "END) AS wide, ((hash(i) >> (33 + hash(i // 128) % 31))::BIGINT * (CASE WHEN i // 900 % 2 = "
+      "0 "
+      "THEN 1 ELSE -1 END))::INTEGER AS narrow, (hash(i) >> (1 + i % 63))::BIGINT AS mixed, "
+      "repeat('x', (hash(i) >> (57 + i % 7))::INT) AS texts FROM range(60000) t(i)");
+  const std::string path = file("runs.parquet");
+  auto summary =
+      write("FROM runs", path,
+            {.compression = "none", .row_group_rows_max = 20'011, .page_rows_max = 1'237}, 999);
+  ASSERT_TRUE(summary) << summary.error().describe();
+  EXPECT_EQ(scalar(fmt::format("SELECT count(*) FROM runs a POSITIONAL JOIN '{}' b WHERE a IS "
+                               "DISTINCT FROM b",
+                               path)),
+            "0");
+  EXPECT_EQ(scalar(fmt::format("SELECT string_agg(DISTINCT path_in_schema, ' ' ORDER BY "
+                               "path_in_schema) FROM parquet_metadata('{}') WHERE encodings LIKE "
+                               "'%DELTA_BINARY%'",
+                               path)),
+            "narrow null_runs wide");
+  keep(path, "runs");
 }
 
 TEST_F(ParquetFiles, LongTextsAreHeldWithinReason) {
@@ -327,8 +365,23 @@ TEST_F(ParquetFiles, HoldsItsMemoryBound) {
   }
 }
 
+TEST_F(ParquetFiles, DictionariesTakeThePlaceOfPages) {
+  // Row groups that fill the memory with pages, then some that fill it with dictionaries.
+  const std::string query =
+      "SELECT CASE WHEN i < 150000 THEN md5(i::VARCHAR) ELSE md5((hash(i) % 3000)::VARCHAR) END AS "
+      "a, CASE WHEN i < 150000 THEN hash(i) ELSE hash(i % 3000) END AS b, CASE WHEN i < 150000 "
+      "THEN "
+      "md5((-i)::VARCHAR) ELSE md5((hash(-i) % 3000)::VARCHAR) END AS c FROM range(250000) t(i)";
+  const uint64_t memory = uint64_t{6} << 20;
+  auto summary = write(query, file("turns.parquet"), {.memory_bytes = memory});
+  ASSERT_TRUE(summary) << summary.error().describe();
+  EXPECT_LE(summary->memory_peak_bytes, memory);
+  EXPECT_GE(summary->row_groups, 2u);
+  EXPECT_LE(summary->row_groups, 12u);
+}
+
 TEST_F(ParquetFiles, AFailedWriteIsAFailure) {
-  const std::string query = fmt::format(fmt::runtime(kMixed), 60'000);
+  const std::string query = fmt::format(fmt::runtime(kMixed), 30'000);
   const ParquetOptions options{.compression = "none", .memory_bytes = uint64_t{4} << 20};
   MemoryFile whole;
   auto summary = write(query, "memory", options, SIZE_MAX, whole);

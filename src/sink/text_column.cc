@@ -136,6 +136,7 @@ class TextColumn final : public ColumnWriter {
         count_, workshop_.dictionary_bytes_max, out);
   }
   size_t dictionary_size() const override { return dictionary_.entries.size(); }
+  size_t dictionary_half() const override { return dictionary_.half(); }
   size_t dictionary_bytes() const override { return dictionary_.entries.bytes(); }
   void put_dictionary(Buffer& out) const override {
     out.append(dictionary_.entries.data(), dictionary_.entries.bytes());
