@@ -9,9 +9,11 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "plan/estimate.h"
 #include "reduce/combine.h"
 #include "reduce/spec_json.h"
+#include "task/limits.h"
 #include "task/task.h"
 
 namespace tidegate {
@@ -51,7 +53,7 @@ constexpr const char* kKernelRows = "kernel rows";
 constexpr uint64_t kCombineRowsMin = 200'000;
 /// Groups to a row above which states are no smaller than rows.
 constexpr double kCombineShareMax = 0.5;
-constexpr double kShareUnknown = 0.1;
+constexpr double kGroupsUnknown = 10'000;
 
 class Builder {
  public:
@@ -263,64 +265,70 @@ class Builder {
       if (column >= kernel.keys) return {};
     auto combined = reduce::combine(kernel);
     if (!combined) return {};
-    double share = 0;
-    TG_ASSIGN(share, combined_share(stage, input, producer));
+    double groups = 0;
+    TG_ASSIGN(groups, estimated_groups(stage, input, producer));
+    // A table that is full is given on: groups among as many rows as fill it, or a task has.
+    const double task_rows =
+        static_cast<double>(group.estimated_rows) / std::max(1U, units_.at(producer));
+    const double held = static_cast<double>(combine_bytes(graph_group(producer).memory_bytes)) /
+                        static_cast<double>(row_bytes(combined->partial.output) * 2 + 16);
+    const double rows = groups > held ? std::min(task_rows, held * 1.5) : task_rows;
+    const double share = std::min(1.0, expected_distinct(groups, rows) / std::max(rows, 1.0));
     if (share > kCombineShareMax) {
-      group.why +=
-          fmt::format("; about {:.2f} groups a row, so they are not combined before", share);
+      group.why += fmt::format("; about {} keys: too many to combine rows before",
+                               format_count(static_cast<uint64_t>(groups)));
       return {};
     }
     group.combine = std::move(combined->partial);
     group.schema = group.combine->output;
     group.estimated_rows = std::max<uint64_t>(
         1, static_cast<uint64_t>(static_cast<double>(group.estimated_rows) * share));
-    group.why +=
-        fmt::format("; about {:.2g} groups a row, so rows are combined before the shuffle", share);
+    group.why += fmt::format("; about {} keys: rows are combined before the shuffle",
+                             format_count(static_cast<uint64_t>(groups)));
     merges_[stage.name] = {std::move(combined->merge), stage.kernel->output_sql};
     return {};
   }
 
-  /// About how many groups there are to a row, as remembered or by a sample of the partition keys.
-  /// A choice that was made stays: another would make every result anew.
-  Result<double> combined_share(const CheckedStage& stage, const StageInput& input,
-                                uint32_t producer) {
-    const std::string key =
-        fmt::format("groups_a_row/{}/{}", plan_.pipeline.name.value, stage.name);
+  /// About how many groups a stage has, as remembered or by a sample of its partition keys. A
+  /// choice that was made stays: another would make every result anew.
+  Result<double> estimated_groups(const CheckedStage& stage, const StageInput& input,
+                                  uint32_t producer) {
+    const std::string key = fmt::format("groups/{}/{}", plan_.pipeline.name.value, stage.name);
     IdentityHash hash;
     const std::string recipe = hash.add(stage.kernel->kernel.input_sql).hex().substr(0, 16);
-    double share = -1;
+    double groups = -1;
     if (journal_) {
       TG_ASSIGN(const auto before, journal_->fact(key));
       if (before && before->starts_with(recipe + " "))
-        share = std::strtod(before->c_str() + recipe.size() + 1, nullptr);
+        groups = std::strtod(before->c_str() + recipe.size() + 1, nullptr);
     }
-    if (share < 0) {
-      TG_ASSIGN(share, sampled_share(input, producer));
+    if (groups < 0) {
+      TG_ASSIGN(groups, sampled_groups(input, producer));
     }
-    plan_.facts.emplace_back(key, fmt::format("{} {:.4f}", recipe, share));
-    return share;
+    plan_.facts.emplace_back(key, fmt::format("{} {:.0f}", recipe, groups));
+    return groups;
   }
 
   /// Where the keys are columns of one source, its rows tell. Else rows are taken to share groups:
   /// the combiner stops by itself where they do not.
-  Result<double> sampled_share(const StageInput& input, uint32_t producer) {
+  Result<double> sampled_groups(const StageInput& input, uint32_t producer) {
     const PlanInput* source = nullptr;
     for (const PlanInput& from : plan_group(producer).inputs) {
       if (from.kind != PlanInput::Kind::kPartition) continue;
-      if (source != nullptr) return kShareUnknown;
+      if (source != nullptr) return kGroupsUnknown;
       source = &from;
     }
-    if (source == nullptr) return kShareUnknown;
+    if (source == nullptr) return kGroupsUnknown;
     std::vector<std::string> columns;
     for (const std::string& name : input.key_columns) {
       const auto column = std::find_if(
           source->schema.begin(), source->schema.end(), [&](const sql::Column& candidate) {
             return to_lower_ascii(candidate.name) == to_lower_ascii(name);
           });
-      if (column == source->schema.end()) return kShareUnknown;
+      if (column == source->schema.end()) return kGroupsUnknown;
       columns.push_back(column->name);
     }
-    return distinct_share(effects_, plan_.sources[source->index], columns);
+    return estimate_distinct(effects_, plan_.sources[source->index], columns);
   }
 
   Status add_stage(const CheckedStage& stage) {

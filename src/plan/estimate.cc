@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <set>
 
 #include "base/text.h"
@@ -10,12 +11,19 @@ namespace tidegate {
 namespace {
 
 constexpr uint64_t kSampleRows = 20'000;  ///< of each place
+/// What a sample in which every row is new stands for.
+constexpr double kDistinctMax = 1e12;
+constexpr int kHalvingsMax = 100;
 constexpr uint64_t kSampleMemory = uint64_t{256} << 20;
 
 }  // namespace
 
-Result<double> distinct_share(Effects& effects, const SourceSnapshot& snapshot,
-                              const std::vector<std::string>& columns) {
+double expected_distinct(double distinct, double rows) {
+  return distinct * -std::expm1(-rows / distinct);
+}
+
+Result<double> estimate_distinct(Effects& effects, const SourceSnapshot& snapshot,
+                                 const std::vector<std::string>& columns) {
   if (snapshot.partitions.empty()) return 1;
   TG_ASSIGN(const auto database, sql::Database::open({.memory_bytes = kSampleMemory}));
   TG_ASSIGN(const auto connection, database->connect());
@@ -29,11 +37,20 @@ Result<double> distinct_share(Effects& effects, const SourceSnapshot& snapshot,
     samples.push_back(fmt::format("(SELECT hash({}) AS h FROM ({}) LIMIT {})", join(names, ", "),
                                   scan, kSampleRows));
   }
-  TG_ASSIGN(
-      const sql::Table found,
-      connection->query(fmt::format("SELECT count(DISTINCT h) / greatest(count(*), 1) FROM ({})",
-                                    join(samples, " UNION ALL "))));
-  return std::strtod(found.scalar().c_str(), nullptr);
+  TG_ASSIGN(const sql::Table found,
+            connection->query(fmt::format("SELECT count(*), count(DISTINCT h) FROM ({})",
+                                          join(samples, " UNION ALL "))));
+  const double rows = std::strtod(found.rows.at(0).at(0).text.c_str(), nullptr);
+  const double seen = std::strtod(found.rows.at(0).at(1).text.c_str(), nullptr);
+  if (rows == 0 || seen == 0) return 1;
+  // The population in which that many rows would meet that many values, found by halving.
+  double low = seen, high = kDistinctMax;
+  if (expected_distinct(high, rows) <= seen) return high;
+  for (int step = 0; step < kHalvingsMax && high > low * 1.001; ++step) {
+    const double middle = std::sqrt(low * high);
+    (expected_distinct(middle, rows) < seen ? low : high) = middle;
+  }
+  return low;
 }
 
 }  // namespace tidegate

@@ -8,10 +8,13 @@
 
 namespace tidegate {
 
-/// Of some rows from the beginning, the middle and the end of a source: how many different values
-/// of these columns there are to a row (0..1). A guess, for choosing a strategy; reads a few row
-/// groups of those columns.
-Result<double> distinct_share(Effects& effects, const SourceSnapshot& snapshot,
-                              const std::vector<std::string>& columns);
+/// About how many different values these columns have in a source, by some rows from its beginning,
+/// its middle and its end: a guess for choosing a strategy. Reads a few row groups of those
+/// columns.
+Result<double> estimate_distinct(Effects& effects, const SourceSnapshot& snapshot,
+                                 const std::vector<std::string>& columns);
+
+/// How many different values there are among `rows` drawn from `distinct`, all as likely.
+double expected_distinct(double distinct, double rows);
 
 }  // namespace tidegate

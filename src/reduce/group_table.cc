@@ -198,7 +198,35 @@ class FixedTable final : public GroupTable {
   std::vector<uint64_t> hashes_;
 };
 
-/// Keys of any length: one text column as it is, else all columns one after the other.
+/// The bytes of a StringRef that a text of that size fills, as masks of its two words.
+struct Masks {
+  uint64_t low[StringRef::kInlineMax + 1];
+  uint64_t high[StringRef::kInlineMax + 1];
+};
+constexpr Masks make_masks() {
+  Masks masks{};
+  for (uint32_t size = 0; size <= StringRef::kInlineMax; ++size) {
+    const uint32_t in_low = size < 4 ? size : 4;
+    masks.low[size] = 0xffff'ffffULL | (((uint64_t{1} << (8 * in_low)) - 1) << 32);
+    const uint32_t in_high = size - in_low;
+    masks.high[size] = in_high == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * in_high)) - 1;
+  }
+  return masks;
+}
+constexpr Masks kMasks = make_masks();
+
+/// A text as a key: the reference's two words, with nothing beside the text in them.
+Wide words_of(const StringRef& text) {
+  Wide words = std::bit_cast<Wide>(text);
+  if (text.is_inline()) {
+    words.low &= kMasks.low[text.size];
+    words.high &= kMasks.high[text.size];
+  }
+  return words;
+}
+
+/// Keys of any length: one text column as it is, else all columns one after the other. Up to 12
+/// bytes are compared as two words.
 class BytesTable final : public GroupTable {
  public:
   explicit BytesTable(std::vector<ColumnType> types) : types_(std::move(types)) {
@@ -214,8 +242,7 @@ class BytesTable final : public GroupTable {
     }
     while (is_full(entries_.size() + rows, slots_.size())) grow();
     hashes_.resize(rows);
-    for (size_t row = 0; row < rows; ++row)
-      hashes_[row] = hash_bytes(row_keys_[row].data, row_keys_[row].size);
+    for (size_t row = 0; row < rows; ++row) hashes_[row] = hash_of(row_keys_[row]);
     const ColumnView* null_from = is_text_ && columns[0].validity != nullptr ? columns : nullptr;
     const int shift = 64 - std::countr_zero(slots_.size());
     const size_t mask = slots_.size() - 1;
@@ -229,7 +256,7 @@ class BytesTable final : public GroupTable {
       if (null_from != nullptr && !null_from->is_valid(row)) {
         if (null_group_ == kNoGroup) {
           null_group_ = size();
-          entries_.push_back({nullptr, 0, 0});
+          entries_.push_back(Wide{});
         }
         groups[row] = null_group_;
         continue;
@@ -240,8 +267,8 @@ class BytesTable final : public GroupTable {
 
   uint32_t size() const override { return static_cast<uint32_t>(entries_.size()); }
   uint64_t bytes() const override {
-    return slots_.capacity() * sizeof(Slot) + entries_.capacity() * sizeof(Entry) + arena_.bytes() +
-           scratch_.capacity() + row_keys_.capacity() * sizeof(RowKey);
+    return slots_.capacity() * sizeof(Slot) + entries_.capacity() * sizeof(Wide) + arena_.bytes() +
+           scratch_.capacity() + row_keys_.capacity() * sizeof(Wide);
   }
   uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
     uint64_t more = 0;
@@ -249,25 +276,25 @@ class BytesTable final : public GroupTable {
     while (is_full(entries_.size() + rows, slots)) slots *= 2;
     if (slots != slots_.size()) more += slots * sizeof(Slot);
     if (entries_.size() + rows > entries_.capacity())
-      more += 2 * entries_.capacity() * sizeof(Entry);
+      more += 2 * entries_.capacity() * sizeof(Wide);
     return bytes() + more + 2 * text_bytes + Arena::kBlockBytes +
-           rows * (sizeof(RowKey) + 8 + types_.size() * 20);
+           rows * (sizeof(Wide) + 8 + types_.size() * 20);
   }
 
   void emit(size_t key, const uint32_t* groups, uint32_t count,
             duckdb_vector vector) const override {
     uint64_t* validity = nullptr;
     for (uint32_t i = 0; i < count; ++i) {
-      const Entry& entry = entries_[groups[i]];
+      const StringRef entry = text_of(entries_[groups[i]]);
       if (is_text_) {
         if (groups[i] == null_group_) {
           set_null(vector, validity, i);
         } else {
-          duckdb_unsafe_vector_assign_string_element_len(vector, i, entry.data, entry.size);
+          duckdb_unsafe_vector_assign_string_element_len(vector, i, entry.data(), entry.size);
         }
         continue;
       }
-      const char* at = entry.data;
+      const char* at = entry.data();
       for (size_t c = 0; c < key; ++c) at += part_bytes(types_[c], at);
       if (*at == 0) {
         set_null(vector, validity, i);
@@ -294,16 +321,16 @@ class BytesTable final : public GroupTable {
     uint32_t group_plus_one = 0;
     uint32_t tag = 0;
   };
-  struct Entry {
-    const char* data = nullptr;
-    uint32_t size = 0;
-    uint32_t hash_high = 0;  ///< enough to place it in a bigger table
-  };
-  struct RowKey {
-    const char* data = nullptr;
-    size_t size = 0;
-  };
 
+  static StringRef text_of(const Wide& words) { return std::bit_cast<StringRef>(words); }
+  static bool is_inline(const Wide& words) {
+    return static_cast<uint32_t>(words.low) <= StringRef::kInlineMax;
+  }
+  static uint64_t hash_of(const Wide& words) {
+    if (is_inline(words)) return hash_words(words.low, words.high);
+    const StringRef text = text_of(words);
+    return hash_bytes(text.pointer, text.size);
+  }
   static size_t part_bytes(const ColumnType& type, const char* at) {
     if (*at == 0) return 1;
     if (type.storage != Storage::kBytes) return 1 + size_t{type.width};
@@ -312,24 +339,31 @@ class BytesTable final : public GroupTable {
     return 5 + size_t{size};
   }
 
-  uint32_t find(const RowKey& key, uint64_t hash, size_t at, size_t mask) {
+  uint32_t find(const Wide& key, uint64_t hash, size_t at, size_t mask) {
     const uint32_t tag = static_cast<uint32_t>(hash);
     while (true) {
       Slot& slot = slots_[at];
       if (slot.group_plus_one == 0) {
         slot = {size() + 1, tag};
-        entries_.push_back({arena_.copy(key.data, key.size), static_cast<uint32_t>(key.size),
-                            static_cast<uint32_t>(hash >> 32)});
+        Wide kept = key;
+        if (!is_inline(key)) {
+          StringRef text = text_of(key);
+          text.pointer = arena_.copy(text.pointer, text.size);
+          kept = std::bit_cast<Wide>(text);
+        }
+        entries_.push_back(kept);
         return slot.group_plus_one - 1;
       }
-      if (slot.tag == tag) {
-        const Entry& entry = entries_[slot.group_plus_one - 1];
-        if (entry.size == key.size &&
-            (key.size == 0 || std::memcmp(entry.data, key.data, key.size) == 0))
-          return slot.group_plus_one - 1;
-      }
+      if (slot.tag == tag && is_same(entries_[slot.group_plus_one - 1], key))
+        return slot.group_plus_one - 1;
       at = (at + 1) & mask;
     }
+  }
+  static bool is_same(const Wide& entry, const Wide& key) {
+    if (entry.low != key.low) return false;  // size and the first four bytes
+    if (is_inline(key)) return entry.high == key.high;
+    const StringRef a = text_of(entry), b = text_of(key);
+    return std::memcmp(a.pointer, b.pointer, b.size) == 0;
   }
 
   void grow() {
@@ -338,9 +372,7 @@ class BytesTable final : public GroupTable {
     const size_t mask = bigger.size() - 1;
     for (const Slot& slot : slots_) {
       if (slot.group_plus_one == 0) continue;
-      const uint64_t hash =
-          (uint64_t{entries_[slot.group_plus_one - 1].hash_high} << 32) | slot.tag;
-      size_t at = hash >> shift;
+      size_t at = hash_of(entries_[slot.group_plus_one - 1]) >> shift;
       while (bigger[at].group_plus_one != 0) at = (at + 1) & mask;
       bigger[at] = slot;
     }
@@ -350,9 +382,8 @@ class BytesTable final : public GroupTable {
   void view_texts(const ColumnView& view, size_t rows) {
     row_keys_.resize(rows);
     const StringRef* texts = static_cast<const StringRef*>(view.data);
-    for (size_t row = 0; row < rows; ++row) {
-      row_keys_[row] = view.is_valid(row) ? RowKey{texts[row].data(), texts[row].size} : RowKey{};
-    }
+    for (size_t row = 0; row < rows; ++row)
+      row_keys_[row] = view.is_valid(row) ? words_of(texts[row]) : Wide{};
   }
 
   template <typename T>
@@ -395,7 +426,16 @@ class BytesTable final : public GroupTable {
     row_keys_.resize(rows);
     size_t begin = 0;
     for (size_t row = 0; row < rows; ++row) {
-      row_keys_[row] = {scratch_.data() + begin, ends_[row] - begin};
+      StringRef text;
+      text.size = static_cast<uint32_t>(ends_[row] - begin);
+      const char* data = scratch_.data() + begin;
+      if (text.is_inline()) {
+        std::memcpy(reinterpret_cast<char*>(&text) + 4, data, text.size);
+      } else {
+        std::memcpy(text.prefix, data, sizeof text.prefix);
+        text.pointer = data;
+      }
+      row_keys_[row] = words_of(text);
       begin = ends_[row];
     }
   }
@@ -403,10 +443,10 @@ class BytesTable final : public GroupTable {
   std::vector<ColumnType> types_;
   bool is_text_ = false;
   std::vector<Slot> slots_;
-  std::vector<Entry> entries_;  ///< by group
+  std::vector<Wide> entries_;  ///< by group: a StringRef's words
   Arena arena_;
   uint32_t null_group_ = kNoGroup;
-  std::vector<RowKey> row_keys_;  ///< of the current rows
+  std::vector<Wide> row_keys_;  ///< of the current rows
   std::vector<uint64_t> hashes_;
   std::string scratch_;
   std::vector<size_t> ends_;

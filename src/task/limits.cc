@@ -16,7 +16,8 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 /// What a worker with DuckDB loaded holds before it does anything.
 constexpr uint64_t kIdleBytes = 64 * kMiB;
 /// A table before the shuffle pays while it stays near the processor.
-constexpr uint64_t kCombineBytesMax = 16 * kMiB;
+constexpr uint64_t kCombineBytesMin = 4 * kMiB;
+constexpr uint64_t kCombineBytesMax = 64 * kMiB;
 
 std::string read_proc(Effects& effects, const char* path) {
   const auto raw = effects.open(path, O_RDONLY);
@@ -40,18 +41,27 @@ uint64_t status_kib(Effects& effects, std::string_view field) {
 
 }  // namespace
 
+uint64_t combine_bytes(uint64_t memory_bytes) {
+  return std::clamp(memory_bytes / 8, kCombineBytesMin, kCombineBytesMax);
+}
+
 MemoryShares split_memory(const TaskSpec& spec) {
   const uint64_t bound = std::max(spec.memory_bytes, 2 * kIdleBytes);
   MemoryShares shares;
   uint64_t scans = 0;
   bool writes = false;
   for (const TaskInput& input : spec.inputs) scans += !input.scan.has_value();
-  for (const TaskSink& sink : spec.sinks) writes |= sink.kind == TaskSink::Kind::kMapOutput;
+  bool publishes = false;
+  for (const TaskSink& sink : spec.sinks) {
+    writes |= sink.kind == TaskSink::Kind::kMapOutput;
+    publishes |= sink.kind == TaskSink::Kind::kParquet;
+  }
   shares.writer_bytes = writes ? std::clamp(bound / 8, 16 * kMiB, 96 * kMiB) : 0;
   shares.scan_bytes = std::clamp(bound / 32, 4 * kMiB, 16 * kMiB);
-  if (spec.combine) shares.combine_bytes = std::clamp(bound / 16, 4 * kMiB, kCombineBytesMax);
+  shares.parquet_bytes = publishes ? std::clamp(bound / 8, 8 * kMiB, 64 * kMiB) : 0;
+  if (spec.combine) shares.combine_bytes = combine_bytes(bound);
   const uint64_t taken = kIdleBytes + shares.writer_bytes + shares.combine_bytes +
-                         std::min(bound / 4, scans * shares.scan_bytes);
+                         shares.parquet_bytes + std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;
   uint64_t kernels = 0;
   for (const TaskStep& step : spec.steps) kernels += step.kernel.has_value();

@@ -14,9 +14,13 @@ struct MemoryShares {
   uint64_t writer_bytes = 0;   ///< all map output writers together
   uint64_t scan_bytes = 0;     ///< each open scan of buckets
   uint64_t kernel_bytes = 0;   ///< each kernel
+  uint64_t parquet_bytes = 0;  ///< each Parquet file that is written, one after the other
   uint64_t combine_bytes = 0;  ///< what aggregates before the shuffle
 };
 MemoryShares split_memory(const TaskSpec& spec);
+
+/// What of a bound aggregates rows before a shuffle.
+uint64_t combine_bytes(uint64_t memory_bytes);
 
 /// Resident bytes of this process now, and at most so far (VmHWM, reset by reset_peak_rss).
 uint64_t rss_bytes(Effects& effects);

@@ -12,6 +12,7 @@
 #include "contract/contract.h"
 #include "reduce/combiner.h"
 #include "reduce/kernel_table.h"
+#include "sink/parquet_writer.h"
 #include "source/line_length.h"
 #include "source/rejects.h"
 #include "source/source.h"
@@ -316,6 +317,45 @@ class Run {
   Status write_parquet(const TaskSink& sink) {
     const std::string path = path_join(directory_, sink.file);
     TG_ASSIGN(const sql::Schema schema, connection_->describe("SELECT * FROM " + last_));
+    return sink::can_write(schema) ? stream_parquet(sink, path, schema)
+                                   : copy_parquet(sink, path, schema);
+  }
+
+  Status stream_parquet(const TaskSink& sink, const std::string& path, const sql::Schema& schema) {
+    std::vector<batch::ColumnType> types;
+    for (const sql::Column& column : schema) {
+      TG_ASSIGN(_duckdb_logical_type * type, connection_->make_type(column.type));
+      auto parts = batch::column_type(type);
+      sql::destroy_type(type);
+      if (!parts) return std::unexpected(std::move(parts).error());
+      types.push_back(std::move(*parts));
+    }
+    batch::ChunkView view(types);
+    TG_ASSIGN(auto writer, sink::ParquetWriter::create(effects_, path,
+                                                       {.schema = schema,
+                                                        .compression = sink.compression,
+                                                        .memory_bytes = limits_.parquet_bytes},
+                                                       std::move(types)));
+    TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
+    for (;;) {
+      TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
+      if (!chunk) break;
+      const std::unique_ptr<_duckdb_data_chunk, void (*)(_duckdb_data_chunk*)> hold(
+          chunk, sql::destroy_chunk);
+      TG_TRY(view.load(chunk));
+      if (view.rows() > 0) TG_TRY(writer->append(view.view()));
+      meter_.tick();
+    }
+    TG_ASSIGN(const sink::ParquetSummary summary, writer->finish());
+    report_.rows_out = summary.rows;
+    report_.bytes_written += summary.bytes;
+    report_.files.push_back({sink.file, summary.bytes, summary.rows, summary.xxh3});
+    digests_.push_back(summary.xxh3);
+    return {};
+  }
+
+  /// What our writer does not know, nested values above all.
+  Status copy_parquet(const TaskSink& sink, const std::string& path, const sql::Schema& schema) {
     TG_ASSIGN(const std::string rows,
               connection_->execute_in_steps(
                   fmt::format("COPY ({}) TO {} (FORMAT parquet, COMPRESSION {})",
