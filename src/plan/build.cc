@@ -655,7 +655,7 @@ class Builder {
         if (step.kernel)
           hash.add("kernel")
               .add(reduce::kKernelVersion)
-              .add(reduce::to_json_text(*step.kernel))
+              .add(reduce::to_json(*step.kernel))
               .add(uint64_t{step.kernel_rows_made});
       }
       for (const TaskSink& sink : group.sinks) {
@@ -667,9 +667,7 @@ class Builder {
         for (const HashKey& key : sink.keys) hash.add(uint64_t{key.column}).add(key.type);
       }
       if (group.combine)
-        hash.add("combine")
-            .add(reduce::kKernelVersion)
-            .add(reduce::to_json_text({*group.combine, ""}));
+        hash.add("combine").add(reduce::kKernelVersion).add(reduce::to_json({*group.combine, ""}));
       if (uses_run_time_[g]) hash.add("run_time").add(static_cast<uint64_t>(plan_.run_time_us));
       graph_group(g).recipe = hash.hex();
     }

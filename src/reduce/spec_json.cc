@@ -32,34 +32,7 @@ std::vector<OrderColumn> order_from(const json& j) {
   return order;
 }
 
-}  // namespace
-
-json to_json(const StageKernel& stage) {
-  const KernelSpec& kernel = stage.kernel;
-  json aggregates = json::array();
-  for (const Aggregate& aggregate : kernel.aggregates) {
-    json item = {{"kind", static_cast<int>(aggregate.kind)},
-                 {"arguments", aggregate.arguments},
-                 {"distinct", aggregate.distinct},
-                 {"order", order_json(aggregate.order)},
-                 {"quantile", aggregate.quantile},
-                 {"separator", aggregate.separator},
-                 {"scale", aggregate.scale},
-                 {"type", aggregate.type}};
-    if (aggregate.filter) item["filter"] = *aggregate.filter;
-    aggregates.push_back(std::move(item));
-  }
-  return {{"kind", static_cast<int>(kernel.kind)}, {"name", kernel.name},
-          {"input_sql", kernel.input_sql},         {"input_table", kernel.input_table},
-          {"input", schema_json(kernel.input)},    {"keys", kernel.keys},
-          {"partition", kernel.partition},         {"aggregates", aggregates},
-          {"order", order_json(kernel.order)},     {"limit", kernel.limit},
-          {"output", schema_json(kernel.output)},  {"output_sql", stage.output_sql}};
-}
-
-std::string to_json_text(const StageKernel& stage) { return to_json(stage).dump(); }
-
-StageKernel stage_kernel_from_json(const json& j) {
+StageKernel read(const json& j) {
   StageKernel stage;
   KernelSpec& kernel = stage.kernel;
   kernel.kind = static_cast<KernelSpec::Kind>(j.at("kind").get<int>());
@@ -87,6 +60,41 @@ StageKernel stage_kernel_from_json(const json& j) {
   kernel.output = schema_from(j.at("output"));
   stage.output_sql = j.at("output_sql");
   return stage;
+}
+
+}  // namespace
+
+std::string to_json(const StageKernel& stage) {
+  const KernelSpec& kernel = stage.kernel;
+  json aggregates = json::array();
+  for (const Aggregate& aggregate : kernel.aggregates) {
+    json item = {{"kind", static_cast<int>(aggregate.kind)},
+                 {"arguments", aggregate.arguments},
+                 {"distinct", aggregate.distinct},
+                 {"order", order_json(aggregate.order)},
+                 {"quantile", aggregate.quantile},
+                 {"separator", aggregate.separator},
+                 {"scale", aggregate.scale},
+                 {"type", aggregate.type}};
+    if (aggregate.filter) item["filter"] = *aggregate.filter;
+    aggregates.push_back(std::move(item));
+  }
+  const json out = {{"kind", static_cast<int>(kernel.kind)}, {"name", kernel.name},
+                    {"input_sql", kernel.input_sql},         {"input_table", kernel.input_table},
+                    {"input", schema_json(kernel.input)},    {"keys", kernel.keys},
+                    {"partition", kernel.partition},         {"aggregates", aggregates},
+                    {"order", order_json(kernel.order)},     {"limit", kernel.limit},
+                    {"output", schema_json(kernel.output)},  {"output_sql", stage.output_sql}};
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<StageKernel> stage_kernel_from_json(const std::string& text) {
+  try {
+    return read(json::parse(text));
+  } catch (const json::exception& error) {
+    return fail(FailureClass::kDefect, "task.bad_message",
+                std::string("cannot read a kernel: ") + error.what());
+  }
 }
 
 }  // namespace tidegate::reduce

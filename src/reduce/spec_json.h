@@ -1,15 +1,14 @@
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <string>
 
+#include "base/failure.h"
 #include "reduce/spec.h"
 
 namespace tidegate::reduce {
 
-/// A stage's kernel in task specs and identities. The inverse throws nlohmann::json::exception.
-nlohmann::json to_json(const StageKernel& kernel);
-/// The same as text, for identities.
-std::string to_json_text(const StageKernel& kernel);
-StageKernel stage_kernel_from_json(const nlohmann::json& j);
+/// A stage's kernel as JSON, for task specs and identities, and back.
+std::string to_json(const StageKernel& kernel);
+Result<StageKernel> stage_kernel_from_json(const std::string& text);
 
 }  // namespace tidegate::reduce

@@ -168,10 +168,17 @@ json step_json(const TaskStep& step) {
   return out;
 }
 
+reduce::StageKernel kernel_from(const json& j) {
+  auto kernel = reduce::stage_kernel_from_json(j.get<std::string>());
+  // Caught with what else is wrong in a message.
+  if (!kernel) throw json::other_error::create(0, kernel.error().message, &j);
+  return std::move(*kernel);
+}
+
 TaskStep step_from(const json& j) {
   TaskStep step{.name = j.at("name"), .sql = j.at("sql")};
   if (j.contains("kernel")) {
-    step.kernel = reduce::stage_kernel_from_json(j.at("kernel"));
+    step.kernel = kernel_from(j.at("kernel"));
     step.kernel_rows_made = j.at("kernel_rows_made");
   }
   return step;
@@ -295,8 +302,7 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
     for (const json& input : j.at("inputs")) spec.inputs.push_back(input_from(input));
     for (const json& step : j.at("steps")) spec.steps.push_back(step_from(step));
     for (const json& sink : j.at("sinks")) spec.sinks.push_back(sink_from(sink));
-    if (j.contains("combine"))
-      spec.combine = reduce::stage_kernel_from_json(j.at("combine")).kernel;
+    if (j.contains("combine")) spec.combine = kernel_from(j.at("combine")).kernel;
     if (j.contains("verify")) spec.verify = verify_from(j.at("verify"));
     return spec;
   });

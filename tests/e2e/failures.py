@@ -241,7 +241,7 @@ def full_output():
 def value_that_parquet_has_not():
     before = prepare()
     write("pipeline.yaml", PIPELINE.replace("count(*) AS sales", "min(day) - TIMESTAMP '2100-01-01' AS ago, count(*) AS sales"))
-    answer = refused("a negative INTERVAL", 3, "sql.not_in_parquet", "negative INTERVAL", "epoch")
+    answer = refused("a negative INTERVAL", 3, "parquet.value", "ago", "negative")
     expect("dependency" not in answer.err, answer.told())
     expect(standing() == before and verdict("by_key", "state")["verdict"] == "TRUSTED", "something was touched")
 

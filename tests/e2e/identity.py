@@ -130,10 +130,14 @@ changed("on_empty of a source", "    files: in/groups.csv\n", "    files: in/gro
 changed("event_time", "    partition: 1KiB\n", "    partition: 1KiB\n    event_time: day\n", NONE)
 changed("arrives", "    partition: 1KiB\n", "    partition: 1KiB\n    arrives: {every: 1d, path: \"sales-{date}\"}\n", NONE)
 changed("manifest", "    partition: 1KiB\n", "    partition: 1KiB\n    manifest: in/manifest.json\n", NONE)
-changed("the pipeline's name", "pipeline: base", "pipeline: other", NONE)
-changed("an output's name", "  by_day:\n    from", "  days:\n    from", NONE)
+# Its directories belong to the pipeline of that name, so that another publishes elsewhere.
+expect(to_run(BASE.replace("pipeline: base", "pipeline: other").replace("published/", "published-other/")) == NONE, "the pipeline's name")
+cases += 3
+expect(to_run(BASE.replace("  by_day:\n    from", "  days:\n    from").replace("published/by_day", "published/days")) == NONE,
+       "an output's name")
 changed("an output's place", "published/by_day", "published/days", NONE)
-changed("publish_together", "version: 1\n", "version: 1\npublish_together: true\n", NONE)
+expect(to_run(BASE.replace("version: 1\n", "version: 1\npublish_together: true\n").replace("published/", "published-together/")) == NONE,
+       "publish_together")
 changed("the default compression, in words", ", compression: zstd", "", NONE)
 changed("spaces and a comment in SQL", "SELECT day, CAST(sum(amount) AS BIGINT) AS amount FROM key_day GROUP BY day",
         "|\n      SELECT   day, -- of sale\n        CAST(sum(amount) AS BIGINT) AS amount\n      FROM key_day /* all */ GROUP BY day", NONE)
@@ -146,7 +150,10 @@ changed("a condition of the map", "amount >= 0", "amount > 0", ALL)
 changed("an expression at the end", "CAST(sum(amount) AS BIGINT) AS amount FROM", "CAST(max(amount) AS BIGINT) AS amount FROM", {"by_day": 3})
 changed("a string in SQL", "g.title, CAST", "g.title || 'x' AS title, CAST", {"by_key": 4})
 changed("case of a string counts", "WHERE amount >= 0", "WHERE amount >= 0 AND grp <> 'G'", ALL)
-changed("SQL in the middle", "count(*) AS sales", "count(amount) AS sales", downstream)
+changed("SQL in the middle, after the aggregates", "count(*) AS sales", "count(*) + 1 AS sales", downstream)
+changed("SQL in the middle, over columns that are there", "count(*) AS sales", "count(amount) AS sales", downstream)
+# What an aggregate takes in is computed by the tasks that make the rows.
+changed("an argument in the middle", "count(*) AS sales", "count(amount % 7) AS sales", ALL)
 changed("buckets at the end", "buckets: 3", "buckets: 2", {"key_day": 4, "by_key": 4, "by_day": 2})
 changed("buckets in the middle", "buckets: 4", "buckets: 2", {"clean": 5, "key_day": 2, "by_key": 2, "by_day": 3})
 changed("partition_by", "  key_day:\n    partition_by: [key]", "  key_day:\n    partition_by: [key, day]", dict(ALL, by_key=1))
