@@ -134,24 +134,42 @@ class Builder {
     return keys;
   }
 
-  /// The group that scans a source for shuffles, with all columns that its consumers read.
+  /// The group that scans a source for shuffles, with all columns that its consumers read; a stage
+  /// whose kernel reads what a scan of its own made is none of them.
   uint32_t scan_group(const std::string& name) {
     const uint32_t s = source_index(name);
     if (auto at = scan_groups_.find(s); at != scan_groups_.end()) return at->second;
-    std::set<std::string> used;
-    bool all = false;
+    std::vector<const StageInput*> readers;
     for (const CheckedStage& stage : plan_.checked.stages) {
       for (const StageInput& input : stage.inputs) {
-        if (!input.is_source || input.mode != InputMode::kShuffle ||
-            to_lower_ascii(input.name) != to_lower_ascii(name))
-          continue;
-        if (input.columns_used.empty()) all = true;
-        for (const std::string& column : input.columns_used) used.insert(to_lower_ascii(column));
-        for (const std::string& column : input.key_columns) used.insert(to_lower_ascii(column));
+        if (input.is_source && input.mode == InputMode::kShuffle &&
+            to_lower_ascii(input.name) == to_lower_ascii(name) && rows_made_for(stage) != &input)
+          readers.push_back(&input);
       }
     }
+    return scan_groups_[s] = make_scan(s, readers);
+  }
+
+  /// The scan whose tasks run this stage's kernel's SQL.
+  uint32_t kernel_scan(const CheckedStage& stage, const StageInput& input) {
+    auto [at, fresh] = kernel_scans_.try_emplace(stage.name, 0);
+    if (fresh) {
+      at->second = make_scan(source_index(input.name), {&input});
+      if (consumers_.at(input.name) > 1)
+        graph_group(at->second).name += fmt::format(" for {}", stage.name);
+    }
+    return at->second;
+  }
+
+  uint32_t make_scan(uint32_t s, const std::vector<const StageInput*>& readers) {
+    std::set<std::string> used;
+    bool all = false;
+    for (const StageInput* reader : readers) {
+      if (reader->columns_used.empty()) all = true;
+      for (const std::string& column : reader->columns_used) used.insert(to_lower_ascii(column));
+      for (const std::string& column : reader->key_columns) used.insert(to_lower_ascii(column));
+    }
     const uint32_t g = new_group(plan_.pipeline.sources[s].name.value);
-    scan_groups_[s] = g;
     PlanInput input;
     input.kind = PlanInput::Kind::kPartition;
     input.name = plan_.pipeline.sources[s].name.value;
@@ -227,9 +245,14 @@ class Builder {
     if (kernel.input_table.empty() || kernel.partition.empty()) return nullptr;
     for (const StageInput& input : stage.inputs) {
       if (to_lower_ascii(input.name) != to_lower_ascii(kernel.input_table)) continue;
-      if (input.mode != InputMode::kShuffle || consumers_.at(input.name) != 1 ||
-          kernel.partition.size() != input.key_columns.size())
+      if (input.mode != InputMode::kShuffle || kernel.partition.size() != input.key_columns.size())
         return nullptr;
+      // Rows set aside are counted by one scan.
+      if (input.is_source)
+        return consumers_.at(input.name) == 1 ||
+                       !plan_.pipeline.sources[source_index(input.name)].quarantine_share
+                   ? &input
+                   : nullptr;
       // A stage that is published, or whose rows are counted, must have its own rows.
       if (!input.is_source && (published_.contains(input.name) ||
                                plan_.pipeline.stage(input.name)->on_empty != OnEmpty::kAllow))
@@ -239,15 +262,16 @@ class Builder {
     return nullptr;
   }
 
-  uint32_t producer_of(const StageInput& input) {
-    return input.is_source ? scan_group(input.name) : plan_.stage_group.at(input.name);
+  uint32_t producer_of(const CheckedStage& stage, const StageInput& input) {
+    if (!input.is_source) return plan_.stage_group.at(input.name);
+    return rows_made_for(stage) == &input ? kernel_scan(stage, input) : scan_group(input.name);
   }
 
   /// Makes the producer of `input` run the kernel's SQL over its rows, and aggregate them already
   /// where that is worth it.
   Status make_kernel_rows(const CheckedStage& stage, const StageInput& input) {
     const reduce::KernelSpec& kernel = stage.kernel->kernel;
-    const uint32_t producer = producer_of(input);
+    const uint32_t producer = producer_of(stage, input);
     PlanGroup& group = plan_group(producer);
     group.steps.push_back({kKernelRows, kernel.input_sql});
     group.schema = kernel.input;
@@ -411,7 +435,7 @@ class Builder {
         uint64_t input_rows = 0, input_bytes = 0;
         estimate_input(input, input_rows, input_bytes);
         if (rows_made_for(stage) == &input)
-          input_bytes = plan_group(producer_of(input)).estimated_bytes;
+          input_bytes = plan_group(producer_of(stage, input)).estimated_bytes;
         bytes += input_bytes;
         shuffles = true;
       }
@@ -484,8 +508,7 @@ class Builder {
       plan_group(g).inputs.push_back(std::move(made));
       return {};
     }
-    const uint32_t producer =
-        input.is_source ? scan_group(input.name) : plan_.stage_group.at(input.name);
+    const uint32_t producer = producer_of(stage, input);
     made.index = producer;
     made.schema = plan_group(producer).schema;
     GraphInput edge{producer, GraphInput::Mode::kWhole, 0};
@@ -706,8 +729,9 @@ class Builder {
   std::map<std::string, reduce::StageKernel> merges_;  ///< by stage whose rows are combined
   std::map<std::string, uint32_t> consumers_;
   std::set<std::string> published_;
-  std::map<uint32_t, uint32_t> scan_groups_;  ///< source -> group
-  std::map<uint32_t, uint32_t> units_;        ///< group -> tasks
+  std::map<uint32_t, uint32_t> scan_groups_;      ///< source -> group
+  std::map<std::string, uint32_t> kernel_scans_;  ///< stage -> group
+  std::map<uint32_t, uint32_t> units_;            ///< group -> tasks
   std::map<uint32_t, uint32_t>
       next_partition_;  ///< group -> first unit of its next partitioned input
   std::map<uint32_t, bool> uses_run_time_;
