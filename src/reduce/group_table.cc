@@ -21,7 +21,7 @@ using batch::StringRef;
 
 constexpr uint32_t kNoGroup = UINT32_MAX;
 constexpr size_t kSlotsFirst = 1'024;
-constexpr size_t kPrefetchAhead = 16;
+constexpr size_t kPrefetchAhead = 24;
 
 /// Slots for `groups`: at most five eighths are taken.
 bool is_full(size_t groups, size_t slots) { return groups > slots / 8 * 5; }
@@ -253,6 +253,10 @@ class BytesTable final : public GroupTable {
         const Slot& soon = slots_[hashes_[row + kPrefetchAhead / 2] >> shift];
         if (soon.group_plus_one != 0) __builtin_prefetch(&entries_[soon.group_plus_one - 1]);
       }
+      if (row + kPrefetchAhead / 4 < rows) {
+        const Slot& next = slots_[hashes_[row + kPrefetchAhead / 4] >> shift];
+        if (next.group_plus_one != 0) prefetch_text(entries_[next.group_plus_one - 1]);
+      }
       if (null_from != nullptr && !null_from->is_valid(row)) {
         if (null_group_ == kNoGroup) {
           null_group_ = size();
@@ -325,6 +329,12 @@ class BytesTable final : public GroupTable {
   static StringRef text_of(const Wide& words) { return std::bit_cast<StringRef>(words); }
   static bool is_inline(const Wide& words) {
     return static_cast<uint32_t>(words.low) <= StringRef::kInlineMax;
+  }
+  static void prefetch_text(const Wide& words) {
+    if (is_inline(words)) return;
+    const char* text = text_of(words).pointer;
+    __builtin_prefetch(text);
+    __builtin_prefetch(text + 63);
   }
   static uint64_t hash_of(const Wide& words) {
     if (is_inline(words)) return hash_words(words.low, words.high);
