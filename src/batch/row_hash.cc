@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <type_traits>
 
 #include "base/hash.h"
 #include "batch/value_codec.h"
@@ -285,9 +286,14 @@ void KeyHasher::values(const ColumnView& column, size_t rows, uint64_t* out) con
     }
     case Method::kEnum:
       return with_integers(source_.storage, column.data, [&](const auto* values) {
-        for (size_t i = 0; i < rows; ++i) {
-          const auto index = static_cast<uint64_t>(values[i]);
-          out[i] = index < enum_hashes_.size() ? enum_hashes_[index] : kNullHash;
+        // Codes have an unsigned storage.
+        if constexpr (std::is_unsigned_v<std::remove_cvref_t<decltype(*values)>>) {
+          for (size_t i = 0; i < rows; ++i) {
+            const auto index = static_cast<uint64_t>(values[i]);
+            out[i] = index < enum_hashes_.size() ? enum_hashes_[index] : kNullHash;
+          }
+        } else {
+          TG_ASSERT(false);
         }
       });
     case Method::kNested:

@@ -66,8 +66,8 @@ Graph chain(const std::vector<uint32_t>& sizes) {
 class World {
  public:
   World(Graph graph, uint32_t slots, uint64_t seed)
-      : conductor_(std::move(graph), {slots, seed}), random_(seed) {
-    take(conductor_.begin(now_));
+      : conductor(std::move(graph), {slots, seed}), random(seed) {
+    take(conductor.begin(now));
     for (uint32_t slot = 0; slot < slots; ++slot) tell(SlotReady{slot});
   }
 
@@ -77,66 +77,66 @@ class World {
 
   void run() {
     constexpr int kStepsMax = 100'000;
-    for (int step = 0; !conductor_.finished() && step < kStepsMax; ++step) {
-      now_ += 1000;
-      if (!queue_.empty()) {
+    for (int step = 0; !conductor.finished() && step < kStepsMax; ++step) {
+      now += 1000;
+      if (!queue.empty()) {
         // Answers come in any order.
-        const size_t at = random_() % queue_.size();
-        const Action action = queue_[at];
-        queue_.erase(queue_.begin() + static_cast<long>(at));
+        const size_t at = random() % queue.size();
+        const Action action = queue[at];
+        queue.erase(queue.begin() + static_cast<long>(at));
         answer(action);
-      } else if (wake_ != 0) {
-        now_ = std::max(now_, wake_);
-        wake_ = 0;
+      } else if (wake != 0) {
+        now = std::max(now, wake);
+        wake = 0;
         tell(Tick{});
       } else {
         FAIL() << "nothing is under way and it has not finished";
       }
     }
-    EXPECT_TRUE(conductor_.finished());
+    EXPECT_TRUE(conductor.finished());
   }
 
   void tell(const ConductorInput& input) {
-    inputs_.emplace_back(now_, input);
-    take(conductor_.handle(input, now_));
+    inputs.emplace_back(now, input);
+    take(conductor.handle(input, now));
   }
 
-  Conductor conductor_;
-  std::mt19937_64 random_;
-  int64_t now_ = 1'000'000;
-  int64_t wake_ = 0;
-  std::vector<Action> queue_;
-  std::vector<std::string> log_;
-  std::vector<std::pair<int64_t, ConductorInput>> inputs_;
-  std::map<uint32_t, int> finished_;
-  std::string state_;
+  Conductor conductor;
+  std::mt19937_64 random;
+  int64_t now = 1'000'000;
+  int64_t wake = 0;
+  std::vector<Action> queue;
+  std::vector<std::string> log;
+  std::vector<std::pair<int64_t, ConductorInput>> inputs;
+  std::map<uint32_t, int> finished;
+  std::string state;
 
  private:
-  bool chance(double p) { return std::uniform_real_distribution<>(0, 1)(random_) < p; }
+  bool chance(double p) { return std::uniform_real_distribution<>(0, 1)(random) < p; }
 
   void take(const std::vector<Action>& actions) {
     for (const Action& action : actions) {
-      log_.push_back(text_of(action));
-      if (const auto* wake = std::get_if<WakeAt>(&action))
-        wake_ = wake_ ? std::min(wake_, wake->us) : wake->us;
+      log.push_back(text_of(action));
+      if (const auto* at = std::get_if<WakeAt>(&action))
+        wake = wake ? std::min(wake, at->us) : at->us;
       else if (const auto* finish = std::get_if<Finish>(&action))
-        state_ = finish->state;
+        state = finish->state;
       else if (!std::holds_alternative<RecordFailure>(action) &&
                !std::holds_alternative<RecordRetry>(action) &&
                !std::holds_alternative<DropStaged>(action))
-        queue_.push_back(action);
+        queue.push_back(action);
     }
   }
 
   void answer(const Action& action) {
     if (const auto* start = std::get_if<StartTask>(&action)) {
       // Everything it reads must be there.
-      const GraphTask& task = conductor_.graph().tasks[start->task];
-      for (const GraphInput& input : conductor_.graph().groups[task.group].inputs) {
-        for (uint32_t producer : conductor_.graph().groups[input.producer].tasks) {
+      const GraphTask& task = conductor.graph().tasks[start->task];
+      for (const GraphInput& input : conductor.graph().groups[task.group].inputs) {
+        for (uint32_t producer : conductor.graph().groups[input.producer].tasks) {
           EXPECT_TRUE(lost_result > 0 ||
-                      conductor_.graph().tasks[producer].state == TaskState::kDone ||
-                      conductor_.graph().tasks[producer].state == TaskState::kReused);
+                      conductor.graph().tasks[producer].state == TaskState::kDone ||
+                      conductor.graph().tasks[producer].state == TaskState::kReused);
         }
       }
       if (defect_task == start->task)
@@ -145,17 +145,17 @@ class World {
       if (chance(transient))
         return tell(TaskBroke{start->task, start->attempt, {FailureClass::kTransient, "t", "t"}});
       if (chance(lost_result) && task.group > 0) {
-        const auto& producers = conductor_.graph().groups[task.group - 1].tasks;
+        const auto& producers = conductor.graph().groups[task.group - 1].tasks;
         return tell(TaskBroke{start->task,
                               start->attempt,
                               {FailureClass::kLost, "shuffle.missing", "m"},
-                              producers[random_() % producers.size()]});
+                              producers[random() % producers.size()]});
       }
       if (chance(slot_loss)) {
         tell(SlotLost{start->slot, {FailureClass::kLost, "worker.killed", "k"}});
         return tell(SlotReady{start->slot});
       }
-      ++finished_[start->task];
+      ++finished[start->task];
       tell(TaskFinished{start->task, start->attempt, "digest"});
       // Told twice: the second is no news.
       if (chance(0.1)) tell(TaskFinished{start->task, start->attempt, "digest"});
@@ -168,7 +168,7 @@ class World {
     } else if (const auto* look = std::get_if<LookUp>(&action)) {
       tell(LookedUp{look->task, false, "", ""});
     } else if (const auto* stop = std::get_if<StopSlot>(&action)) {
-      std::erase_if(queue_, [&](const Action& other) {
+      std::erase_if(queue, [&](const Action& other) {
         const auto* started = std::get_if<StartTask>(&other);
         return started && started->slot == stop->slot;
       });
@@ -180,10 +180,10 @@ class World {
 TEST(Conductor, RunsAChainEachTaskOnce) {
   World world(chain({5, 3, 7}), 2, 1);
   world.run();
-  EXPECT_EQ(world.state_, "succeeded");
-  EXPECT_EQ(world.finished_.size(), 15u);
-  for (const auto& [task, times] : world.finished_) EXPECT_EQ(times, 1) << task;
-  EXPECT_EQ(world.conductor_.output_state(0), OutputState::kPublished);
+  EXPECT_EQ(world.state, "succeeded");
+  EXPECT_EQ(world.finished.size(), 15u);
+  for (const auto& [task, times] : world.finished) EXPECT_EQ(times, 1) << task;
+  EXPECT_EQ(world.conductor.output_state(0), OutputState::kPublished);
 }
 
 TEST(Conductor, HealsFailuresWithinTheirLimits) {
@@ -193,8 +193,8 @@ TEST(Conductor, HealsFailuresWithinTheirLimits) {
     world.slot_loss = 0.05;
     world.run();
     // A task may run out of attempts; then the run fails and says so. It never hangs.
-    EXPECT_TRUE(world.state_ == "succeeded" || world.state_ == "failed") << seed;
-    for (const auto& [task, times] : world.finished_) EXPECT_EQ(times, 1) << seed << " " << task;
+    EXPECT_TRUE(world.state == "succeeded" || world.state == "failed") << seed;
+    for (const auto& [task, times] : world.finished) EXPECT_EQ(times, 1) << seed << " " << task;
   }
 }
 
@@ -204,8 +204,8 @@ TEST(Conductor, MakesLostResultsAgain) {
     World world(chain({4, 4}), 2, seed);
     world.lost_result = 0.2;
     world.run();
-    EXPECT_TRUE(world.state_ == "succeeded" || world.state_ == "failed") << seed;
-    for (const auto& [task, times] : world.finished_) again += times > 1;
+    EXPECT_TRUE(world.state == "succeeded" || world.state == "failed") << seed;
+    for (const auto& [task, times] : world.finished) again += times > 1;
   }
   EXPECT_GT(again, 20) << "producers ran again";
 }
@@ -217,10 +217,10 @@ TEST(Conductor, ADefectIsNotRetriedAndFailsItsOutputsOnly) {
   World world(graph, 2, 3);
   world.defect_task = 2;
   world.run();
-  EXPECT_EQ(world.state_, "failed");
-  EXPECT_EQ(world.conductor_.output_state(0), OutputState::kFailed);
-  EXPECT_EQ(world.conductor_.output_state(1), OutputState::kPublished);
-  EXPECT_EQ(std::count_if(world.log_.begin(), world.log_.end(),
+  EXPECT_EQ(world.state, "failed");
+  EXPECT_EQ(world.conductor.output_state(0), OutputState::kFailed);
+  EXPECT_EQ(world.conductor.output_state(1), OutputState::kPublished);
+  EXPECT_EQ(std::count_if(world.log.begin(), world.log.end(),
                           [](const std::string& line) { return line.starts_with("start 2 "); }),
             1);
 }
@@ -229,9 +229,9 @@ TEST(Conductor, RefusesWhatItsChecksRefuse) {
   World world(chain({2, 2}), 2, 4);
   world.refuse = true;
   world.run();
-  EXPECT_EQ(world.state_, "refused");
-  EXPECT_EQ(world.conductor_.output_state(0), OutputState::kRefused);
-  for (const std::string& line : world.log_) EXPECT_FALSE(line.starts_with("commit")) << line;
+  EXPECT_EQ(world.state, "refused");
+  EXPECT_EQ(world.conductor.output_state(0), OutputState::kRefused);
+  for (const std::string& line : world.log) EXPECT_FALSE(line.starts_with("commit")) << line;
 }
 
 TEST(Conductor, TogetherAllOrNone) {
@@ -240,13 +240,13 @@ TEST(Conductor, TogetherAllOrNone) {
   graph.publish_together = true;
   World good(graph, 2, 5);
   good.run();
-  EXPECT_EQ(good.state_, "succeeded");
-  EXPECT_EQ(std::count(good.log_.begin(), good.log_.end(), "commit 2 from 0"), 1);
+  EXPECT_EQ(good.state, "succeeded");
+  EXPECT_EQ(std::count(good.log.begin(), good.log.end(), "commit 2 from 0"), 1);
   World bad(graph, 2, 5);
   bad.defect_task = 3;
   bad.run();
-  EXPECT_EQ(bad.state_, "failed");
-  EXPECT_EQ(bad.conductor_.output_state(1), OutputState::kRefused)
+  EXPECT_EQ(bad.state, "failed");
+  EXPECT_EQ(bad.conductor.output_state(1), OutputState::kRefused)
       << "nothing of the set is published";
 }
 
@@ -254,7 +254,7 @@ TEST(Conductor, CancelStopsWhatRunsAndFinishesInterrupted) {
   World world(chain({5, 3}), 2, 6);
   world.tell(CancelAsked{});
   world.run();
-  EXPECT_EQ(world.state_, "interrupted");
+  EXPECT_EQ(world.state, "interrupted");
 }
 
 /// A conductor of one task and one output, its task reused: its actions are the output's alone.
@@ -307,8 +307,8 @@ TEST(Conductor, ReusedResultsAreNotRunAndTheirProducersAreNotNeeded) {
     EXPECT_EQ(graph.tasks[task].state, TaskState::kUnneeded);
   World world(graph, 2, 7);
   world.run();
-  EXPECT_EQ(world.state_, "succeeded");
-  EXPECT_TRUE(world.finished_.empty());
+  EXPECT_EQ(world.state, "succeeded");
+  EXPECT_TRUE(world.finished.empty());
 }
 
 TEST(Conductor, ConsumersOfUnorderedResultsGoByContent) {
@@ -321,8 +321,8 @@ TEST(Conductor, ConsumersOfUnorderedResultsGoByContent) {
   EXPECT_TRUE(graph.tasks[4].identity.empty());
   World world(graph, 2, 8);
   world.run();
-  EXPECT_EQ(world.state_, "succeeded");
-  EXPECT_EQ(std::count_if(world.log_.begin(), world.log_.end(),
+  EXPECT_EQ(world.state, "succeeded");
+  EXPECT_EQ(std::count_if(world.log.begin(), world.log.end(),
                           [](const std::string& line) { return line.starts_with("lookup"); }),
             4);
 }
@@ -337,17 +337,17 @@ TEST(Conductor, AReplayGivesTheSameActions) {
     Conductor again(chain({8, 5, 3}), {3, seed});
     std::vector<std::string> log;
     for (const Action& action : again.begin(1'000'000)) log.push_back(text_of(action));
-    for (const auto& [time, input] : world.inputs_)
+    for (const auto& [time, input] : world.inputs)
       for (const Action& action : again.handle(input, time)) log.push_back(text_of(action));
-    EXPECT_EQ(log, world.log_);
+    EXPECT_EQ(log, world.log);
   }
 }
 
 TEST(Conductor, CostsLittleATask) {
   World world(chain({2000, 64, 2000}), 2, 14);
   world.run();
-  EXPECT_EQ(world.state_, "succeeded");
-  EXPECT_EQ(world.conductor_.tasks_run(), 4064u);
+  EXPECT_EQ(world.state, "succeeded");
+  EXPECT_EQ(world.conductor.tasks_run(), 4064u);
 }
 
 }  // namespace

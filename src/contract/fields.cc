@@ -280,7 +280,7 @@ std::vector<std::pair<Spanned<std::string>, Spanned<std::string>>> Fields::colum
             "names that differ only in case are one column");
       continue;
     }
-    out.push_back({{pair.key, pair.key_span}, std::move(*type)});
+    out.emplace_back(Spanned<std::string>{pair.key, pair.key_span}, std::move(*type));
   }
   return out;
 }

@@ -199,7 +199,7 @@ void parse_kind(const YamlPair& entry, Check& check, Fields& fields) {
 }
 
 std::string default_name(const Check& check) {
-  const std::string kind(to_string(check.kind));
+  std::string kind(to_string(check.kind));
   switch (check.kind) {
     case CheckKind::kRows:
     case CheckKind::kSchema:

@@ -327,7 +327,7 @@ void parse_options(const YamlNode& node, Source& source, bool has_columns, Field
       continue;
     }
     if (auto value = fields.literal(*pair.value, pair.key, true)) {
-      source.options.push_back({{pair.key, pair.key_span}, std::move(*value)});
+      source.options.emplace_back(Spanned<std::string>{pair.key, pair.key_span}, std::move(*value));
     }
   }
 }

@@ -94,8 +94,8 @@ void seen_forms(const Json& expression, const std::vector<RelationColumn>& colum
     }
     return;
   }
-  if (carries(expression)) {
-    inside = blind;
+  if (carries(expression) || cls.empty()) {
+    inside = blind;  // without a class: an ORDER BY's element, say
   } else if (cls == "BOUND_CAST") {
     // A number of another kind has one form, and a FLOAT made a DOUBLE is told by its tag.
     const std::string to = type_of(expression);
@@ -107,8 +107,6 @@ void seen_forms(const Json& expression, const std::vector<RelationColumn>& colum
              type == "COMPARE_NOT_IN";
   } else if (cls == "BOUND_FUNCTION" || cls == "BOUND_AGGREGATE" || cls == "BOUND_WINDOW") {
     inside = is_blind(function_of(expression));
-  } else if (cls.empty()) {
-    inside = blind;  // an ORDER BY's element, say
   }
   for (const auto& [key, part] : expression.items()) {
     if (!is_part(key, part)) continue;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/failure.h"
 #include "base/text.h"
 #include "contract/codes.h"
 #include "prove/derivation.h"
@@ -92,6 +93,7 @@ Derived Derivation::set_operation(const Json& op) {
       if (part.keys[j].hash_type != out.keys[j].hash_type) out.keys[j].members.clear();
     }
   }
+  TG_ASSERT(first != nullptr);  // not all are replicated, see above
   size_t lost = SIZE_MAX;
   for (size_t j = 0; j < out.keys.size() && lost == SIZE_MAX; ++j) {
     if (out.keys[j].members.empty()) lost = j;

@@ -55,7 +55,7 @@ std::string shown(const KernelChoice& choice) {
 }
 
 TEST(Kernel, StagesWithAKernelGiveTheSameRows) {
-  const char* kStages[] = {
+  const char* const kStages[] = {
       // Keys by name, by place, by alias, by expression, ALL; qualified or not, in any case.
       "SELECT k, count(*) AS n FROM a GROUP BY k",
       "SELECT K, COUNT(*) AS n FROM a GROUP BY A.k",
@@ -299,7 +299,7 @@ class RandomStage {
       if (chance(25)) item += " + " + one_of({"1", "count(*)", "max(p.i)", name_or("2")});
       std::string name = alias();
       items.insert(items.begin() + static_cast<long>(below(items.size() + 1)),
-                   item + " AS " + name);
+                   fmt::format("{} AS {}", item, name));
       aliases_.push_back(name);
     }
     if (items.empty()) items.push_back("count(*)");
@@ -456,7 +456,7 @@ TEST(Kernel, SpecSaysWhatTheStageDoes) {
 }
 
 TEST(Kernel, WhatIsNotCertainIsRefusedWithTheReason) {
-  const char* kRefused[][2] = {
+  const char* const kRefused[][2] = {
       {"SELECT k, x, count(*) AS n FROM a GROUP BY ROLLUP (k, x)", "grouping sets"},
       {"SELECT k, histogram(x) AS h FROM a GROUP BY k", "histogram"},
       {"SELECT k, geomean(i) AS g FROM a GROUP BY k", "geomean"},
@@ -498,7 +498,7 @@ TEST(Kernel, WhatIsNotCertainIsRefusedWithTheReason) {
   }
 }
 
-const char* kTpch[][2] = {
+const char* const kTpch[][2] = {
     {"region", "r_regionkey INTEGER, r_name VARCHAR, r_comment VARCHAR"},
     {"nation", "n_nationkey INTEGER, n_name VARCHAR, n_regionkey INTEGER, n_comment VARCHAR"},
     {"supplier",

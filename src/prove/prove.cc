@@ -420,8 +420,8 @@ class Prover {
     return fine;
   }
 
-  /// Where the partition keys stand among the columns of the kernel's input, if it is row by row and
-  /// keeps them all: then it may run where the rows are made, before they are shuffled.
+  /// Where the partition keys stand among the columns of the kernel's input, if it is row by row
+  /// and keeps them all: then it may run where the rows are made, before they are shuffled.
   std::vector<uint32_t> partition_of(const reduce::KernelSpec& kernel,
                                      const DeriveRequest& request) {
     auto plan = scratch_.query(

@@ -16,7 +16,7 @@ void must(const Status& status, const std::string& what) {
   if (!status) ADD_FAILURE() << what << ": " << status.error().message;
 }
 
-std::string trim(std::string text) {
+std::string trim(const std::string& text) {
   size_t begin = text.find_first_not_of(" \t");
   if (begin == std::string::npos) return "";
   return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
@@ -31,7 +31,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return out;
 }
 
-const char* kTables[][2] = {
+const char* const kTables[][2] = {
     {"a", "k INTEGER, x VARCHAR, v DOUBLE, d DATE, n DECIMAL(9,2), i INTEGER"},
     {"b", "k BIGINT, x VARCHAR, w DOUBLE, ts TIMESTAMP, n DECIMAL(12,4), j INTEGER"},
     {"c", "k INTEGER, x VARCHAR, v DOUBLE, d DATE, n DECIMAL(9,2), i INTEGER"},
@@ -257,7 +257,7 @@ std::string Fixture::run_split(const std::vector<StageInput>& inputs, const std:
         std::string key = fmt::format("CAST({} AS {})", quote_identifier(input.key_columns[j]),
                                       input.hash_types[j]);
         if (input.hash_types[j] == "DOUBLE" || input.hash_types[j] == "FLOAT") key += " + 0.0";
-        if (input.hash_types[j] == "INTERVAL") key = "normalized_interval(" + key + ")";
+        if (input.hash_types[j] == "INTERVAL") key = fmt::format("normalized_interval({})", key);
         keys.push_back(fmt::format("coalesce(({})::VARCHAR, '~')", key));
       }
       where =

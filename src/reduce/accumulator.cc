@@ -218,7 +218,9 @@ class Picking final : public Accumulator {
     group.storage = Storage::kU32;
     group.meaning = Meaning::kInteger;
     group.width = 4;
-    pairs_ = GroupTable::create({group, input[*distinct_]});
+    const ColumnType& value = input[*distinct_];
+    pairs_ = GroupTable::create({group, value});
+    value_width_ = value.storage == Storage::kBytes ? sizeof(batch::StringRef) : value.width;
   }
   void grow(uint32_t groups) override { inner_->grow(groups); }
   Status update(const GroupedRows& in) override {
@@ -232,7 +234,7 @@ class Picking final : public Accumulator {
       if (value && !value->is_valid(row)) return;
       picked_.push_back(static_cast<uint32_t>(row));
     });
-    if (distinct_) keep_new(in, *value);
+    if (value) keep_new(in, *value);
     GroupedRows out = in;
     out.picked = picked_.data();
     out.picked_count = picked_.size();
@@ -286,7 +288,7 @@ class Picking final : public Accumulator {
   }
 
   void gather(const GroupedRows& in, const ColumnView& value) {
-    const size_t width = value_width();
+    const size_t width = value_width_;
     groups_.resize(picked_.size());
     values_.resize(picked_.size() * width);
     for (size_t i = 0; i < picked_.size(); ++i) {
@@ -295,16 +297,12 @@ class Picking final : public Accumulator {
                   static_cast<const char*>(value.data) + picked_[i] * width, width);
     }
   }
-  size_t value_width() const { return value_width_; }
 
- public:
-  size_t value_width_ = 8;
-
- private:
   std::unique_ptr<Accumulator> inner_;
   std::optional<uint32_t> filter_;
   std::optional<uint32_t> distinct_;
   std::unique_ptr<GroupTable> pairs_;
+  size_t value_width_ = 8;
   std::vector<uint32_t> picked_;
   std::vector<uint32_t> numbers_;
   std::vector<uint32_t> groups_;
@@ -332,8 +330,8 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
     case AggregateKind::kMin:
     case AggregateKind::kMax:
       if (storage == Storage::kBytes) return make_choice(aggregate, input);
-      return aggregate.kind == AggregateKind::kMin ? make_folding<Least>(column, storage)
-                                                   : make_folding<Greatest>(column, storage);
+      if (aggregate.kind == AggregateKind::kMin) return make_folding<Least>(column, storage);
+      return make_folding<Greatest>(column, storage);
     case AggregateKind::kBoolAnd:
     case AggregateKind::kBitAnd:
       // BOOLEAN is stored as 0 and 1: all bits set would be no boolean where nothing was seen, and
@@ -365,12 +363,7 @@ std::unique_ptr<Accumulator> Accumulator::create(const Aggregate& aggregate,
   if (!aggregate.filter && !distinct) return plain;
   std::optional<uint32_t> column;
   if (distinct) column = aggregate.arguments[0];
-  auto picking = std::make_unique<Picking>(std::move(plain), aggregate.filter, column, input);
-  if (column) {
-    const ColumnType& type = input[*column];
-    picking->value_width_ = type.storage == Storage::kBytes ? sizeof(batch::StringRef) : type.width;
-  }
-  return picking;
+  return std::make_unique<Picking>(std::move(plain), aggregate.filter, column, input);
 }
 
 }  // namespace tidegate::reduce

@@ -13,8 +13,9 @@ constexpr double kShareMax = 0.6;
 
 }  // namespace
 
-Result<std::unique_ptr<Combiner>> Combiner::create(sql::Connection& connection, KernelSpec partial,
-                                                   uint64_t memory_bytes, Give give) {
+Result<std::unique_ptr<Combiner>> Combiner::create(sql::Connection& connection,
+                                                   const KernelSpec& partial, uint64_t memory_bytes,
+                                                   Give give) {
   std::vector<batch::ColumnType> types;
   for (const sql::Column& column : partial.input) {
     TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));

@@ -19,8 +19,9 @@ class Combiner {
   using Give = std::function<Status(_duckdb_data_chunk*)>;
 
   /// `partial` as `combine` makes it (combine.h). The connection makes the types.
-  static Result<std::unique_ptr<Combiner>> create(sql::Connection& connection, KernelSpec partial,
-                                                  uint64_t memory_bytes, Give give);
+  static Result<std::unique_ptr<Combiner>> create(sql::Connection& connection,
+                                                  const KernelSpec& partial, uint64_t memory_bytes,
+                                                  Give give);
   ~Combiner();
   /// Takes a chunk of partial.input's rows; may give states.
   Status take(_duckdb_data_chunk* chunk);

@@ -12,7 +12,6 @@ namespace tidegate::reduce {
 namespace {
 
 using batch::ColumnType;
-using batch::Meaning;
 using batch::RowsView;
 using batch::Storage;
 using batch::StringRef;

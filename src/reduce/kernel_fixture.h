@@ -1,5 +1,7 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <map>
 
 #include "reduce/kernel_table.h"
@@ -28,8 +30,8 @@ class KernelFixture : public MapOutputFixture {
     for (size_t i = 0; i < aggregates.size(); ++i) {
       auto& [aggregate, sql] = aggregates[i];
       const std::string name = "g" + std::to_string(i);
-      items += (items.empty() ? "" : ", ") + sql + " AS " + name;
-      aggregate.type = schema_of("SELECT " + sql + " AS x FROM " + table).at(0).type;
+      items += fmt::format("{}{} AS {}", items.empty() ? "" : ", ", sql, name);
+      aggregate.type = schema_of(fmt::format("SELECT {} AS x FROM {}", sql, table)).at(0).type;
       spec.output.push_back({name, aggregate.type});
       spec.aggregates.push_back(aggregate);
     }

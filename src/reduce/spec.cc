@@ -86,7 +86,7 @@ std::string_view to_string(AggregateKind kind) {
 }
 
 std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Schema& input) {
-  const std::string name(to_string(aggregate.kind));
+  std::string name(to_string(aggregate.kind));
   std::vector<ColumnType> types;
   for (const uint32_t column : aggregate.arguments) {
     if (column >= input.size()) return name + " of a column that is not there";
