@@ -293,6 +293,8 @@ std::string call_text(const reduce::Aggregate& aggregate, const sql::Schema& inp
   } else if (aggregate.kind == AggregateKind::kStringAgg) {
     arguments.push_back(quote_literal(aggregate.separator));
   }
+  if (aggregate.kind == AggregateKind::kCount && arguments.size() > 1)
+    arguments = {fmt::format("row({})", join(arguments, ", "))};
   std::string order = order_text(aggregate.order, input);
   std::string out = fmt::format("{}({}{}{}{})", name, aggregate.distinct ? "DISTINCT " : "",
                                 join(arguments, ", "), order.empty() ? "" : " ", order);

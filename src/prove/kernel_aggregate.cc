@@ -99,6 +99,18 @@ bool is_boolean(const Json& expression) {
          type == "OPERATOR_IS_NOT_NULL" || type == "COMPARE_IN" || type == "COMPARE_NOT_IN";
 }
 
+/// What counts in a DISTINCT of rows: the parts of row(a, b), (a, b) or {'x': a, 'y': b}; an
+/// expression of another kind is itself.
+Json parts_of_row(const Json& expression) {
+  if (!is_class(expression, "FUNCTION")) return Json::array({expression});
+  const std::string name = to_lower_ascii(text_in(expression, "function_name"));
+  const Json& parts = expression.at("children");
+  // A row of one part counts where the part is NULL, which the part alone would not.
+  if ((name != "row" && name != "struct_pack") || parts.size() < 2)
+    return Json::array({expression});
+  return parts;
+}
+
 /// The number that a constant stands for.
 std::optional<double> number_of(const Json& expression) {
   if (is_class(expression, "CAST")) {
@@ -181,6 +193,8 @@ std::expected<ReadAggregate, std::string> read_aggregate(
       children.erase(1);
     }
   }
+  if (out.kind == AggregateKind::kCount && out.distinct && children.size() == 1)
+    children = parts_of_row(children[0]);
   for (const Json& child : children) out.arguments.push_back(column(named(child, "")));
   if (!filter.is_null()) {
     out.filter = column(is_boolean(filter) ? filter : cast_to(filter, "BOOLEAN"));

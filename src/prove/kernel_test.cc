@@ -89,6 +89,8 @@ TEST(Kernel, StagesWithAKernelGiveTheSameRows) {
       "SELECT k, count(DISTINCT x) AS dx, sum(DISTINCT i % 4) AS ds, max(DISTINCT x) AS m FROM a "
       "GROUP BY k",
       "SELECT k, count(DISTINCT x) FILTER (WHERE i > 9) AS dx FROM a GROUP BY k",
+      "SELECT k, count(DISTINCT (x, i % 3)) AS n, count(DISTINCT row(x, d)) AS m, count(DISTINCT "
+      "{'p': x, 'q': v}) AS o, sum(i > 3) AS s FROM a GROUP BY k",
       "SELECT k, bool_and(v > 1) AS ba, bool_or(x = 'a') AS bo, bit_xor(i) AS bx, bit_and(i) AS "
       "bb, "
       "bit_or(i) AS b2 FROM a GROUP BY k",

@@ -6,7 +6,6 @@
 
 #include "duckdb.h"
 #include "reduce/emit.h"
-#include "reduce/group_table.h"
 
 namespace tidegate::reduce {
 namespace {
@@ -207,108 +206,6 @@ std::unique_ptr<Accumulator> make_folding(uint32_t column, Storage storage) {
   return nullptr;
 }
 
-/// Lets only some rows through: those of a FILTER, then each (group, value) once.
-class Picking final : public Accumulator {
- public:
-  Picking(std::unique_ptr<Accumulator> inner, std::optional<uint32_t> filter,
-          std::optional<uint32_t> distinct, const std::vector<ColumnType>& input)
-      : inner_(std::move(inner)), filter_(filter), distinct_(distinct) {
-    if (!distinct_) return;
-    ColumnType group;
-    group.storage = Storage::kU32;
-    group.meaning = Meaning::kInteger;
-    group.width = 4;
-    const ColumnType& value = input[*distinct_];
-    pairs_ = GroupTable::create({group, value});
-    value_width_ = value.storage == Storage::kBytes ? sizeof(batch::StringRef) : value.width;
-  }
-  void grow(uint32_t groups) override { inner_->grow(groups); }
-  Status update(const GroupedRows& in) override {
-    picked_.clear();
-    const ColumnView* filter = filter_ ? &in.rows.column(*filter_) : nullptr;
-    const bool* passes = filter ? static_cast<const bool*>(filter->data) : nullptr;
-    const ColumnView* value = distinct_ ? &in.rows.column(*distinct_) : nullptr;
-    each_row(in, [&](size_t row, uint32_t) {
-      if (filter && !(filter->is_valid(row) && passes[row])) return;
-      // A NULL is no value, and the aggregates that can be DISTINCT skip it.
-      if (value && !value->is_valid(row)) return;
-      picked_.push_back(static_cast<uint32_t>(row));
-    });
-    if (value) keep_new(in, *value);
-    GroupedRows out = in;
-    out.picked = picked_.data();
-    out.picked_count = picked_.size();
-    static const uint32_t kNone = 0;
-    if (picked_.empty()) out.picked = &kNone;
-    return inner_->update(out);
-  }
-  Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
-    return inner_->emit(begin, count, vector);
-  }
-  uint64_t bytes() const override { return inner_->bytes() + (pairs_ ? pairs_->bytes() : 0); }
-  uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
-    return inner_->bytes_after(rows, text_bytes) +
-           (pairs_ ? pairs_->bytes_after(rows, text_bytes) : 0);
-  }
-  void clear() override {
-    inner_->clear();
-    if (pairs_) pairs_->clear();
-  }
-
- private:
-  /// Leaves the picked rows whose (group, value) was not there before.
-  void keep_new(const GroupedRows& in, const ColumnView& value) {
-    const ColumnView columns[2] = {{.data = in.groups}, value};
-    numbers_.resize(in.rows.rows);
-    const uint32_t before = pairs_->size();
-    uint32_t next = before;
-    if (picked_.size() == in.rows.rows) {
-      pairs_->find_or_add(columns, in.rows.rows, numbers_.data());
-      size_t kept = 0;
-      for (size_t row = 0; row < in.rows.rows; ++row) {
-        // New pairs are numbered in the order of rows: the first row of each is the next number.
-        if (numbers_[row] != next) continue;
-        ++next;
-        picked_[kept++] = static_cast<uint32_t>(row);
-      }
-      picked_.resize(kept);
-      return;
-    }
-    // Rows that are not picked must leave no trace: look at the others only.
-    gather(in, value);
-    const ColumnView some[2] = {{.data = groups_.data()}, {.data = values_.data()}};
-    pairs_->find_or_add(some, picked_.size(), numbers_.data());
-    size_t kept = 0;
-    for (size_t i = 0; i < picked_.size(); ++i) {
-      if (numbers_[i] != next) continue;
-      ++next;
-      picked_[kept++] = picked_[i];
-    }
-    picked_.resize(kept);
-  }
-
-  void gather(const GroupedRows& in, const ColumnView& value) {
-    const size_t width = value_width_;
-    groups_.resize(picked_.size());
-    values_.resize(picked_.size() * width);
-    for (size_t i = 0; i < picked_.size(); ++i) {
-      groups_[i] = in.groups[picked_[i]];
-      std::memcpy(values_.data() + i * width,
-                  static_cast<const char*>(value.data) + picked_[i] * width, width);
-    }
-  }
-
-  std::unique_ptr<Accumulator> inner_;
-  std::optional<uint32_t> filter_;
-  std::optional<uint32_t> distinct_;
-  std::unique_ptr<GroupTable> pairs_;
-  size_t value_width_ = 8;
-  std::vector<uint32_t> picked_;
-  std::vector<uint32_t> numbers_;
-  std::vector<uint32_t> groups_;
-  std::vector<char> values_;
-};
-
 std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
                                         const std::vector<ColumnType>& input) {
   const uint32_t column = aggregate.arguments.empty() ? 0 : aggregate.arguments[0];
@@ -317,7 +214,8 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
     case AggregateKind::kCountRows:
       return std::make_unique<Count>(-1);
     case AggregateKind::kCount:
-      return std::make_unique<Count>(column);
+      // Several arguments are a row, which is never NULL.
+      return std::make_unique<Count>(aggregate.arguments.size() == 1 ? int64_t{column} : -1);
     case AggregateKind::kSum:
     case AggregateKind::kAvg:
     case AggregateKind::kExactState:
@@ -361,9 +259,8 @@ std::unique_ptr<Accumulator> Accumulator::create(const Aggregate& aggregate,
                                                aggregate.kind == AggregateKind::kSum ||
                                                aggregate.kind == AggregateKind::kAvg);
   if (!aggregate.filter && !distinct) return plain;
-  std::optional<uint32_t> column;
-  if (distinct) column = aggregate.arguments[0];
-  return std::make_unique<Picking>(std::move(plain), aggregate.filter, column, input);
+  return make_picking(std::move(plain), aggregate.filter,
+                      distinct ? aggregate.arguments : std::vector<uint32_t>{}, input);
 }
 
 }  // namespace tidegate::reduce

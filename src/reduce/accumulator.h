@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/failure.h"
@@ -41,6 +42,14 @@ std::unique_ptr<Accumulator> make_choice(const Aggregate& aggregate,
                                          const std::vector<batch::ColumnType>& input);
 std::unique_ptr<Accumulator> make_collector(const Aggregate& aggregate,
                                             const batch::ColumnType& type);
+
+/// Lets only some rows through to `inner`: those of a FILTER, then of each group each value of the
+/// `distinct` columns once (none: all rows). NULL is no value of one column, but may be part of one
+/// of several.
+std::unique_ptr<Accumulator> make_picking(std::unique_ptr<Accumulator> inner,
+                                          std::optional<uint32_t> filter,
+                                          const std::vector<uint32_t>& distinct,
+                                          const std::vector<batch::ColumnType>& input);
 
 /// A vector with an element a group, and its bytes.
 template <typename T>

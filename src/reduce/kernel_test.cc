@@ -56,6 +56,7 @@ class KernelTest : public KernelFixture {
       add(Kind::kMedian, "median", on);
     }
     add(Kind::kMedian, "median", "cents");
+    add(Kind::kSum, "sum", "flag");
     add(Kind::kBoolAnd, "bool_and", "flag");
     add(Kind::kBoolOr, "bool_or", "flag");
     for (const char* on : {"small", "big", "real", "name", "day", "money", "id"}) {
@@ -65,6 +66,16 @@ class KernelTest : public KernelFixture {
     all.push_back({{.kind = Kind::kSum, .arguments = {column(names, "small")}, .distinct = true},
                    "sum(DISTINCT small)"});
     const uint32_t flag = column(names, "flag");
+    for (const auto& [one, other] : {std::pair("name", "flag"), {"small", "real"}, {"day", "id"}}) {
+      const Aggregate rows{.kind = Kind::kCount,
+                           .arguments = {column(names, one), column(names, other)},
+                           .distinct = true};
+      Aggregate some = rows;
+      some.filter = flag;
+      all.push_back({rows, fmt::format("count(DISTINCT ({}, {}))", one, other)});
+      all.push_back(
+          {some, fmt::format("count(DISTINCT ({}, {})) FILTER (WHERE flag)", one, other)});
+    }
     all.push_back({{.kind = Kind::kCountRows, .filter = flag}, "count(*) FILTER (WHERE flag)"});
     all.push_back({{.kind = Kind::kSum, .arguments = {column(names, "big")}, .filter = flag},
                    "sum(big) FILTER (WHERE flag)"});

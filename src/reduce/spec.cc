@@ -72,6 +72,20 @@ bool is_key(const ColumnType& type) { return is_plain(type); }
 
 bool is_integer(const ColumnType& type) { return type.meaning == Meaning::kInteger; }
 
+size_t arguments_of(AggregateKind kind) {
+  switch (kind) {
+    case AggregateKind::kCountRows:
+      return 0;
+    case AggregateKind::kArgMin:
+    case AggregateKind::kArgMax:
+    case AggregateKind::kArgMinNull:
+    case AggregateKind::kArgMaxNull:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
 std::optional<std::string> expect(const Aggregate& aggregate, std::string_view type) {
   if (aggregate.type == type) return {};
   return std::string(to_string(aggregate.kind)) + " as " + aggregate.type;
@@ -102,16 +116,14 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
     const auto type = batch::parse_scalar_type(input[order.column].type);
     if (!type || !is_plain(*type)) return name + " ordered by " + input[order.column].type;
   }
-  const size_t wanted = aggregate.kind == AggregateKind::kCountRows ? 0
-                        : aggregate.kind == AggregateKind::kArgMin ||
-                                aggregate.kind == AggregateKind::kArgMax ||
-                                aggregate.kind == AggregateKind::kArgMinNull ||
-                                aggregate.kind == AggregateKind::kArgMaxNull
-                            ? 2
-                            : 1;
-  if (types.size() != wanted) return name + " with that many arguments";
-  if (aggregate.distinct && (wanted != 1 || !is_plain(types[0])))
-    return name + " of DISTINCT " + (wanted == 0 ? "rows" : input[aggregate.arguments[0]].type);
+  const bool row_distinct = aggregate.kind == AggregateKind::kCount && aggregate.distinct;
+  if (row_distinct ? types.empty() : types.size() != arguments_of(aggregate.kind))
+    return name + " with that many arguments";
+  if (aggregate.distinct) {
+    if (types.empty()) return name + " of DISTINCT rows";
+    for (size_t i = 0; i < types.size(); ++i)
+      if (!is_plain(types[i])) return name + " of DISTINCT " + input[aggregate.arguments[i]].type;
+  }
   const auto of = [&] { return name + " of " + input[aggregate.arguments[0]].type; };
   switch (aggregate.kind) {
     case AggregateKind::kCountRows:
@@ -128,6 +140,7 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
         return expect(
             aggregate,
             avg ? "DOUBLE" : "DECIMAL(38," + std::to_string(types[0].decimal_scale) + ")");
+      if (types[0].meaning == Meaning::kBoolean && !avg) return expect(aggregate, "HUGEINT");
       if (is_integer(types[0]) && types[0].storage != batch::Storage::kU128)
         return expect(aggregate, avg ? "DOUBLE" : "HUGEINT");
       return of();

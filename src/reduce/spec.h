@@ -22,7 +22,7 @@ namespace tidegate::reduce {
 /// What an aggregate computes. Numbers stand in task specs and in map outputs' states.
 enum class AggregateKind : uint8_t {
   kCountRows = 1,  ///< count(*)
-  kCount = 2,      ///< count(x)
+  kCount = 2,      ///< count(x); count(DISTINCT row(x, y)) if there are several arguments
   kSum = 3,
   kAvg = 4,
   kMin = 5,
