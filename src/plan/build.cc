@@ -53,7 +53,7 @@ constexpr const char* kKernelRows = "kernel rows";
 constexpr uint64_t kCombineRowsMin = 200'000;
 /// Groups to a row above which states are no smaller than rows.
 constexpr double kCombineShareMax = 0.5;
-constexpr double kGroupsUnknown = 10'000;
+constexpr double kGroupsUnknown = 0;
 
 class Builder {
  public:
@@ -291,6 +291,12 @@ class Builder {
     if (!combined) return {};
     double groups = 0;
     TG_ASSIGN(groups, estimated_groups(stage, input, producer));
+    if (groups == kGroupsUnknown) {
+      // The combiner stops by itself where rows share few groups.
+      combine_rows(stage, group, *combined, kCombineShareMax);
+      group.why += "; rows are combined before the shuffle where that shrinks them";
+      return {};
+    }
     // A table that is full is given on: groups among as many rows as fill it, or a task has.
     const double task_rows =
         static_cast<double>(group.estimated_rows) / std::max(1U, units_.at(producer));
@@ -303,14 +309,19 @@ class Builder {
                                format_count(static_cast<uint64_t>(groups)));
       return {};
     }
-    group.combine = std::move(combined->partial);
+    combine_rows(stage, group, *combined, share);
+    group.why += fmt::format("; about {} keys: rows are combined before the shuffle",
+                             format_count(static_cast<uint64_t>(groups)));
+    return {};
+  }
+
+  void combine_rows(const CheckedStage& stage, PlanGroup& group, reduce::CombinedKernel& combined,
+                    double share) {
+    group.combine = std::move(combined.partial);
     group.schema = group.combine->output;
     group.estimated_rows = std::max<uint64_t>(
         1, static_cast<uint64_t>(static_cast<double>(group.estimated_rows) * share));
-    group.why += fmt::format("; about {} keys: rows are combined before the shuffle",
-                             format_count(static_cast<uint64_t>(groups)));
-    merges_[stage.name] = {std::move(combined->merge), stage.kernel->output_sql};
-    return {};
+    merges_[stage.name] = {std::move(combined.merge), stage.kernel->output_sql};
   }
 
   /// About how many groups a stage has, as remembered or by a sample of its partition keys. A
