@@ -253,11 +253,10 @@ class Builder {
                        !plan_.pipeline.sources[source_index(input.name)].quarantine_share
                    ? &input
                    : nullptr;
-      // A stage that is published, or whose rows are counted, must have its own rows.
-      if (!input.is_source && (published_.contains(input.name) ||
-                               plan_.pipeline.stage(input.name)->on_empty != OnEmpty::kAllow))
-        return nullptr;
-      return &input;
+      // A stage that others read, that is published or whose rows are counted keeps its own rows.
+      const bool wanted = consumers_.at(input.name) != 1 || published_.contains(input.name) ||
+                          plan_.pipeline.stage(input.name)->on_empty != OnEmpty::kAllow;
+      return wanted ? nullptr : &input;
     }
     return nullptr;
   }
