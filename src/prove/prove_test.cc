@@ -303,7 +303,7 @@ TEST(Tpch, TypicalSplitsAreAccepted) {
   Tpch tpch;
   if (!load_tpch(tpch)) GTEST_SKIP() << "TIDEGATE_TPCH names no tpch extension";
   const char* by_order = "lineitem: l_orderkey; orders: o_orderkey";
-  const char* const kSplits[][3] = {
+  constexpr const char* kSplits[][3] = {
       {by_order, "customer",
        "SELECT l_orderkey, sum(l_extendedprice * (1 - l_discount)) AS revenue, o_orderdate FROM "
        "customer, orders, lineitem WHERE c_mktsegment = 'BUILDING' AND c_custkey = o_custkey AND "
