@@ -55,7 +55,7 @@ std::string shown(const KernelChoice& choice) {
 }
 
 TEST(Kernel, StagesWithAKernelGiveTheSameRows) {
-  const char* const kStages[] = {
+  constexpr const char* kStages[] = {
       // Keys by name, by place, by alias, by expression, ALL; qualified or not, in any case.
       "SELECT k, count(*) AS n FROM a GROUP BY k",
       "SELECT K, COUNT(*) AS n FROM a GROUP BY A.k",
@@ -458,7 +458,7 @@ TEST(Kernel, SpecSaysWhatTheStageDoes) {
 }
 
 TEST(Kernel, WhatIsNotCertainIsRefusedWithTheReason) {
-  const char* const kRefused[][2] = {
+  constexpr const char* kRefused[][2] = {
       {"SELECT k, x, count(*) AS n FROM a GROUP BY ROLLUP (k, x)", "grouping sets"},
       {"SELECT k, histogram(x) AS h FROM a GROUP BY k", "histogram"},
       {"SELECT k, geomean(i) AS g FROM a GROUP BY k", "geomean"},
@@ -500,7 +500,7 @@ TEST(Kernel, WhatIsNotCertainIsRefusedWithTheReason) {
   }
 }
 
-const char* const kTpch[][2] = {
+constexpr const char* kTpch[][2] = {
     {"region", "r_regionkey INTEGER, r_name VARCHAR, r_comment VARCHAR"},
     {"nation", "n_nationkey INTEGER, n_name VARCHAR, n_regionkey INTEGER, n_comment VARCHAR"},
     {"supplier",

@@ -303,7 +303,7 @@ TEST(Tpch, TypicalSplitsAreAccepted) {
   Tpch tpch;
   if (!load_tpch(tpch)) GTEST_SKIP() << "TIDEGATE_TPCH names no tpch extension";
   const char* by_order = "lineitem: l_orderkey; orders: o_orderkey";
-  const char* const kSplits[][3] = {
+  const char* const splits[][3] = {
       {by_order, "customer",
        "SELECT l_orderkey, sum(l_extendedprice * (1 - l_discount)) AS revenue, o_orderdate FROM "
        "customer, orders, lineitem WHERE c_mktsegment = 'BUILDING' AND c_custkey = o_custkey AND "
@@ -325,7 +325,7 @@ TEST(Tpch, TypicalSplitsAreAccepted) {
       {"lineitem: l_partkey; part: p_partkey", "",
        "SELECT l_partkey, l_extendedprice FROM lineitem, part WHERE p_partkey = l_partkey AND "
        "l_quantity < (SELECT 0.2 * avg(l_quantity) FROM lineitem WHERE l_partkey = p_partkey)"}};
-  for (const auto& split : kSplits) {
+  for (const auto& split : splits) {
     SplitCase one;
     one.partition_by = split[0];
     one.broadcast = split[1];

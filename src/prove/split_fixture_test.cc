@@ -31,7 +31,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return out;
 }
 
-const char* const kTables[][2] = {
+constexpr const char* kTables[][2] = {
     {"a", "k INTEGER, x VARCHAR, v DOUBLE, d DATE, n DECIMAL(9,2), i INTEGER"},
     {"b", "k BIGINT, x VARCHAR, w DOUBLE, ts TIMESTAMP, n DECIMAL(12,4), j INTEGER"},
     {"c", "k INTEGER, x VARCHAR, v DOUBLE, d DATE, n DECIMAL(9,2), i INTEGER"},

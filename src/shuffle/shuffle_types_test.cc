@@ -9,7 +9,7 @@ struct TypeCase {
   bool is_key = true;  ///< may be hashed
 };
 
-void PrintTo(const TypeCase& type, std::ostream* out) { *out << type.name; }
+std::ostream& operator<<(std::ostream& out, const TypeCase& type) { return out << type.name; }
 
 class ShuffleTypes : public MapOutputFixture, public ::testing::WithParamInterface<TypeCase> {};
 

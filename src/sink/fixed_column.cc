@@ -42,7 +42,7 @@ template <typename From, typename To>
 struct Widen {
   using Source = From;
   static bool convert(From value, To& out) {
-    out = static_cast<To>(value);
+    out = static_cast<To>(+value);  // an int8_t is a number: its sign goes along
     return true;
   }
   static const char* why(From) { return ""; }
@@ -282,7 +282,7 @@ class FixedColumn final : public ColumnWriter {
       bool nan = false;
       for (size_t i = 0; i < count; ++i) {
         const Ordered value = V::ordered(values[i]);
-        if constexpr (std::is_floating_point_v<Ordered>) nan |= value != value;
+        if constexpr (std::is_floating_point_v<Ordered>) nan |= std::isnan(value);
         least = value < least ? value : least;
         greatest = greatest < value ? value : greatest;
       }
@@ -423,27 +423,34 @@ std::unique_ptr<ColumnWriter> make_fixed_column(const ColumnForm& form, const Co
         if (type.storage == Storage::kU128)
           return make<int128, ToDecimal38<uint128>>(form, workshop);
       }
-      return same ? make_integer(form, type.storage, workshop) : nullptr;
+      break;
     case Meaning::kTimestampUs:
       if (type.meaning == Meaning::kTimestampS)
         return make<int64_t, ToMicroseconds<1'000'000>>(form, workshop);
       if (type.meaning == Meaning::kTimestampMs)
         return make<int64_t, ToMicroseconds<1'000>>(form, workshop);
-      return same ? make_integer(form, type.storage, workshop) : nullptr;
+      break;
+    default:
+      break;
+  }
+  if (!same) return nullptr;
+  switch (published.meaning) {
+    case Meaning::kDecimal:
+    case Meaning::kTimestampUs:
     case Meaning::kInteger:
     case Meaning::kDate:
     case Meaning::kTime:
     case Meaning::kTimestampNs:
     case Meaning::kTimestampTz:
-      return same ? make_integer(form, type.storage, workshop) : nullptr;
+      return make_integer(form, type.storage, workshop);
     case Meaning::kFloat:
-      return same ? make_widened<float, uint32_t>(form, workshop) : nullptr;
+      return make_widened<float, uint32_t>(form, workshop);
     case Meaning::kDouble:
-      return same ? make_widened<double, uint64_t>(form, workshop) : nullptr;
+      return make_widened<double, uint64_t>(form, workshop);
     case Meaning::kUuid:
-      return same ? make_widened<Uuid, int128>(form, workshop) : nullptr;
+      return make_widened<Uuid, int128>(form, workshop);
     case Meaning::kInterval:
-      return same ? make<Interval12, ToInterval>(form, workshop) : nullptr;
+      return make<Interval12, ToInterval>(form, workshop);
     default:
       return nullptr;
   }

@@ -285,7 +285,7 @@ Status ParquetWriter::State::end_group() {
   out.i64(6, static_cast<int64_t>(output.bytes() - begin));
   out.end();
   group.shrink_to_fit();
-  groups_bytes += group.capacity() + sizeof group;
+  groups_bytes += group.capacity() + sizeof(std::string);
   rows += group_rows;
   group_rows = 0;
   text_bytes = 0;
@@ -354,7 +354,7 @@ ParquetWriter::~ParquetWriter() = default;
 Result<std::unique_ptr<ParquetWriter>> ParquetWriter::create(Effects& effects,
                                                              const std::string& path,
                                                              ParquetOptions options,
-                                                             std::vector<ColumnType> types) {
+                                                             const std::vector<ColumnType>& types) {
   TG_ASSIGN(auto compressor, Compressor::create(options.compression));
   auto state = std::make_unique<State>(effects, std::move(options), std::move(compressor));
   TG_TRY(state->make_columns(types));

@@ -48,7 +48,7 @@ class ParquetWriter {
   /// the schema each; a pair that can_write refuses is a defect failure "parquet.type".
   static Result<std::unique_ptr<ParquetWriter>> create(Effects& effects, const std::string& path,
                                                        ParquetOptions options,
-                                                       std::vector<batch::ColumnType> types);
+                                                       const std::vector<batch::ColumnType>& types);
   ~ParquetWriter();
   /// A value that cannot be published (a HUGEINT of 39 digits, a negative INTERVAL) is a data
   /// failure "parquet.value". After a failure the file is of no use, and so is the writer: every

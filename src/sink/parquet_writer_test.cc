@@ -22,7 +22,7 @@ struct TypeCase {
   bool has_statistics = true;
 };
 
-void PrintTo(const TypeCase& type, std::ostream* out) { *out << type.name; }
+std::ostream& operator<<(std::ostream& out, const TypeCase& type) { return out << type.name; }
 
 class ParquetTypes : public ParquetFixture, public ::testing::WithParamInterface<TypeCase> {
  protected:

@@ -65,7 +65,7 @@ class TextColumn final : public ColumnWriter {
         sizes_(std::make_unique_for_overwrite<uint32_t[]>(workshop.page_rows)) {
     for (const std::string& text : type.enum_texts) {
       enum_texts_.push_back(text);
-      enum_bytes_ += text.capacity() + sizeof text;
+      enum_bytes_ += text.capacity() + sizeof(std::string);
     }
   }
 

@@ -335,7 +335,7 @@ class Run {
                                                        {.schema = schema,
                                                         .compression = sink.compression,
                                                         .memory_bytes = limits_.parquet_bytes},
-                                                       std::move(types)));
+                                                       types));
     TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
     for (;;) {
       TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());

@@ -18,7 +18,7 @@ struct Scenario {
   const char* says;
 };
 
-void PrintTo(const Scenario& s, std::ostream* out) { *out << s.name; }
+std::ostream& operator<<(std::ostream& out, const Scenario& s) { return out << s.name; }
 
 using R = GenerationRecord;
 
