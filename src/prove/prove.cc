@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "batch/row_hash.h"
 #include "contract/codes.h"
 #include "prove/derive.h"
 #include "prove/graph.h"
@@ -431,8 +432,14 @@ class Prover {
     if (!derived) return {};
     std::vector<uint32_t> columns;
     for (const KeyClass& key : derived->top.keys) {
-      if (key.members.empty()) return {};
-      columns.push_back(*key.members.begin());
+      // A member may be a cast of the key to a wider type, which is not hashed as the narrower one.
+      const auto member =
+          std::find_if(key.members.begin(), key.members.end(), [&](uint32_t column) {
+            const auto type = batch::parse_scalar_type(kernel.input.at(column).type);
+            return type && batch::KeyHasher::create(*type, key.hash_type);
+          });
+      if (member == key.members.end()) return {};
+      columns.push_back(*member);
     }
     return columns;
   }
