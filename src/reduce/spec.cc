@@ -11,7 +11,7 @@ namespace {
 using batch::ColumnType;
 using batch::Meaning;
 
-constexpr std::array<std::pair<AggregateKind, std::string_view>, 38> kNames = {{
+constexpr std::array<std::pair<AggregateKind, std::string_view>, 39> kNames = {{
     {AggregateKind::kCountRows, "count_star"},
     {AggregateKind::kCount, "count"},
     {AggregateKind::kSum, "sum"},
@@ -46,6 +46,7 @@ constexpr std::array<std::pair<AggregateKind, std::string_view>, 38> kNames = {{
     {AggregateKind::kApproxCountDistinct, "approx_count_distinct"},
     {AggregateKind::kProduct, "product"},
     {AggregateKind::kExactState, "exact_state"},
+    {AggregateKind::kMomentState, "moment_state"},
     {AggregateKind::kSumCounts, "sum_counts"},
     {AggregateKind::kSumStates, "sum_states"},
     {AggregateKind::kAvgSums, "avg_sums"},
@@ -80,6 +81,9 @@ size_t arguments_of(AggregateKind kind) {
     case AggregateKind::kArgMax:
     case AggregateKind::kArgMinNull:
     case AggregateKind::kArgMaxNull:
+    case AggregateKind::kCovarSamp:
+    case AggregateKind::kCovarPop:
+    case AggregateKind::kCorr:
       return 2;
     default:
       return 1;
@@ -158,7 +162,9 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
     case AggregateKind::kArgMax:
     case AggregateKind::kArgMinNull:
     case AggregateKind::kArgMaxNull:
-      if (!is_plain(types[0]) || !is_plain(types[1]) || !aggregate.order.empty()) return of();
+      if (!is_plain(types[0]) || !is_plain(types[1]) || !aggregate.order.empty() ||
+          aggregate.distinct)
+        return of();
       return expect(aggregate, input[aggregate.arguments[0]].type);
     case AggregateKind::kBoolAnd:
     case AggregateKind::kBoolOr:
@@ -169,6 +175,17 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
     case AggregateKind::kBitXor:
       if (!is_integer(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
       return expect(aggregate, input[aggregate.arguments[0]].type);
+    case AggregateKind::kVarSamp:
+    case AggregateKind::kVarPop:
+    case AggregateKind::kStddevSamp:
+    case AggregateKind::kStddevPop:
+    case AggregateKind::kCovarSamp:
+    case AggregateKind::kCovarPop:
+    case AggregateKind::kCorr:
+      if (!aggregate.order.empty()) return name + " with ORDER BY";
+      for (const ColumnType& type : types)
+        if (type.meaning != Meaning::kDouble) return of();
+      return expect(aggregate, "DOUBLE");
     case AggregateKind::kMedian:
     case AggregateKind::kQuantileCont:
     case AggregateKind::kQuantileDisc: {
