@@ -213,6 +213,8 @@ std::expected<ReadAggregate, std::string> read_aggregate(
     children = parts_of_row(children[0]);
   if (takes_doubles(out.kind))
     for (Json& child : children) child = cast_to(named(child, ""), "DOUBLE");
+  if (out.kind == AggregateKind::kStringAgg && !children.empty())
+    children[0] = cast_to(named(children[0], ""), "VARCHAR");
   for (const Json& child : children) out.arguments.push_back(column(named(child, "")));
   if (!filter.is_null()) {
     out.filter = column(is_boolean(filter) ? filter : cast_to(filter, "BOOLEAN"));

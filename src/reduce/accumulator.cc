@@ -252,7 +252,13 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
     case AggregateKind::kMedian:
     case AggregateKind::kQuantileCont:
     case AggregateKind::kQuantileDisc:
+      if (storage == Storage::kBytes) return make_list(aggregate, input);
       return make_collector(aggregate, input[column]);
+    case AggregateKind::kList:
+    case AggregateKind::kStringAgg:
+      return make_list(aggregate, input);
+    case AggregateKind::kMode:
+      return make_mode(column, input[column]);
     default:
       return make_choice(aggregate, input);
   }
