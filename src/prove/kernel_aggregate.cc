@@ -78,6 +78,22 @@ bool ignores_order(AggregateKind kind) {
   }
 }
 
+/// Aggregates whose arguments DuckDB's binder casts to DOUBLE.
+bool takes_doubles(AggregateKind kind) {
+  switch (kind) {
+    case AggregateKind::kVarSamp:
+    case AggregateKind::kVarPop:
+    case AggregateKind::kStddevSamp:
+    case AggregateKind::kStddevPop:
+    case AggregateKind::kCovarSamp:
+    case AggregateKind::kCovarPop:
+    case AggregateKind::kCorr:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool ignores_distinct(AggregateKind kind) {
   switch (kind) {
     case AggregateKind::kMin:
@@ -195,6 +211,10 @@ std::expected<ReadAggregate, std::string> read_aggregate(
   }
   if (out.kind == AggregateKind::kCount && out.distinct && children.size() == 1)
     children = parts_of_row(children[0]);
+  if (takes_doubles(out.kind))
+    for (Json& child : children) child = cast_to(named(child, ""), "DOUBLE");
+  if (out.kind == AggregateKind::kStringAgg && !children.empty())
+    children[0] = cast_to(named(children[0], ""), "VARCHAR");
   for (const Json& child : children) out.arguments.push_back(column(named(child, "")));
   if (!filter.is_null()) {
     out.filter = column(is_boolean(filter) ? filter : cast_to(filter, "BOOLEAN"));

@@ -89,6 +89,11 @@ TEST(Kernel, StagesWithAKernelGiveTheSameRows) {
       "SELECT k, count(DISTINCT x) AS dx, sum(DISTINCT i % 4) AS ds, max(DISTINCT x) AS m FROM a "
       "GROUP BY k",
       "SELECT k, count(DISTINCT x) FILTER (WHERE i > 9) AS dx FROM a GROUP BY k",
+      "SELECT k, round(var_pop(i), 6) AS vp, round(stddev(k + i), 6) AS sd, round(corr(i, "
+      "i::DECIMAL(9,2)), 6) AS c, covar_samp(i, i) FILTER (WHERE i > 2) IS NULL AS cs FROM a "
+      "GROUP BY k",
+      "SELECT k, string_agg(x, '-' ORDER BY i, d) AS s, string_agg(i, '+' ORDER BY i) AS t, "
+      "array_agg([i] ORDER BY i) AS l, median(d) AS m, mode(i % 1) AS o FROM a GROUP BY k",
       "SELECT k, count(DISTINCT (x, i % 3)) AS n, count(DISTINCT row(x, d)) AS m, count(DISTINCT "
       "{'p': x, 'q': v}) AS o, sum(i > 3) AS s FROM a GROUP BY k",
       "SELECT k, bool_and(v > 1) AS ba, bool_or(x = 'a') AS bo, bit_xor(i) AS bx, bit_and(i) AS "

@@ -220,6 +220,15 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
     case AggregateKind::kAvg:
     case AggregateKind::kExactState:
       return make_sum(aggregate, input[column]);
+    case AggregateKind::kVarSamp:
+    case AggregateKind::kVarPop:
+    case AggregateKind::kStddevSamp:
+    case AggregateKind::kStddevPop:
+    case AggregateKind::kCovarSamp:
+    case AggregateKind::kCovarPop:
+    case AggregateKind::kCorr:
+    case AggregateKind::kMomentState:
+      return make_moments(aggregate, input[column]);
     case AggregateKind::kSumCounts:
     case AggregateKind::kSumStates:
     case AggregateKind::kAvgSums:
@@ -243,7 +252,13 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
     case AggregateKind::kMedian:
     case AggregateKind::kQuantileCont:
     case AggregateKind::kQuantileDisc:
+      if (storage == Storage::kBytes) return make_list(aggregate, input);
       return make_collector(aggregate, input[column]);
+    case AggregateKind::kList:
+    case AggregateKind::kStringAgg:
+      return make_list(aggregate, input);
+    case AggregateKind::kMode:
+      return make_mode(column, input[column]);
     default:
       return make_choice(aggregate, input);
   }
@@ -255,9 +270,8 @@ std::unique_ptr<Accumulator> Accumulator::create(const Aggregate& aggregate,
                                                  const std::vector<ColumnType>& input) {
   std::unique_ptr<Accumulator> plain = make_plain(aggregate, input);
   // Each value once changes nothing where only the values' set counts.
-  const bool distinct = aggregate.distinct && (aggregate.kind == AggregateKind::kCount ||
-                                               aggregate.kind == AggregateKind::kSum ||
-                                               aggregate.kind == AggregateKind::kAvg);
+  const bool distinct = aggregate.distinct && aggregate.kind != AggregateKind::kBoolAnd &&
+                        aggregate.kind != AggregateKind::kBoolOr;
   if (!aggregate.filter && !distinct) return plain;
   return make_picking(std::move(plain), aggregate.filter,
                       distinct ? aggregate.arguments : std::vector<uint32_t>{}, input);

@@ -37,6 +37,11 @@ class Accumulator {
 
 // How `create` finds the kinds; one file each.
 std::unique_ptr<Accumulator> make_sum(const Aggregate& aggregate, const batch::ColumnType& type);
+std::unique_ptr<Accumulator> make_list(const Aggregate& aggregate,
+                                       const std::vector<batch::ColumnType>& input);
+std::unique_ptr<Accumulator> make_mode(uint32_t column, const batch::ColumnType& type);
+std::unique_ptr<Accumulator> make_moments(const Aggregate& aggregate,
+                                          const batch::ColumnType& type);
 std::unique_ptr<Accumulator> make_merge(const Aggregate& aggregate);
 std::unique_ptr<Accumulator> make_choice(const Aggregate& aggregate,
                                          const std::vector<batch::ColumnType>& input);

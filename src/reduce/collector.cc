@@ -1,15 +1,18 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "duckdb.h"
 #include "reduce/accumulator.h"
 #include "reduce/emit.h"
+#include "reduce/rows_of_groups.h"
 
 namespace tidegate::reduce {
 namespace {
 
 using batch::ColumnType;
 using batch::ColumnView;
+using batch::Meaning;
 using batch::Storage;
 
 template <typename T>
@@ -26,9 +29,11 @@ struct Less {
 template <typename T>
 class Quantiles final : public Accumulator {
  public:
-  explicit Quantiles(const Aggregate& aggregate)
+  Quantiles(const Aggregate& aggregate, const ColumnType& type)
       : column_(aggregate.arguments[0]),
-        discrete_(aggregate.kind == AggregateKind::kQuantileDisc),
+        meaning_(type.meaning),
+        discrete_(aggregate.kind == AggregateKind::kQuantileDisc ||
+                  type.meaning == Meaning::kBoolean),
         quantile_(aggregate.kind == AggregateKind::kMedian ? 0.5 : aggregate.quantile) {}
 
   void grow(uint32_t groups) override { count_ = groups; }
@@ -53,9 +58,10 @@ class Quantiles final : public Accumulator {
       if (size == 0) {
         set_null(vector, validity, i);
       } else if (discrete_) {
-        static_cast<T*>(duckdb_vector_get_data(vector))[i] = at(from, size, discrete_index(size));
+        static_cast<T*>(duckdb_vector_get_data(vector))[i] =
+            at(from, size, discrete_index(quantile_, size));
       } else {
-        static_cast<double*>(duckdb_vector_get_data(vector))[i] = interpolated(from, size);
+        TG_TRY(interpolate(from, size, duckdb_vector_get_data(vector), i));
       }
     }
     return {};
@@ -92,36 +98,65 @@ class Quantiles final : public Accumulator {
     std::nth_element(first, nth, first + static_cast<ptrdiff_t>(size), Less<T>());
     return *nth;
   }
-  /// As DuckDB has it: the smallest value that at least that share of the values does not exceed. A
-  /// quantile of at most nine decimal digits is taken as the decimal that was written.
-  size_t discrete_index(size_t size) const {
-    constexpr double kScale = 1e9;
-    const double scaled = quantile_ * kScale;
-    size_t above = 0;
-    if (std::abs(scaled - std::round(scaled)) < 1e-3) {
-      const auto missing = static_cast<uint64_t>(kScale - std::round(scaled));
-      above = static_cast<size_t>(static_cast<batch::uint128>(missing) * size /
-                                  static_cast<uint64_t>(kScale));
-    } else {
-      const auto all = static_cast<double>(size);
-      above = static_cast<size_t>(std::floor(all - quantile_ * all));
-    }
-    return std::max<size_t>(1, size - above) - 1;
-  }
-  double interpolated(size_t from, size_t size) {
+  /// Numbers to DOUBLE; decimals, FLOATs and times to their own type, dates to moments.
+  Status interpolate(size_t from, size_t size, void* out, uint32_t i) {
     const double place = static_cast<double>(size - 1) * quantile_;
-    const auto low = static_cast<size_t>(std::floor(place));
-    const auto high = static_cast<size_t>(std::ceil(place));
-    const auto below = static_cast<double>(at(from, size, low));
-    if (low == high) return below;
-    const auto first = sorted_.begin() + static_cast<ptrdiff_t>(from + low + 1);
-    const auto last = sorted_.begin() + static_cast<ptrdiff_t>(from + size);
-    const auto above = static_cast<double>(*std::min_element(first, last, Less<T>()));
-    const double share = place - static_cast<double>(low);
-    return below * (1.0 - share) + above * share;
+    const auto index = static_cast<size_t>(std::floor(place));
+    const bool between = index != static_cast<size_t>(std::ceil(place));
+    const double share = place - static_cast<double>(index);
+    const T low = at(from, size, index);
+    T high = low;
+    if (between) {
+      const auto first = sorted_.begin() + static_cast<ptrdiff_t>(from + index + 1);
+      const auto last = sorted_.begin() + static_cast<ptrdiff_t>(from + size);
+      high = *std::min_element(first, last, Less<T>());
+    }
+    switch (meaning_) {
+      case Meaning::kDecimal:
+      case Meaning::kFloat: {
+        const auto apart = static_cast<T>(high - low);
+        const double step = static_cast<double>(apart) * share;
+        static_cast<T*>(out)[i] = !between ? low
+                                  : meaning_ == Meaning::kFloat
+                                      ? static_cast<T>(static_cast<double>(low) + step)
+                                      : static_cast<T>(low + static_cast<T>(step));
+        return {};
+      }
+      case Meaning::kDate:
+      case Meaning::kTime:
+      case Meaning::kTimestampUs:
+      case Meaning::kTimestampTz: {
+        int64_t below = 0, above = 0;
+        if (!microseconds(low, below) || !microseconds(high, above))
+          return fail(FailureClass::kData, "reduce.out_of_range",
+                      "a date of a median or quantile is out of the range of TIMESTAMP");
+        static_cast<int64_t*>(out)[i] =
+            between ? std::llround(static_cast<double>(below) * (1.0 - share) +
+                                   static_cast<double>(above) * share)
+                    : below;
+        return {};
+      }
+      default:
+        static_cast<double*>(out)[i] =
+            between ? static_cast<double>(low) * (1.0 - share) + static_cast<double>(high) * share
+                    : static_cast<double>(low);
+        return {};
+    }
+  }
+  bool microseconds(T value, int64_t& out) const {
+    out = static_cast<int64_t>(value);
+    if (meaning_ != Meaning::kDate) return true;
+    constexpr int64_t kInfinity = std::numeric_limits<int64_t>::max();
+    constexpr int64_t kDayMicros = 86'400'000'000;
+    if (out == std::numeric_limits<int32_t>::max() || out == -std::numeric_limits<int32_t>::max()) {
+      out = out > 0 ? kInfinity : -kInfinity;
+      return true;
+    }
+    return !__builtin_mul_overflow(out, kDayMicros, &out);
   }
 
   uint32_t column_;
+  Meaning meaning_;
   bool discrete_;
   double quantile_;
   uint32_t count_ = 0;
@@ -133,26 +168,47 @@ class Quantiles final : public Accumulator {
 
 }  // namespace
 
+size_t discrete_index(double quantile, size_t size) {
+  constexpr double kScale = 1e9;
+  const double scaled = quantile * kScale;
+  size_t above = 0;
+  if (std::abs(scaled - std::round(scaled)) < 1e-3) {
+    const auto missing = static_cast<uint64_t>(kScale - std::round(scaled));
+    above = static_cast<size_t>(static_cast<batch::uint128>(missing) * size /
+                                static_cast<uint64_t>(kScale));
+  } else {
+    const auto all = static_cast<double>(size);
+    above = static_cast<size_t>(std::floor(all - quantile * all));
+  }
+  return std::max<size_t>(1, size - above) - 1;
+}
+
 std::unique_ptr<Accumulator> make_collector(const Aggregate& aggregate, const ColumnType& type) {
   switch (type.storage) {
     case Storage::kI8:
-      return std::make_unique<Quantiles<int8_t>>(aggregate);
+      return std::make_unique<Quantiles<int8_t>>(aggregate, type);
     case Storage::kI16:
-      return std::make_unique<Quantiles<int16_t>>(aggregate);
+      return std::make_unique<Quantiles<int16_t>>(aggregate, type);
     case Storage::kI32:
-      return std::make_unique<Quantiles<int32_t>>(aggregate);
+      return std::make_unique<Quantiles<int32_t>>(aggregate, type);
     case Storage::kI64:
-      return std::make_unique<Quantiles<int64_t>>(aggregate);
+      return std::make_unique<Quantiles<int64_t>>(aggregate, type);
     case Storage::kU8:
-      return std::make_unique<Quantiles<uint8_t>>(aggregate);
+      return std::make_unique<Quantiles<uint8_t>>(aggregate, type);
     case Storage::kU16:
-      return std::make_unique<Quantiles<uint16_t>>(aggregate);
+      return std::make_unique<Quantiles<uint16_t>>(aggregate, type);
     case Storage::kU32:
-      return std::make_unique<Quantiles<uint32_t>>(aggregate);
+      return std::make_unique<Quantiles<uint32_t>>(aggregate, type);
     case Storage::kU64:
-      return std::make_unique<Quantiles<uint64_t>>(aggregate);
+      return std::make_unique<Quantiles<uint64_t>>(aggregate, type);
+    case Storage::kI128:
+      return std::make_unique<Quantiles<batch::int128>>(aggregate, type);
+    case Storage::kU128:
+      return std::make_unique<Quantiles<batch::uint128>>(aggregate, type);
+    case Storage::kF32:
+      return std::make_unique<Quantiles<float>>(aggregate, type);
     case Storage::kF64:
-      return std::make_unique<Quantiles<double>>(aggregate);
+      return std::make_unique<Quantiles<double>>(aggregate, type);
     default:
       TG_ASSERT(!"no such quantile");
       return nullptr;

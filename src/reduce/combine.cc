@@ -64,6 +64,15 @@ class Splitter {
       case AggregateKind::kSum:
       case AggregateKind::kAvg:
         return split_sum(aggregate);
+      case AggregateKind::kVarSamp:
+      case AggregateKind::kVarPop:
+      case AggregateKind::kStddevSamp:
+      case AggregateKind::kStddevPop:
+      case AggregateKind::kCovarSamp:
+      case AggregateKind::kCovarPop:
+      case AggregateKind::kCorr:
+        merge(aggregate, aggregate.kind, {state(aggregate, AggregateKind::kMomentState, "BLOB")});
+        return true;
       default:
         return false;
     }

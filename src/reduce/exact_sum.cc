@@ -29,16 +29,6 @@ double round_magnitude(uint128 magnitude, int exponent, bool negative) {
 
 }  // namespace
 
-void LongSum::put(uint64_t mantissa, int position, bool negative) {
-  if (++adds_ == kAddsMax) carry();
-  size_t digit = static_cast<size_t>(position / 32);
-  uint128 value = static_cast<uint128>(mantissa) << (position % 32);
-  for (; value != 0; value >>= 32, ++digit) {
-    const int64_t part = static_cast<int64_t>(static_cast<uint64_t>(value) & 0xffff'ffff);
-    digits_[digit] += negative ? -part : part;
-  }
-}
-
 void LongSum::add(double value) {
   if (std::isnan(value)) {
     nan_ = true;
@@ -49,99 +39,40 @@ void LongSum::add(double value) {
     const int exponent = static_cast<int>((bits >> 52) & 0x7ff);
     const uint64_t fraction = bits & ((uint64_t{1} << 52) - 1);
     const uint64_t mantissa = exponent == 0 ? fraction : fraction | (uint64_t{1} << 52);
-    put(mantissa, std::max(exponent, 1) - 1'075 + kBias, (bits >> 63) != 0);
+    digits_.put(mantissa, std::max(exponent, 1) - 1'075 + kBias, (bits >> 63) != 0);
   }
 }
 
 void LongSum::add_fixed(int128 value, int exponent) {
   const bool negative = value < 0;
   const uint128 magnitude = negative ? -static_cast<uint128>(value) : static_cast<uint128>(value);
-  put(static_cast<uint64_t>(magnitude), exponent + kBias, negative);
-  put(static_cast<uint64_t>(magnitude >> 64), exponent + 64 + kBias, negative);
+  digits_.put(static_cast<uint64_t>(magnitude), exponent + kBias, negative);
+  digits_.put(static_cast<uint64_t>(magnitude >> 64), exponent + 64 + kBias, negative);
 }
 
-void LongSum::add(const LongSum& other) {
-  carry();
-  LongSum copy = other;
-  copy.carry();
-  for (size_t i = 0; i < kDigits; ++i) digits_[i] += copy.digits_[i];
-  ++adds_;
-  nan_ |= other.nan_;
-  plus_ |= other.plus_;
-  minus_ |= other.minus_;
-}
-
-/// Brings every digit but the last into 0 .. 2^32 - 1.
-void LongSum::carry() {
-  int64_t over = 0;
-  for (size_t i = 0; i + 1 < kDigits; ++i) {
-    const int64_t digit = digits_[i] + over;
-    over = digit >> 32;
-    digits_[i] = digit & 0xffff'ffff;
-  }
-  digits_[kDigits - 1] += over;
-  adds_ = 0;
-}
-
-/// After a carry every digit but the last is 32 bits, and the last is small.
 void LongSum::write(char* out) {
-  carry();
-  for (size_t i = 0; i + 1 < kDigits; ++i) {
-    const auto digit = static_cast<uint32_t>(digits_[i]);
-    std::memcpy(out + i * 4, &digit, 4);
-  }
-  std::memcpy(out + (kDigits - 1) * 4, &digits_[kDigits - 1], 8);
+  digits_.write(out);
   const uint32_t flags = (nan_ ? 1U : 0) | (plus_ ? 2U : 0) | (minus_ ? 4U : 0);
-  std::memcpy(out + (kDigits - 1) * 4 + 8, &flags, 4);
+  std::memcpy(out + DigitSum<kDigits>::kStateBytes, &flags, 4);
 }
 
 void LongSum::add_state(const char* state) {
-  carry();
-  for (size_t i = 0; i + 1 < kDigits; ++i) {
-    uint32_t digit;
-    std::memcpy(&digit, state + i * 4, 4);
-    digits_[i] += digit;
-  }
-  int64_t last;
-  std::memcpy(&last, state + (kDigits - 1) * 4, 8);
-  digits_[kDigits - 1] += last;
+  digits_.add_state(state);
   uint32_t flags;
-  std::memcpy(&flags, state + (kDigits - 1) * 4 + 8, 4);
+  std::memcpy(&flags, state + DigitSum<kDigits>::kStateBytes, 4);
   nan_ |= (flags & 1) != 0;
   plus_ |= (flags & 2) != 0;
   minus_ |= (flags & 4) != 0;
-  ++adds_;
 }
 
-double LongSum::rounded() {
+double LongSum::rounded() const {
   if (nan_ || (plus_ && minus_)) return std::numeric_limits<double>::quiet_NaN();
   if (plus_) return std::numeric_limits<double>::infinity();
   if (minus_) return -std::numeric_limits<double>::infinity();
-  carry();
-  LongSum magnitude = *this;
-  const bool negative = magnitude.digits_[kDigits - 1] < 0;
-  if (negative) {
-    for (int64_t& digit : magnitude.digits_) digit = -digit;
-    magnitude.carry();
-  }
-  size_t top = kDigits;
-  while (top > 0 && magnitude.digits_[top - 1] == 0) --top;
-  if (top == 0) return 0;
-  // Up to three digits hold the 65 bits that decide; what is below stands in the lowest bit.
-  uint128 value = 0;
-  size_t taken = 0;
-  size_t at = top;
-  for (; at > 0 && taken < 3; --at, ++taken)
-    value = (value << 32) | static_cast<uint64_t>(magnitude.digits_[at - 1]);
-  bool rest = false;
-  for (size_t i = 0; i < at; ++i) rest |= magnitude.digits_[i] != 0;
-  const int exponent = static_cast<int>(at) * 32 - kBias;
-  if (rest) {
-    // There are three digits, so that the bit is below every bit that rounding looks at.
-    value = (value << 1) | 1;
-    return round_magnitude(value, exponent - 1, negative);
-  }
-  return round_magnitude(value, exponent, negative);
+  Magnitude<kDigits> magnitude;
+  digits_.magnitude(magnitude);
+  const Scaled scaled = reduce::rounded(magnitude);
+  return std::ldexp(scaled.fraction, scaled.exponent - kBias);
 }
 
 double ExactSums::rounded(uint32_t group) const {
@@ -156,6 +87,28 @@ double ExactSums::rounded(uint32_t group) const {
   const bool negative = sum < 0;
   const uint128 magnitude = negative ? -static_cast<uint128>(sum) : static_cast<uint128>(sum);
   return round_magnitude(magnitude, -kFractionBits, negative);
+}
+
+bool ExactSums::is_finite(uint32_t group) const {
+  if (long_.empty()) return true;
+  const auto at = long_.find(group);
+  return at == long_.end() || at->second->is_finite();
+}
+
+void ExactSums::magnitude(uint32_t group, Magnitude<LongSum::kDigits>& out) const {
+  const int128 sum = sums_[group];
+  if (!long_.empty()) {
+    if (const auto at = long_.find(group); at != long_.end()) {
+      LongSum total = *at->second;
+      total.add_fixed(sum, -kFractionBits);
+      total.digits().magnitude(out);
+      return;
+    }
+  }
+  out.negative = sum < 0;
+  const uint128 size = out.negative ? -static_cast<uint128>(sum) : static_cast<uint128>(sum);
+  const uint64_t words[2] = {static_cast<uint64_t>(size), static_cast<uint64_t>(size >> 64)};
+  out.set(words, 2, LongSum::kBias - kFractionBits);
 }
 
 std::string ExactSums::state(uint32_t group) const {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "batch/type.h"
+#include "reduce/digit_sum.h"
 
 namespace tidegate::reduce {
 
@@ -18,27 +18,24 @@ namespace tidegate::reduce {
 // a long accumulator over the whole range of doubles (Kulisch, "Computer Arithmetic and Validity",
 // 2008), made only for groups that need one. Both are exact, so it cannot be seen which was used.
 
-/// A sum over the whole range of doubles, in 32-bit digits with room for carries.
+/// A sum over the whole range of doubles.
 class LongSum {
  public:
+  static constexpr int kBias = 1'088;  ///< bit 0 is worth 2^-1088
+  static constexpr size_t kDigits = 70;
+
   void add(double value);
   void add_fixed(batch::int128 value, int exponent);
-  void add(const LongSum& other);
-  double rounded();
+  double rounded() const;
+  const DigitSum<kDigits>& digits() const { return digits_; }
+  bool is_finite() const { return !nan_ && !plus_ && !minus_; }
   /// All of it in kStateBytes bytes, and back.
   void write(char* out);
   void add_state(const char* state);
-  static constexpr size_t kStateBytes = 70 * 4 + 8;
+  static constexpr size_t kStateBytes = DigitSum<kDigits>::kStateBytes + 4;
 
  private:
-  static constexpr int kBias = 1'088;  ///< bit 0 is worth 2^-1088
-  static constexpr size_t kDigits = 70;
-  static constexpr uint32_t kAddsMax = uint32_t{1} << 30;
-  void put(uint64_t mantissa, int position, bool negative);
-  void carry();
-
-  std::array<int64_t, kDigits> digits_{};
-  uint32_t adds_ = 0;
+  DigitSum<kDigits> digits_;
   bool nan_ = false, plus_ = false, minus_ = false;
 };
 
@@ -64,6 +61,10 @@ class ExactSums {
     if (value != 0) add_long(group, value);
   }
   double rounded(uint32_t group) const;
+  /// Whether no infinity and no NaN is in it.
+  bool is_finite(uint32_t group) const;
+  /// Of a finite sum; bit 0 is worth 2^-LongSum::kBias.
+  void magnitude(uint32_t group, Magnitude<LongSum::kDigits>& out) const;
   /// A group's sum as bytes: 16 of the fixed-point number, then those of the long sum if it has
   /// one.
   std::string state(uint32_t group) const;

@@ -11,7 +11,7 @@ namespace {
 using batch::ColumnType;
 using batch::Meaning;
 
-constexpr std::array<std::pair<AggregateKind, std::string_view>, 38> kNames = {{
+constexpr std::array<std::pair<AggregateKind, std::string_view>, 39> kNames = {{
     {AggregateKind::kCountRows, "count_star"},
     {AggregateKind::kCount, "count"},
     {AggregateKind::kSum, "sum"},
@@ -46,6 +46,7 @@ constexpr std::array<std::pair<AggregateKind, std::string_view>, 38> kNames = {{
     {AggregateKind::kApproxCountDistinct, "approx_count_distinct"},
     {AggregateKind::kProduct, "product"},
     {AggregateKind::kExactState, "exact_state"},
+    {AggregateKind::kMomentState, "moment_state"},
     {AggregateKind::kSumCounts, "sum_counts"},
     {AggregateKind::kSumStates, "sum_states"},
     {AggregateKind::kAvgSums, "avg_sums"},
@@ -67,10 +68,47 @@ bool is_plain(const ColumnType& type) {
   }
 }
 
+/// Nested types whose values can be kept. The C API does not carry all that may be in one.
+bool is_carried(std::string_view type) {
+  for (const char* part : {"VARIANT", "GEOMETRY", "\"NULL\""})
+    if (type.find(part) != std::string_view::npos) return false;
+  return type.ends_with(']') || type.starts_with("STRUCT(") || type.starts_with("MAP(") ||
+         type.starts_with("UNION(");
+}
+
+bool is_value(const ColumnType& type) { return type.meaning != Meaning::kNull; }
+
 /// Types that may be a group key: intervals are equal by length and shown as they came.
 bool is_key(const ColumnType& type) { return is_plain(type); }
 
 bool is_integer(const ColumnType& type) { return type.meaning == Meaning::kInteger; }
+
+/// The type of what lies between two values of a type: "" the type itself, nothing if it is not
+/// known here.
+std::optional<std::string> interpolated(const ColumnType& type, bool median) {
+  switch (type.meaning) {
+    case Meaning::kInteger:
+      if (type.storage == batch::Storage::kI128 || type.storage == batch::Storage::kU128) return {};
+      return "DOUBLE";
+    case Meaning::kDecimal:
+      if (type.storage == batch::Storage::kI128) return {};
+      return "";
+    case Meaning::kDate:
+      return "TIMESTAMP";
+    case Meaning::kDouble:
+    case Meaning::kFloat:
+    case Meaning::kTime:
+    case Meaning::kTimestampUs:
+    case Meaning::kTimestampTz:
+      return "";
+    case Meaning::kVarchar:
+    case Meaning::kBoolean:
+      if (median) return "";  // the lower one of the two
+      return {};
+    default:
+      return {};
+  }
+}
 
 size_t arguments_of(AggregateKind kind) {
   switch (kind) {
@@ -80,6 +118,9 @@ size_t arguments_of(AggregateKind kind) {
     case AggregateKind::kArgMax:
     case AggregateKind::kArgMinNull:
     case AggregateKind::kArgMaxNull:
+    case AggregateKind::kCovarSamp:
+    case AggregateKind::kCovarPop:
+    case AggregateKind::kCorr:
       return 2;
     default:
       return 1;
@@ -105,7 +146,11 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
   for (const uint32_t column : aggregate.arguments) {
     if (column >= input.size()) return name + " of a column that is not there";
     auto type = batch::parse_scalar_type(input[column].type);
-    if (!type) return name + " of " + input[column].type;
+    if (!type) {
+      if (!is_carried(input[column].type)) return name + " of " + input[column].type;
+      // One encoded value: it can be kept, but not compared.
+      type = ColumnType{.storage = batch::Storage::kBytes, .meaning = Meaning::kStruct};
+    }
     types.push_back(std::move(*type));
   }
   if (aggregate.filter &&
@@ -152,13 +197,15 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
     case AggregateKind::kFirst:
     case AggregateKind::kLast:
     case AggregateKind::kAnyValue:
-      if (!is_plain(types[0]) || aggregate.distinct) return of();
+      if (!is_value(types[0]) || aggregate.distinct) return of();
       return expect(aggregate, input[aggregate.arguments[0]].type);
     case AggregateKind::kArgMin:
     case AggregateKind::kArgMax:
     case AggregateKind::kArgMinNull:
     case AggregateKind::kArgMaxNull:
-      if (!is_plain(types[0]) || !is_plain(types[1]) || !aggregate.order.empty()) return of();
+      if (!is_value(types[0]) || !is_plain(types[1]) || !aggregate.order.empty() ||
+          aggregate.distinct)
+        return of();
       return expect(aggregate, input[aggregate.arguments[0]].type);
     case AggregateKind::kBoolAnd:
     case AggregateKind::kBoolOr:
@@ -169,19 +216,43 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
     case AggregateKind::kBitXor:
       if (!is_integer(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
       return expect(aggregate, input[aggregate.arguments[0]].type);
+    case AggregateKind::kVarSamp:
+    case AggregateKind::kVarPop:
+    case AggregateKind::kStddevSamp:
+    case AggregateKind::kStddevPop:
+    case AggregateKind::kCovarSamp:
+    case AggregateKind::kCovarPop:
+    case AggregateKind::kCorr:
+      if (!aggregate.order.empty()) return name + " with ORDER BY";
+      for (const ColumnType& type : types)
+        if (type.meaning != Meaning::kDouble) return of();
+      return expect(aggregate, "DOUBLE");
     case AggregateKind::kMedian:
     case AggregateKind::kQuantileCont:
-    case AggregateKind::kQuantileDisc: {
+    case AggregateKind::kQuantileDisc:
       if (!aggregate.order.empty() || aggregate.distinct)
         return name + " with ORDER BY or DISTINCT";
       if (!(aggregate.quantile >= 0 && aggregate.quantile <= 1)) return name + " beyond 0..1";
-      if (types[0].meaning != Meaning::kDouble && !is_integer(types[0])) return of();
-      if (types[0].storage == batch::Storage::kI128 || types[0].storage == batch::Storage::kU128)
-        return of();
-      if (aggregate.kind == AggregateKind::kQuantileDisc)
-        return expect(aggregate, input[aggregate.arguments[0]].type);
-      return expect(aggregate, "DOUBLE");
-    }
+      if (!is_plain(types[0]) || types[0].meaning == Meaning::kEnum) return of();
+      if (aggregate.kind != AggregateKind::kQuantileDisc) {
+        const auto type = interpolated(types[0], aggregate.kind == AggregateKind::kMedian);
+        if (!type) return of();
+        if (!type->empty()) return expect(aggregate, *type);
+      }
+      return expect(aggregate, input[aggregate.arguments[0]].type);
+    case AggregateKind::kMode:
+      if (!is_plain(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
+      return expect(aggregate, input[aggregate.arguments[0]].type);
+    case AggregateKind::kList:
+      if (!is_value(types[0]) || aggregate.distinct)
+        return name + (aggregate.distinct ? " of DISTINCT " : " of ") +
+               input[aggregate.arguments[0]].type;
+      return expect(aggregate, input[aggregate.arguments[0]].type + "[]");
+    case AggregateKind::kStringAgg:
+      if (types[0].meaning != Meaning::kVarchar) return of();
+      // DuckDB would give them in the order of a hash table.
+      if (aggregate.distinct && aggregate.order.empty()) return name + " of DISTINCT in no order";
+      return expect(aggregate, "VARCHAR");
     default:
       return name;
   }

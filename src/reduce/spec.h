@@ -35,7 +35,7 @@ enum class AggregateKind : uint8_t {
   kBitAnd = 12,
   kBitOr = 13,
   kBitXor = 14,
-  kVarSamp = 15,
+  kVarSamp = 15,  ///< these of DOUBLE; or of kMomentState's BLOB
   kVarPop = 16,
   kStddevSamp = 17,
   kStddevPop = 18,
@@ -55,11 +55,12 @@ enum class AggregateKind : uint8_t {
   kApproxCountDistinct = 32,
   kProduct = 33,
   // States of the above and what merges them (combine.h); no SQL names them.
-  kExactState = 64,  ///< FLOAT or DOUBLE to BLOB: an exact sum (exact_sum.h)
-  kSumCounts = 65,   ///< counts to their sum, BIGINT
-  kSumStates = 66,   ///< exact sums to DOUBLE
-  kAvgSums = 67,     ///< {sums of 128 bits, counts} to DOUBLE, over 10^scale
-  kAvgStates = 68,   ///< {exact sums, counts} to DOUBLE
+  kExactState = 64,   ///< FLOAT or DOUBLE to BLOB: an exact sum (exact_sum.h)
+  kSumCounts = 65,    ///< counts to their sum, BIGINT
+  kSumStates = 66,    ///< exact sums to DOUBLE
+  kAvgSums = 67,      ///< {sums of 128 bits, counts} to DOUBLE, over 10^scale
+  kAvgStates = 68,    ///< {exact sums, counts} to DOUBLE
+  kMomentState = 69,  ///< one or two DOUBLEs to BLOB: exact sums of values and products
 };
 
 /// Part of identities: changes when a kernel may give other bytes for the same spec and rows.
