@@ -65,15 +65,15 @@ Result<ProvenCopy> copy_proven_events(Database& from, Database& to) {
   Heads heads(to);
   ProvenCopy copied;
   copied.hash = chain_genesis();
-  TG_ASSIGN(copied.wrong,
-            source.each_proven([&](const Event& event, const std::string& hash) -> Status {
-              TG_TRY(events.insert(event, hash));
-              TG_TRY(heads.apply(event));
-              copied.events = event.sequence;
-              copied.hash = hash;
-              copied.newest_time_us = std::max(copied.newest_time_us, event.time_us);
-              return {};
-            }));
+  const auto copy = [&](const Event& event, const std::string& hash) -> Status {
+    TG_TRY(events.insert(event, hash));
+    TG_TRY(heads.apply(event));
+    copied.events = event.sequence;
+    copied.hash = hash;
+    copied.newest_time_us = std::max(copied.newest_time_us, event.time_us);
+    return {};
+  };
+  TG_ASSIGN(copied.wrong, source.each_proven(copy));
   TG_TRY(heads.set_mark({copied.events, copied.hash, copied.newest_time_us, Heads::kVersion}));
   return copied;
 }

@@ -295,7 +295,7 @@ int vfs_time_ms(sqlite3_vfs* vfs, sqlite3_int64* out) {
 int vfs_time(sqlite3_vfs* vfs, double* out) {
   sqlite3_int64 ms = 0;
   vfs_time_ms(vfs, &ms);
-  *out = static_cast<double>(ms) / (kMicrosPerDay / 1000);
+  *out = static_cast<double>(ms) / (kMicrosPerDay / 1000.0);
   return SQLITE_OK;
 }
 

@@ -398,7 +398,7 @@ Result<std::unique_ptr<StoredJournal>> empty_journal(Effects& effects) {
 
 Result<std::unique_ptr<Journal>> StoredJournal::as_of(int64_t at_us) {
   TG_ASSIGN(auto then, empty_journal(effects_));
-  TG_TRY(reading([&]() -> Status {
+  const auto build = [&]() -> Status {
     TG_ASSIGN(const std::vector<uint64_t> sequences, heads_.output_events());
     TG_ASSIGN(Transaction transaction, Transaction::begin(*then->db_, true));
     Heads::Mark mark = then->committed_;
@@ -415,7 +415,8 @@ Result<std::unique_ptr<Journal>> StoredJournal::as_of(int64_t at_us) {
     TG_TRY(then->heads_.set_mark(mark));
     then->committed_ = then->appended_ = mark;
     return transaction.commit();
-  }));
+  };
+  TG_TRY(reading(build));
   then->note_damage(damage_);
   return then;
 }

@@ -37,7 +37,7 @@ std::unexpected<Failure> torn(const std::string& path) {
 Result<std::string> make_generation_directory(Effects& effects, const std::string& root,
                                               uint64_t number) {
   for (int tries = 0;; ++tries) {
-    const std::string name = generation_name(number, effects.random_u64());
+    std::string name = generation_name(number, effects.random_u64());
     const auto made = effects.mkdir(generation_directory(root, name));
     if (made) return name;
     if (!is_exists(made.error()) || tries == kNameTriesMax) return std::unexpected(made.error());

@@ -212,7 +212,7 @@ void BlockEncoder::frame(T* values, const uint64_t* nulls, uint32_t rows, Column
   if constexpr (sizeof(T) == 16) {
     std::memcpy(grow(16), &base, 16);
   } else {
-    const int64_t wide = static_cast<int64_t>(low);
+    const int64_t wide = static_cast<int64_t>(+low);  // an int8_t is a number: its sign goes along
     std::memcpy(grow(8), &wide, 8);
   }
   put_deltas(head.delta_width, values, base, rows, grow(size_t{head.delta_width} * rows));

@@ -48,10 +48,9 @@ Result<MagicProblem> look_at_magic(Effects& effects, const InputFile& file) {
     return MagicProblem{codes::kNotThisFormat,
                         fmt::format("\"{}\" is not a Parquet file", file.name),
                         "say `format: csv` or `format: json` if that is what it is"};
-  const MagicProblem cut{
-      codes::kFileTruncated,
-      fmt::format("\"{}\" is cut off: it begins as Parquet and has no end", file.name),
-      "its writer died or is still at work; write aside and rename"};
+  MagicProblem cut{codes::kFileTruncated,
+                   fmt::format("\"{}\" is cut off: it begins as Parquet and has no end", file.name),
+                   "its writer died or is still at work; write aside and rename"};
   if (file.stat.size < kSmallestBytes) return cut;
   TG_ASSIGN(const size_t end, effects.pread(fd.get(), tail, file.stat.size - sizeof tail));
   if (end != sizeof tail || std::memcmp(tail + 4, "PAR1", kMagicBytes) != 0) return cut;
@@ -124,7 +123,7 @@ class ParquetReader {
 
   std::string options_key() const {
     std::string text;
-    for (const auto& [name, value] : recipe_.options) text += name + "=" + value + "\n";
+    for (const auto& [name, value] : recipe_.options) text += fmt::format("{}={}\n", name, value);
     return text.empty() ? "" : "." + hex64(xxh3_64(text));
   }
 

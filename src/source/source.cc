@@ -248,9 +248,8 @@ class Snapshotter {
   void check_json_quarantine() {
     if (!snapshot_.recipe.set_aside_bad_rows) return;
     for (const sql::Column& column : snapshot_.schema) {
-      if (column.type.find_first_of("[") == std::string::npos &&
-          !column.type.starts_with("STRUCT") && !column.type.starts_with("MAP") &&
-          !column.type.starts_with("UNION"))
+      if (column.type.find('[') == std::string::npos && !column.type.starts_with("STRUCT") &&
+          !column.type.starts_with("MAP") && !column.type.starts_with("UNION"))
         continue;
       report(codes::kQuarantineColumns, Severity::kError, source_.quarantine_share->span,
              fmt::format("bad rows cannot be told from good ones in column {}",

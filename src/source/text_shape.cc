@@ -230,7 +230,7 @@ Status read_csv_shapes(ShapeContext& context, ReadRecipe& recipe, const sql::Sch
   // Sniffed types of one column may differ between files: all are read as the wider.
   std::map<std::string, std::string> types;
   for (const InputFile& file : files)
-    if (file.columns && file.columns->size() > 0)
+    if (file.columns && !file.columns->empty())
       for (const sql::Column& column : *file.columns) {
         const auto [place, added] = types.try_emplace(to_lower_ascii(column.name), column.type);
         if (!added) place->second = wider(place->second, column.type);

@@ -13,7 +13,8 @@
 
 extern "C" {
 extern void* duckdb_shim_table[];
-extern const char* const duckdb_shim_names[];
+// The name is the assembler's (cmake/duckdb_shim.cmake).
+extern const char* const duckdb_shim_names[];  // NOLINT(readability-identifier-naming)
 
 /// Where every trampoline leads until the library is loaded.
 [[noreturn]] void duckdb_shim_unloaded() {

@@ -44,8 +44,7 @@ std::string strip_prefix(std::string_view text) {
   // Nor is the statement, which is one of ours around the pipeline's.
   text = text.substr(0, text.find("\n\nLINE "));
   const size_t colon = text.find(" Error: ");
-  if (colon != std::string_view::npos && colon < 40 && text.find('\n') > colon)
-    text.remove_prefix(colon + 8);
+  if (colon < 40 && text.find('\n') > colon) text.remove_prefix(colon + 8);
   return std::string(text);
 }
 
