@@ -19,8 +19,8 @@ class SourceFixture : public ::testing::Test {
  protected:
   void SetUp() override {
     char pattern[] = "/tmp/tidegate_source_XXXXXX";
-    const auto real = resolve_links_of(mkdtemp(pattern));
-    dir_ = real;
+    ASSERT_NE(mkdtemp(pattern), nullptr);
+    dir_ = resolve_links_of(pattern);
     pipeline_.directory = dir_;
     auto database = sql::Database::open({});
     ASSERT_TRUE(database.has_value()) << database.error().describe();
