@@ -197,9 +197,9 @@ Status count_arrivals(const Source& source, const std::vector<InputFile>& files,
   return {};
 }
 
-Result<std::optional<Manifest>> read_manifest(Effects& effects, const Source& source,
-                                              const std::string& directory,
-                                              Diagnostics& diagnostics) {
+Result<std::optional<ArrivalManifest>> read_manifest(Effects& effects, const Source& source,
+                                                     const std::string& directory,
+                                                     Diagnostics& diagnostics) {
   const Spanned<std::string>& written = source.manifest->path;
   const std::string path = path_absolute(written.value, directory);
   const auto bytes = read_file(effects, path, kManifestBytesMax);
@@ -213,14 +213,14 @@ Result<std::optional<Manifest>> read_manifest(Effects& effects, const Source& so
     report(diagnostics, codes::kManifestInvalid, Severity::kError, written.span,
            fmt::format("\"{}\" is not a manifest", written.value), std::move(why),
            R"(it looks like {"files": [{"path": "a.parquet", "rows": 100}]})");
-    return std::optional<Manifest>();
+    return std::optional<ArrivalManifest>();
   };
   const auto json = nlohmann::json::parse(*bytes, nullptr, false);
   if (json.is_discarded()) return invalid("it does not parse as JSON");
   if (!json.is_object() || !json.contains("files") || !json["files"].is_array())
     return invalid("it has no list \"files\"");
   if (json["files"].size() > kInputFilesMax) return invalid("it lists more than 1,000,000 files");
-  Manifest manifest;
+  ArrivalManifest manifest;
   TG_ASSIGN(const std::string base, resolve_links(effects, path_dirname(path)));
   std::set<std::string> seen;
   for (const auto& item : json["files"]) {
@@ -250,8 +250,8 @@ Result<std::optional<Manifest>> read_manifest(Effects& effects, const Source& so
   return manifest;
 }
 
-void apply_manifest(const Source& source, const Manifest& manifest, std::vector<FoundFile>& found,
-                    Diagnostics& diagnostics) {
+void apply_manifest(const Source& source, const ArrivalManifest& manifest,
+                    std::vector<FoundFile>& found, Diagnostics& diagnostics) {
   const Span span = source.manifest->path.span;
   std::map<std::string, size_t> by_path;
   for (size_t i = 0; i < found.size(); ++i) by_path.emplace(found[i].path, i);
@@ -288,7 +288,7 @@ void apply_manifest(const Source& source, const Manifest& manifest, std::vector<
   found = std::move(kept);
 }
 
-Status check_manifest(Effects& effects, const Source& source, const Manifest& manifest,
+Status check_manifest(Effects& effects, const Source& source, const ArrivalManifest& manifest,
                       const std::vector<InputFile>& files, int64_t now_us, MetadataCache& cache,
                       Diagnostics& diagnostics, SourceArrival& arrival) {
   const Span span = source.manifest->path.span;

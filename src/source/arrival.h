@@ -31,24 +31,24 @@ struct ManifestEntry {
   std::string xxh3;
   std::string sha256;
 };
-struct Manifest {
+struct ArrivalManifest {
   std::vector<ManifestEntry> files;
   std::optional<int64_t> complete_to_us;
 };
 
 /// Reads a manifest: {"files":[{"path","rows","xxh3"|"sha256"}],"complete_to"}. Paths are relative
 /// to the manifest's directory. Findings go to `diagnostics`; nothing is returned after an error.
-Result<std::optional<Manifest>> read_manifest(Effects& effects, const Source& source,
-                                              const std::string& directory,
-                                              Diagnostics& diagnostics);
+Result<std::optional<ArrivalManifest>> read_manifest(Effects& effects, const Source& source,
+                                                     const std::string& directory,
+                                                     Diagnostics& diagnostics);
 
 /// Keeps the files that the manifest lists: others are half-written or foreign, and are left out
 /// with a warning. A listed file that was not found is an error.
-void apply_manifest(const Source& source, const Manifest& manifest, std::vector<FoundFile>& found,
-                    Diagnostics& diagnostics);
+void apply_manifest(const Source& source, const ArrivalManifest& manifest,
+                    std::vector<FoundFile>& found, Diagnostics& diagnostics);
 
 /// Compares rows (where known from metadata) and checksums with the manifest, and counts.
-Status check_manifest(Effects& effects, const Source& source, const Manifest& manifest,
+Status check_manifest(Effects& effects, const Source& source, const ArrivalManifest& manifest,
                       const std::vector<InputFile>& files, int64_t now_us, MetadataCache& cache,
                       Diagnostics& diagnostics, SourceArrival& arrival);
 

@@ -69,7 +69,7 @@ class Snapshotter {
     check_secrets();
     if (diagnostics_.error_count() > errors) return {};
     TG_ASSIGN(const sql::Schema declared, declared_columns(context_));
-    std::optional<Manifest> manifest;
+    std::optional<ArrivalManifest> manifest;
     if (source_.manifest) {
       TG_ASSIGN(manifest, read_manifest(effects_, source_, pipeline_.directory, diagnostics_));
     }
@@ -267,7 +267,7 @@ class Snapshotter {
                "remove the option, or the quarantine");
   }
 
-  Status arrive(const std::optional<Manifest>& manifest) {
+  Status arrive(const std::optional<ArrivalManifest>& manifest) {
     SourceArrival& arrival = snapshot_.arrival;
     if (options_.files) {
       arrival.known_by = source_.from_output ? "output" : "";
