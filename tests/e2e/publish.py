@@ -374,8 +374,11 @@ def interrupted():
     answer = finish(process)
     expect(answer.code == 130 and time.monotonic() - began < 1, f"twice: {time.monotonic() - began} s, {answer.told()}")
     expect(not {e["identity"] for e in answer.events("task_started")} & done, "ran again though finished")
-    # SIGTERM is a Ctrl-C too.
+    # SIGTERM is a Ctrl-C too. What the run before left staged goes first, so its own is waited for.
     process = start("run", "pipeline.yaml", "--json", "--state", "state", "--workers", 1)
+    for line in process.stdout:
+        if b'"run_started"' in line:
+            break
     wait_until(lambda: generations(), "the checks to begin")
     process.send_signal(signal.SIGTERM)
     expect(finish(process).code == 130, "SIGTERM")
