@@ -99,7 +99,8 @@ int command_check(Effects& effects, const Common& common, const CheckArguments& 
     }
     const auto plan =
         make_plan(effects, std::move(*pipeline), state ? &*state : nullptr, journal.get(),
-                  {.now_us = effects.now_us(), .run_time_us = effects.now_us()}, diagnostics);
+                  {.now_us = effects.now_us(), .run_time_us = effects.now_us(), .kernels = false},
+                  diagnostics);
     print_diagnostics(common, diagnostics, *text);
     if (!plan) {
       exit = tell_failure(common, plan.error(), kExitUsage);

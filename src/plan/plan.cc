@@ -62,8 +62,9 @@ Result<SnapshotOptions> upstream_files(const Source& source, Journal* journal,
   return options;
 }
 
-/// A DuckDB that reads metadata, opened when a source has files that the cache does not know.
-class MetadataReader {
+/// The DuckDB that reads metadata and binds SQL, opened when it is first wanted: opening costs
+/// more than binding a stage does.
+class Scratch {
  public:
   Result<sql::Connection*> get() {
     if (!connection_) {
@@ -79,8 +80,7 @@ class MetadataReader {
 };
 
 Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t now_us,
-                      Diagnostics& diagnostics) {
-  MetadataReader reader;
+                      Scratch& scratch, Diagnostics& diagnostics) {
   for (const Source& source : plan.pipeline.sources) {
     SnapshotOptions options;
     options.now_us = now_us;
@@ -89,7 +89,7 @@ Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t no
     Diagnostics found;
     auto snapshot = snapshot_source(effects, plan.pipeline, source, nullptr, found, options);
     if (!snapshot && snapshot.error().code == "source.needs_sql") {
-      TG_ASSIGN(sql::Connection * connection, reader.get());
+      TG_ASSIGN(sql::Connection * connection, scratch.get());
       found = {};
       snapshot = snapshot_source(effects, plan.pipeline, source, connection, found, options);
     }
@@ -265,18 +265,18 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
   plan.run_time_us = options.run_time_us;
   if (state) plan.state = *state;
   if (diagnostics.has_errors()) return plan;
-  TG_TRY(take_snapshots(effects, plan, journal, options.now_us, diagnostics));
+  Scratch scratch;
+  TG_TRY(take_snapshots(effects, plan, journal, options.now_us, scratch, diagnostics));
   std::map<std::string, sql::Schema> schemas;
   for (size_t s = 0; s < plan.sources.size(); ++s)
     if (!plan.sources[s].schema.empty())
       schemas[plan.pipeline.sources[s].name.value] = plan.sources[s].schema;
-  TG_ASSIGN(auto binding, sql::Database::open({.memory_bytes = kScratchBytes}));
-  TG_ASSIGN(auto bind_connection, binding->connect());
+  TG_ASSIGN(sql::Connection * binding, scratch.get());
   {
     const BindingWall wall(effects);
-    plan.checked = prove_pipeline(plan.pipeline, schemas, *bind_connection, diagnostics, true);
+    plan.checked = prove_pipeline(plan.pipeline, schemas, *binding, diagnostics, options.kernels);
     if (diagnostics.has_errors()) return plan;
-    check_outputs(plan, *bind_connection, diagnostics);
+    check_outputs(plan, *binding, diagnostics);
     if (diagnostics.has_errors()) return plan;
   }
   trace_sources(plan);

@@ -58,6 +58,7 @@ struct PlanOptions {
   int64_t run_time_us = 0;    ///< of this run, or adopted from the one it resumes
   uint32_t workers = 0;       ///< 0: as many as there are processors
   uint64_t memory_bytes = 0;  ///< of the whole host; 0: what the host has
+  bool kernels = true;        ///< look for each stage's kernel; not needed to find mistakes
 };
 
 /// A run that has been thought out: what `plan` shows and `run` does.
