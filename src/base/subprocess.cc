@@ -125,6 +125,15 @@ Result<Subprocess> spawn(const Program& program, const std::vector<std::string>&
     return std::unexpected(errno_failure(pidfd_error, "cannot watch a child process (pidfd_open)"));
   }
   ::fcntl(process.pidfd, F_SETFD, FD_CLOEXEC);
+  // Kept open: it is read a hundred times a second.
+  process.statm = ::open(fmt::format("/proc/{}/statm", process.pid).c_str(), O_RDONLY | O_CLOEXEC);
+  if (process.statm < 0) {
+    const int statm_error = errno;
+    kill_group(process);
+    reap(process);
+    return std::unexpected(
+        errno_failure(statm_error, "cannot watch the memory of a child process (/proc)"));
+  }
   return process;
 }
 
@@ -143,18 +152,15 @@ ExitStatus reap(Subprocess& process) {
   }
   if (process.pidfd >= 0) ::close(process.pidfd);
   if (process.socket >= 0) ::close(process.socket);
+  if (process.statm >= 0) ::close(process.statm);
   process = Subprocess{};
   return status;
 }
 
-uint64_t resident_bytes(pid_t pid) {
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/%d/statm", static_cast<int>(pid));
-  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
+uint64_t resident_bytes(const Subprocess& process) {
+  if (process.statm < 0) return 0;
   char text[128];
-  const ssize_t size = ::read(fd, text, sizeof text - 1);
-  ::close(fd);
+  const ssize_t size = ::pread(process.statm, text, sizeof text - 1, 0);
   if (size <= 0) return 0;
   text[size] = '\0';
   unsigned long long total = 0, resident = 0, shared = 0;

@@ -15,6 +15,7 @@ struct Subprocess {
   pid_t pid = -1;
   int pidfd = -1;   ///< readable when it has ended
   int socket = -1;  ///< our end; non-blocking reads are the owner's business
+  int statm = -1;   ///< for resident_bytes
 };
 
 /// How a child ended.
@@ -53,7 +54,7 @@ ExitStatus reap(Subprocess& process);
 
 /// Bytes of memory that are resident in that process; 0 if it has gone. Pages shared with the page
 /// cache (mapped files) are not counted.
-uint64_t resident_bytes(pid_t pid);
+uint64_t resident_bytes(const Subprocess& process);
 
 /// The path of this program, " (deleted)" behind it if another file has taken its place.
 std::string self_path();

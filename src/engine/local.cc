@@ -90,8 +90,9 @@ void LocalEngine::run(uint32_t slot, const TaskSpec& spec) {
   worker.busy = true;
   worker.attempt = spec.attempt;
   worker.label = spec.label;
+  if (worker.cgroup && worker.bound_bytes != spec.memory_bytes)
+    (void)worker.cgroup->limit(spec.memory_bytes);
   worker.bound_bytes = spec.memory_bytes;
-  if (worker.cgroup) (void)worker.cgroup->limit(spec.memory_bytes);
   std::string payload = to_json(spec);
   if (worker.hello && !worker.replacing)
     send(slot, payload);
@@ -168,7 +169,11 @@ void LocalEngine::read_frames(uint32_t slot) {
 
 void LocalEngine::handle_frame(uint32_t slot, const std::string& payload) {
   Worker& worker = workers_[slot];
-  const auto message = nlohmann::json::parse(payload, nullptr, false);
+  // The report or the failure stands on a line of its own, so that it is read once.
+  const size_t line = std::min(payload.find('\n'), payload.size());
+  const auto message = nlohmann::json::parse(
+      payload.begin(), payload.begin() + static_cast<ptrdiff_t>(line), nullptr, false);
+  const std::string body = payload.substr(std::min(line + 1, payload.size()));
   if (message.is_discarded()) {
     kill_group(worker.process);
     return;
@@ -190,21 +195,22 @@ void LocalEngine::handle_frame(uint32_t slot, const std::string& payload) {
         AttemptProgress{slot,
                         worker.attempt,
                         {message.value("rows", uint64_t{0}), message.value("bytes", uint64_t{0})},
-                        resident_bytes(worker.process.pid)});
+                        resident_bytes(worker.process)});
     return;
   }
   if (kind == "done") {
-    auto report = task_report_from_json(message.at("report").dump());
+    const uint64_t bytes = resident_bytes(worker.process);
+    auto report = task_report_from_json(body);
     worker.busy = false;
     if (report) {
-      peak_worker_bytes_ = std::max(peak_worker_bytes_, resident_bytes(worker.process.pid));
+      peak_worker_bytes_ = std::max(peak_worker_bytes_, bytes);
       events_.push_back(AttemptDone{slot, worker.attempt, std::move(*report)});
     } else {
       events_.push_back(AttemptFailed{slot, worker.attempt, report.error()});
     }
-    if (resident_bytes(worker.process.pid) > worker.bound_bytes / kIdleShare) replace(slot);
+    if (bytes > worker.bound_bytes / kIdleShare) replace(slot);
   } else if (kind == "failed") {
-    auto failure = failure_from_json(message.at("failure").dump());
+    auto failure = failure_from_json(body);
     worker.busy = false;
     events_.push_back(AttemptFailed{slot, worker.attempt, failure ? *failure : failure.error()});
     replace(slot);
@@ -246,7 +252,7 @@ void LocalEngine::sample() {
   sampled_us_ = now;
   uint64_t total = 0;
   for (Worker& worker : workers_) {
-    const uint64_t bytes = resident_bytes(worker.process.pid);
+    const uint64_t bytes = resident_bytes(worker.process);
     total += bytes;
     peak_worker_bytes_ = std::max(peak_worker_bytes_, bytes);
     if (!worker.busy || worker.queued || worker.killed_for || bytes <= worker.bound_bytes) continue;

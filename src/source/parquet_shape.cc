@@ -75,14 +75,6 @@ class ParquetReader {
     std::map<std::string, FileShape> shapes;
     for (const InputFile* file : files) paths.push_back(file->path);
     const std::string list = path_list(paths);
-    TG_ASSIGN(
-        const sql::Table rows,
-        query(fmt::format("SELECT file_name, num_rows FROM parquet_file_metadata({})", list)));
-    for (const auto& row : rows.rows) {
-      FileShape& shape = shapes[row[0].text];
-      shape.rows = to_u64(row[1].text);
-      shape.rows_known = true;
-    }
     TG_ASSIGN(const sql::Table groups,
               query(fmt::format("SELECT file_name, row_group_id, any_value(row_group_num_rows), "
                                 "sum(total_compressed_size) FROM parquet_metadata({}) "
@@ -93,6 +85,7 @@ class ParquetReader {
       const RowGroup* last = shape.row_groups.empty() ? nullptr : &shape.row_groups.back();
       shape.row_groups.push_back(
           {last ? last->row_begin + last->rows : 0, to_u64(row[2].text), to_u64(row[3].text)});
+      shape.rows += shape.row_groups.back().rows;
     }
     // Describing a file costs a bind; files whose schema trees are equal need it once.
     TG_ASSIGN(const sql::Table trees,
@@ -116,6 +109,7 @@ class ParquetReader {
       }
       FileShape& shape = shapes[file->path];
       shape.columns = columns;
+      shape.rows_known = true;  // those of its row groups, of which it may have none
       context_.cache.set_shape(file->identity, kShapeRecipe + options_key(), shape);
     }
     return {};

@@ -30,8 +30,9 @@ Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
                             const std::function<void(const TaskProgress&)>& progress);
 
 /// The worker's loop over a socket: frames (u32 little-endian length, JSON) in, frames out:
-/// {"kind":"hello"}, {"kind":"progress",...}, {"kind":"done","report"},
-/// {"kind":"failed","failure"}. Ends when the peer hangs up. Returns the exit code.
+/// {"kind":"hello"}, {"kind":"progress",...}, {"kind":"done",...} or {"kind":"failed",...}, these
+/// two with the report or the failure on a second line. Ends when the peer hangs up. Returns the
+/// exit code.
 int worker_main(Effects& effects, int socket);
 
 /// A frame may be at most this long.

@@ -68,7 +68,7 @@ Failure unexpected_exception(const char* what) {
 std::string outcome_frame(Effects& effects, const std::string& payload, int socket) {
   auto spec = task_spec_from_json(payload);
   if (!spec)
-    return fmt::format(R"({{"kind":"failed","attempt":"","failure":{}}})", to_json(spec.error()));
+    return fmt::format("{{\"kind\":\"failed\",\"attempt\":\"\"}}\n{}", to_json(spec.error()));
   const std::string attempt = quote_json(spec->attempt);
   Result<TaskReport> report = std::unexpected(Failure{});
   reset_peak_rss(effects);
@@ -90,9 +90,9 @@ std::string outcome_frame(Effects& effects, const std::string& payload, int sock
   }
   lift_address_space_wall();
   if (!report)
-    return fmt::format(R"({{"kind":"failed","attempt":{},"failure":{}}})", attempt,
+    return fmt::format("{{\"kind\":\"failed\",\"attempt\":{}}}\n{}", attempt,
                        to_json(report.error()));
-  return fmt::format(R"({{"kind":"done","attempt":{},"report":{}}})", attempt, to_json(*report));
+  return fmt::format("{{\"kind\":\"done\",\"attempt\":{}}}\n{}", attempt, to_json(*report));
 }
 
 }  // namespace
@@ -147,10 +147,9 @@ int worker_main(Effects& effects, int socket) {
   for (;;) {
     const auto frame = receive_frame(socket);
     if (!frame || !*frame) return 0;
-    const std::string answer = loaded
-                                   ? outcome_frame(effects, **frame, socket)
-                                   : fmt::format(R"({{"kind":"failed","attempt":"","failure":{}}})",
-                                                 to_json(loaded.error()));
+    const std::string answer = loaded ? outcome_frame(effects, **frame, socket)
+                                      : fmt::format("{{\"kind\":\"failed\",\"attempt\":\"\"}}\n{}",
+                                                    to_json(loaded.error()));
     if (!send_frame(socket, answer)) return 0;
   }
 }
