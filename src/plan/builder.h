@@ -1,0 +1,104 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "plan/plan.h"
+#include "reduce/combine.h"
+
+namespace tidegate {
+
+/// Bytes of a row as it is thought to lie in memory.
+uint64_t row_bytes(const sql::Schema& schema);
+
+/// What build_groups works with: its steps in build.cc, what concerns kernels in build_kernels.cc,
+/// the last steps in build_finish.cc.
+class Builder {
+ public:
+  Builder(Effects& effects, Plan& plan, Journal* journal)
+      : effects_(effects), plan_(plan), journal_(journal) {}
+
+  Status build();
+
+ private:
+  GraphGroup& graph_group(uint32_t g) { return plan_.graph.groups[g]; }
+  PlanGroup& plan_group(uint32_t g) { return plan_.groups[g]; }
+  uint32_t source_index(const std::string& name) const;
+  uint32_t new_group(const std::string& name);
+  uint64_t memory_of(const Stage* stage) const;
+
+  /// The sink of `producer` with these keys; made if it has none. One file serves all who want it.
+  std::string want_sink(uint32_t producer, const std::vector<HashKey>& keys, uint32_t buckets);
+
+  // build_kernels.cc
+  std::vector<HashKey> keys_of(const CheckedStage& stage, const StageInput& input,
+                               const sql::Schema& schema) const;
+  /// The group that scans a source for shuffles, with all columns that its consumers read; a stage
+  /// whose kernel reads what a scan of its own made is none of them.
+  uint32_t scan_group(const std::string& name);
+  /// The scan whose tasks run this stage's kernel's SQL.
+  uint32_t kernel_scan(const CheckedStage& stage, const StageInput& input);
+  uint32_t make_scan(uint32_t s, const std::vector<const StageInput*>& readers);
+  void estimate_source(uint32_t s, const sql::Schema& schema, uint64_t& rows,
+                       uint64_t& bytes) const;
+  /// Estimated rows and bytes of an input as the stage reads it.
+  void estimate_input(const StageInput& input, uint64_t& rows, uint64_t& bytes);
+  uint32_t units_of(const std::string& stage) { return units_.at(plan_.stage_group.at(stage)); }
+  /// True where a stage can run at the end of its producer's tasks.
+  bool can_fuse(const CheckedStage& stage, const StageInput*& base) const;
+  /// The input whose rows the stage's kernel reads as they come from the shuffle, if the tasks that
+  /// make them can run the kernel's own SQL: nobody else wants them.
+  const StageInput* rows_made_for(const CheckedStage& stage) const;
+  uint32_t producer_of(const CheckedStage& stage, const StageInput& input);
+  /// Makes the producer of `input` run the kernel's SQL over its rows, and aggregate them already
+  /// where that is worth it.
+  Status make_kernel_rows(const CheckedStage& stage, const StageInput& input);
+  Status choose_combine(const CheckedStage& stage, const StageInput& input, uint32_t producer);
+  void combine_rows(const CheckedStage& stage, PlanGroup& group, reduce::CombinedKernel& combined,
+                    double share);
+  /// About how many groups a stage has, as remembered or by a sample of its partition keys. A
+  /// choice that was made stays: another would make every result anew.
+  Result<double> estimated_groups(const CheckedStage& stage, const StageInput& input,
+                                  uint32_t producer);
+  /// Where the keys are columns of one source, its rows tell. Else rows are taken to share groups:
+  /// the combiner stops by itself where they do not.
+  Result<double> sampled_groups(const StageInput& input, uint32_t producer);
+  Status add_stage(const CheckedStage& stage);
+  /// An upper guess: a stage gives no more rows than its largest input.
+  void estimate_stage(uint32_t g, const CheckedStage& stage);
+  /// How many tasks, and why; sets the group's strategy.
+  uint32_t count_units(uint32_t g, const CheckedStage& stage, const Stage& written);
+  /// A count that stays what it was while the data is of about that size.
+  uint32_t remembered(const char* what, const std::string& stage, uint32_t buckets);
+  Status add_input(uint32_t g, const CheckedStage& stage, const StageInput& input, uint32_t units);
+  Status add_outputs();
+  /// Makes an output wait for the groups upstream of it that count what a source sets aside.
+  void wait_for_counts(GraphOutput& output);
+
+  // build_finish.cc
+  /// Fusing may put a group before one that it broadcasts: order them by what they read.
+  void sort_groups();
+  /// Sinks were made in the order in which stages are written, which must decide no byte of a
+  /// result.
+  void settle_sinks();
+  void name_recipes();
+  void add_tasks(uint32_t g);
+
+  Effects& effects_;
+  Plan& plan_;
+  Journal* journal_;
+  std::map<std::string, reduce::StageKernel> merges_;  ///< by stage whose rows are combined
+  std::map<std::string, uint32_t> consumers_;
+  std::set<std::string> published_;
+  std::map<uint32_t, uint32_t> scan_groups_;      ///< source -> group
+  std::map<std::string, uint32_t> kernel_scans_;  ///< stage -> group
+  std::map<uint32_t, uint32_t> units_;            ///< group -> tasks
+  std::map<uint32_t, uint32_t>
+      next_partition_;  ///< group -> first unit of its next partitioned input
+  std::map<uint32_t, bool> uses_run_time_;
+  std::map<uint32_t, uint32_t> buckets_a_unit_;  ///< group -> of its kernel's rows
+};
+
+}  // namespace tidegate
