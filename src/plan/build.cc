@@ -164,6 +164,8 @@ bool Builder::can_fuse(const CheckedStage& stage, const StageInput*& base) const
     return false;
   // What a stage with `on_empty` gives must be counted by itself.
   if (plan_.pipeline.stage(base->name)->on_empty != OnEmpty::kAllow) return false;
+  // A join reads its inputs from files.
+  if (stage.join) return false;
   return consumers_.at(base->name) == 1 && !published_.contains(base->name) && !stage.one_task;
 }
 
@@ -202,10 +204,10 @@ Status Builder::add_stage(const CheckedStage& stage) {
   plan_group(g).on_empty = written->on_empty;
   const auto merge = merges_.find(stage.name);
   plan_group(g).steps.push_back(
-      {stage.name, stage.sql, merge == merges_.end() ? stage.kernel : std::optional(merge->second),
-       made != nullptr});
+      {stage.name, stage.join ? stage.join_sql : stage.sql, stage.join,
+       merge == merges_.end() ? stage.kernel : std::optional(merge->second), made != nullptr});
   plan_group(g).kernel =
-      stage.kernel
+      stage.kernel || stage.join
           ? stage.kernel_why
           : fmt::format("DuckDB SQL{}{}", stage.kernel_why.empty() ? "" : ": ", stage.kernel_why);
   plan_group(g).schema = stage.schema;
@@ -264,7 +266,7 @@ uint32_t Builder::count_units(uint32_t g, const CheckedStage& stage, const Stage
                                 : remembered("buckets", stage.name,
                                              made ? choose_kernel_tasks(bytes)
                                                   : choose_buckets(bytes, memory_of(&written)));
-      if (made)
+      if (made || joins_by_bucket(stage, buckets))
         buckets_a_unit_[g] = std::max(
             1U, remembered("kernel_buckets", stage.name, choose_kernel_buckets(bytes)) / buckets);
       why = written.buckets ? "buckets as declared"
@@ -329,7 +331,8 @@ Status Builder::add_input(uint32_t g, const CheckedStage& stage, const StageInpu
   GraphInput edge{producer, GraphInput::Mode::kWhole, 0};
   if (mode == InputMode::kShuffle) {
     made.kind = PlanInput::Kind::kBucket;
-    made.buckets_a_unit = rows_made_for(stage) == &input ? buckets_a_unit_.at(g) : 1;
+    const bool fine = rows_made_for(stage) == &input || is_joined(stage, input);
+    made.buckets_a_unit = fine && buckets_a_unit_.contains(g) ? buckets_a_unit_.at(g) : 1;
     made.buckets = units * made.buckets_a_unit;
     made.unit_count = units;
     made.sink_file = want_sink(producer, keys_of(stage, input, made.schema), made.buckets);

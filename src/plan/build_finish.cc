@@ -92,6 +92,7 @@ void Builder::name_recipes() {
     }
     for (const TaskStep& step : group.steps) {
       hash.add("step").add(step.name).add(step.sql);
+      if (step.join) hash.add("join").add(reduce::kJoinVersion).add(reduce::to_json(*step.join));
       if (step.kernel)
         hash.add("kernel")
             .add(reduce::kKernelVersion)

@@ -22,6 +22,19 @@ constexpr double kGroupsUnknown = 0;
 
 }  // namespace
 
+bool Builder::is_joined(const CheckedStage& stage, const StageInput& input) {
+  return stage.join &&
+         (stage.join->left.input == input.name || stage.join->right.input == input.name);
+}
+
+bool Builder::joins_by_bucket(const CheckedStage& stage, uint32_t buckets) {
+  if (!stage.join) return false;
+  return std::all_of(stage.inputs.begin(), stage.inputs.end(), [&](const StageInput& input) {
+    return !is_joined(stage, input) || input.mode == InputMode::kShuffle ||
+           (input.mode == InputMode::kAligned && units_of(input.name) != buckets);
+  });
+}
+
 std::vector<HashKey> Builder::keys_of(const CheckedStage& stage, const StageInput& input,
                                       const sql::Schema& schema) const {
   std::vector<HashKey> keys;

@@ -33,6 +33,9 @@ class Builder {
   std::string want_sink(uint32_t producer, const std::vector<HashKey>& keys, uint32_t buckets);
 
   // build_kernels.cc
+  static bool is_joined(const CheckedStage& stage, const StageInput& input);
+  /// Whether both inputs of the stage's join are shuffled into buckets of its own.
+  bool joins_by_bucket(const CheckedStage& stage, uint32_t buckets);
   std::vector<HashKey> keys_of(const CheckedStage& stage, const StageInput& input,
                                const sql::Schema& schema) const;
   /// The group that scans a source for shuffles, with all columns that its consumers read; a stage

@@ -11,6 +11,7 @@
 #include "prove/derive.h"
 #include "prove/graph.h"
 #include "prove/kernel.h"
+#include "prove/kernel_join.h"
 #include "prove/tokens.h"
 #include "prove/tree.h"
 #include "prove/types.h"
@@ -502,22 +503,54 @@ class Prover {
   }
 
   void kernel(const GraphStage& graph, const DeriveRequest& request, CheckedStage& out) {
-    bool across_rows =
-        std::any_of(graph.tree.anchors.begin(), graph.tree.anchors.end(), [](const Anchor& anchor) {
-          return anchor.kind == AnchorKind::kGroupBy || anchor.kind == AnchorKind::kAggregate ||
-                 anchor.kind == AnchorKind::kDistinct || anchor.kind == AnchorKind::kWindow;
-        });
-    if (!across_rows) return;
     std::vector<KernelInput> inputs;
     for (const StageInput& input : out.inputs) {
       inputs.push_back({input.name, known_.at(to_lower_ascii(input.name)).schema,
                         input.mode == InputMode::kBroadcast});
     }
-    KernelChoice choice = choose_kernel(scratch_, out.name, out.sql, inputs, out.schema);
+    const bool joins = take_join(out, inputs);
+    const bool across_rows =
+        std::any_of(graph.tree.anchors.begin(), graph.tree.anchors.end(), [](const Anchor& anchor) {
+          return anchor.kind == AnchorKind::kGroupBy || anchor.kind == AnchorKind::kAggregate ||
+                 anchor.kind == AnchorKind::kDistinct || anchor.kind == AnchorKind::kWindow;
+        });
+    if (!across_rows) return;
+    KernelChoice choice =
+        choose_kernel(scratch_, out.name, joins ? out.join_sql : out.sql, inputs, out.schema);
     out.kernel = std::move(choice.kernel);
-    out.kernel_why = std::move(choice.why);
+    if (joins && !choice.why.empty()) out.kernel_why += out.kernel ? ", then " : "; ";
+    out.kernel_why += choice.why;
+    if (out.kernel && joins) out.kernel->kernel.input_table.clear();
     if (out.kernel && !out.kernel->kernel.input_table.empty() && !out.one_task)
       out.kernel->kernel.partition = partition_of(out.kernel->kernel, request);
+  }
+
+  /// Takes a join out of the stage; `inputs` get its relations.
+  bool take_join(CheckedStage& out, std::vector<KernelInput>& inputs) {
+    if (out.one_task) return false;
+    std::vector<JoinCandidate> candidates;
+    for (const StageInput& input : out.inputs) {
+      if (input.mode != InputMode::kShuffle && input.mode != InputMode::kAligned) continue;
+      JoinCandidate& candidate = candidates.emplace_back();
+      candidate.name = input.name;
+      candidate.keys = input.key_columns;
+      for (const sql::Column& column : known_.at(to_lower_ascii(input.name)).schema) {
+        const bool used = input.columns_used.empty() ||
+                          std::any_of(input.columns_used.begin(), input.columns_used.end(),
+                                      [&](const auto& name) {
+                                        return to_lower_ascii(name) == to_lower_ascii(column.name);
+                                      });
+        if (used) candidate.schema.push_back(column);
+      }
+    }
+    if (candidates.empty()) return false;
+    JoinChoice choice = choose_join(scratch_, out.name, out.sql, candidates, out.schema);
+    out.kernel_why = std::move(choice.why);
+    if (!choice.join) return false;
+    out.join = std::move(choice.join);
+    out.join_sql = std::move(choice.sql);
+    for (KernelInput& relation : choice.relations) inputs.push_back(std::move(relation));
+    return true;
   }
 
   const Pipeline& pipeline_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "contract/contract.h"
+#include "reduce/join.h"
 #include "reduce/spec.h"
 #include "sql/sql.h"
 
@@ -53,6 +54,10 @@ struct CheckedStage {
   bool uses_run_time = false;
   bool float_sums = false;  ///< adds FLOAT or DOUBLE up: repeatable for the same plan only
   std::vector<std::vector<std::string>> unique;  ///< column sets proven or declared unique
+  /// A join that a kernel may run, and the stage over its relations: what `kernel` is a part of
+  /// then. Only looked for with `with_kernels`.
+  std::optional<reduce::JoinSpec> join;
+  std::string join_sql;
   /// The part that a kernel may run; only looked for with `with_kernels`.
   std::optional<reduce::StageKernel> kernel;
   std::string kernel_why;  ///< what was recognised, or why nothing was; "" if not looked for

@@ -19,7 +19,7 @@ using batch::ColumnView;
 using batch::Storage;
 using batch::StringRef;
 
-constexpr uint32_t kNoGroup = UINT32_MAX;
+constexpr uint32_t kNoGroup = GroupTable::kNoGroup;
 constexpr size_t kSlotsFirst = 1'024;
 constexpr size_t kPrefetchAhead = 24;
 
@@ -71,41 +71,11 @@ class FixedTable final : public GroupTable {
   }
 
   void find_or_add(const ColumnView* columns, size_t rows, uint32_t* groups) override {
-    pack_rows(columns, rows);
     while (is_full(keys_.size() + rows, slots_.size())) grow();
-    hashes_.resize(rows);
-    for (size_t row = 0; row < rows; ++row) hashes_[row] = hash_key(packed_[row]);
-    const ColumnView* null_from =
-        null_byte_ < 0 && columns[0].validity != nullptr ? columns : nullptr;
-    const int shift = 64 - std::countr_zero(slots_.size());
-    const size_t mask = slots_.size() - 1;
-    for (size_t row = 0; row < rows; ++row) {
-      if (row + kPrefetchAhead < rows)
-        __builtin_prefetch(&slots_[hashes_[row + kPrefetchAhead] >> shift]);
-      if (null_from != nullptr && !null_from->is_valid(row)) {
-        if (null_group_ == kNoGroup) {
-          null_group_ = size();
-          keys_.push_back(Key{});
-        }
-        groups[row] = null_group_;
-        continue;
-      }
-      const Key& key = packed_[row];
-      size_t at = hashes_[row] >> shift;
-      while (true) {
-        Slot& slot = slots_[at];
-        if (slot.group_plus_one == 0) {
-          slot.key = key;
-          slot.group_plus_one = size() + 1;
-          keys_.push_back(key);
-        }
-        if (slot.key == key) {
-          groups[row] = slot.group_plus_one - 1;
-          break;
-        }
-        at = (at + 1) & mask;
-      }
-    }
+    look_up<true>(columns, rows, groups);
+  }
+  void find(const ColumnView* columns, size_t rows, uint32_t* groups) override {
+    look_up<false>(columns, rows, groups);
   }
 
   uint32_t size() const override { return static_cast<uint32_t>(keys_.size()); }
@@ -147,6 +117,48 @@ class FixedTable final : public GroupTable {
     Key key{};
     uint32_t group_plus_one = 0;
   };
+
+  template <bool kAdd>
+  void look_up(const ColumnView* columns, size_t rows, uint32_t* groups) {
+    pack_rows(columns, rows);
+    hashes_.resize(rows);
+    for (size_t row = 0; row < rows; ++row) hashes_[row] = hash_key(packed_[row]);
+    const ColumnView* null_from =
+        null_byte_ < 0 && columns[0].validity != nullptr ? columns : nullptr;
+    const int shift = 64 - std::countr_zero(slots_.size());
+    const size_t mask = slots_.size() - 1;
+    for (size_t row = 0; row < rows; ++row) {
+      if (row + kPrefetchAhead < rows)
+        __builtin_prefetch(&slots_[hashes_[row + kPrefetchAhead] >> shift]);
+      if (null_from != nullptr && !null_from->is_valid(row)) {
+        if (kAdd && null_group_ == kNoGroup) {
+          null_group_ = size();
+          keys_.push_back(Key{});
+        }
+        groups[row] = null_group_;
+        continue;
+      }
+      const Key& key = packed_[row];
+      size_t at = hashes_[row] >> shift;
+      while (true) {
+        Slot& slot = slots_[at];
+        if (slot.group_plus_one == 0) {
+          if (!kAdd) {
+            groups[row] = kNoGroup;
+            break;
+          }
+          slot.key = key;
+          slot.group_plus_one = size() + 1;
+          keys_.push_back(key);
+        }
+        if (slot.key == key) {
+          groups[row] = slot.group_plus_one - 1;
+          break;
+        }
+        at = (at + 1) & mask;
+      }
+    }
+  }
 
   void pack_rows(const ColumnView* columns, size_t rows) {
     packed_.assign(rows, Key{});
@@ -235,38 +247,11 @@ class BytesTable final : public GroupTable {
   }
 
   void find_or_add(const ColumnView* columns, size_t rows, uint32_t* groups) override {
-    if (is_text_) {
-      view_texts(columns[0], rows);
-    } else {
-      serialise(columns, rows);
-    }
     while (is_full(entries_.size() + rows, slots_.size())) grow();
-    hashes_.resize(rows);
-    for (size_t row = 0; row < rows; ++row) hashes_[row] = hash_of(row_keys_[row]);
-    const ColumnView* null_from = is_text_ && columns[0].validity != nullptr ? columns : nullptr;
-    const int shift = 64 - std::countr_zero(slots_.size());
-    const size_t mask = slots_.size() - 1;
-    for (size_t row = 0; row < rows; ++row) {
-      if (row + kPrefetchAhead < rows)
-        __builtin_prefetch(&slots_[hashes_[row + kPrefetchAhead] >> shift]);
-      if (row + kPrefetchAhead / 2 < rows) {
-        const Slot& soon = slots_[hashes_[row + kPrefetchAhead / 2] >> shift];
-        if (soon.group_plus_one != 0) __builtin_prefetch(&entries_[soon.group_plus_one - 1]);
-      }
-      if (row + kPrefetchAhead / 4 < rows) {
-        const Slot& next = slots_[hashes_[row + kPrefetchAhead / 4] >> shift];
-        if (next.group_plus_one != 0) prefetch_text(entries_[next.group_plus_one - 1]);
-      }
-      if (null_from != nullptr && !null_from->is_valid(row)) {
-        if (null_group_ == kNoGroup) {
-          null_group_ = size();
-          entries_.push_back(Wide{});
-        }
-        groups[row] = null_group_;
-        continue;
-      }
-      groups[row] = find(row_keys_[row], hashes_[row], hashes_[row] >> shift, mask);
-    }
+    look_up<true>(columns, rows, groups);
+  }
+  void find(const ColumnView* columns, size_t rows, uint32_t* groups) override {
+    look_up<false>(columns, rows, groups);
   }
 
   uint32_t size() const override { return static_cast<uint32_t>(entries_.size()); }
@@ -326,6 +311,41 @@ class BytesTable final : public GroupTable {
     uint32_t tag = 0;
   };
 
+  template <bool kAdd>
+  void look_up(const ColumnView* columns, size_t rows, uint32_t* groups) {
+    if (is_text_) {
+      view_texts(columns[0], rows);
+    } else {
+      serialise(columns, rows);
+    }
+    hashes_.resize(rows);
+    for (size_t row = 0; row < rows; ++row) hashes_[row] = hash_of(row_keys_[row]);
+    const ColumnView* null_from = is_text_ && columns[0].validity != nullptr ? columns : nullptr;
+    const int shift = 64 - std::countr_zero(slots_.size());
+    const size_t mask = slots_.size() - 1;
+    for (size_t row = 0; row < rows; ++row) {
+      if (row + kPrefetchAhead < rows)
+        __builtin_prefetch(&slots_[hashes_[row + kPrefetchAhead] >> shift]);
+      if (row + kPrefetchAhead / 2 < rows) {
+        const Slot& soon = slots_[hashes_[row + kPrefetchAhead / 2] >> shift];
+        if (soon.group_plus_one != 0) __builtin_prefetch(&entries_[soon.group_plus_one - 1]);
+      }
+      if (row + kPrefetchAhead / 4 < rows) {
+        const Slot& next = slots_[hashes_[row + kPrefetchAhead / 4] >> shift];
+        if (next.group_plus_one != 0) prefetch_text(entries_[next.group_plus_one - 1]);
+      }
+      if (null_from != nullptr && !null_from->is_valid(row)) {
+        if (kAdd && null_group_ == kNoGroup) {
+          null_group_ = size();
+          entries_.push_back(Wide{});
+        }
+        groups[row] = null_group_;
+        continue;
+      }
+      groups[row] = look_up<kAdd>(row_keys_[row], hashes_[row], hashes_[row] >> shift, mask);
+    }
+  }
+
   static StringRef text_of(const Wide& words) { return std::bit_cast<StringRef>(words); }
   static bool is_inline(const Wide& words) {
     return static_cast<uint32_t>(words.low) <= StringRef::kInlineMax;
@@ -349,11 +369,13 @@ class BytesTable final : public GroupTable {
     return 5 + size_t{size};
   }
 
-  uint32_t find(const Wide& key, uint64_t hash, size_t at, size_t mask) {
+  template <bool kAdd>
+  uint32_t look_up(const Wide& key, uint64_t hash, size_t at, size_t mask) {
     const uint32_t tag = static_cast<uint32_t>(hash);
     while (true) {
       Slot& slot = slots_[at];
       if (slot.group_plus_one == 0) {
+        if (!kAdd) return kNoGroup;
         slot = {size() + 1, tag};
         Wide kept = key;
         if (!is_inline(key)) {
@@ -468,6 +490,9 @@ class OneGroup final : public GroupTable {
   void find_or_add(const ColumnView*, size_t rows, uint32_t* groups) override {
     if (rows > 0) size_ = 1;
     std::fill(groups, groups + rows, 0);
+  }
+  void find(const ColumnView*, size_t rows, uint32_t* groups) override {
+    std::fill(groups, groups + rows, size_ == 0 ? kNoGroup : 0);
   }
   uint32_t size() const override { return size_; }
   uint64_t bytes() const override { return 0; }

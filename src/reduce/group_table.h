@@ -18,6 +18,7 @@ namespace tidegate::reduce {
 class GroupTable {
  public:
   static constexpr uint32_t kGroupsMax = uint32_t{1} << 31;
+  static constexpr uint32_t kNoGroup = UINT32_MAX;
 
   /// Without key columns there is one group, which the first row makes.
   static std::unique_ptr<GroupTable> create(std::vector<batch::ColumnType> keys);
@@ -25,6 +26,8 @@ class GroupTable {
 
   /// The group of each row. `keys` are the key columns' views.
   virtual void find_or_add(const batch::ColumnView* keys, size_t rows, uint32_t* groups) = 0;
+  /// The same without adding: kNoGroup where there is none.
+  virtual void find(const batch::ColumnView* keys, size_t rows, uint32_t* groups) = 0;
   virtual uint32_t size() const = 0;
   /// Bytes held, and at most held after `rows` more distinct rows of at most `text_bytes` of text.
   virtual uint64_t bytes() const = 0;

@@ -74,9 +74,9 @@ void scan(duckdb_function_info info, duckdb_data_chunk chunk) {
 
 }  // namespace
 
-Status register_kernel(sql::Connection& connection, Effects& effects, const KernelSpec& spec,
-                       KernelInput input, KernelOptions options,
-                       std::shared_ptr<KernelCounts> counts) {
+Result<std::string> register_kernel(sql::Connection& connection, Effects& effects,
+                                    const KernelSpec& spec, KernelInput input,
+                                    KernelOptions options, std::shared_ptr<KernelCounts> counts) {
   std::vector<batch::ColumnType> types;
   for (const sql::Column& column : spec.input) {
     TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));
@@ -109,8 +109,9 @@ Status register_kernel(sql::Connection& connection, Effects& effects, const Kern
     return fail(FailureClass::kDefect, "reduce.register",
                 "DuckDB refused to register a kernel: " + quote_identifier(spec.name));
   }
-  return connection.execute(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM {}()",
-                                        quote_identifier(spec.name), function_name));
+  TG_TRY(connection.execute(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM {}()",
+                                        quote_identifier(spec.name), function_name)));
+  return function_name;
 }
 
 }  // namespace tidegate::reduce

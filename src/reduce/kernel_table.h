@@ -40,13 +40,14 @@ struct KernelCounts {
   uint64_t peak_bytes = 0;  ///< of the kernel's memory
 };
 
-/// Makes spec.name a table of `connection` that gives the kernel's result, once. A stream is read
+/// Makes spec.name a table of `connection` that gives the kernel's result, once, and returns the
+/// name of the table function behind it. A stream is read
 /// through at once; buckets are read as the table is scanned. Rows that do not fit in the kernel's
 /// memory are split by other bits of their keys' hash into files of the spill directory, again if
 /// need be; a key whose rows alone do not fit is a failure of class memory ("reduce.memory").
 /// Failures travel through DuckDB as those of bucket tables do (map_output_failure).
-Status register_kernel(sql::Connection& connection, Effects& effects, const KernelSpec& spec,
-                       KernelInput input, KernelOptions options,
-                       std::shared_ptr<KernelCounts> counts);
+Result<std::string> register_kernel(sql::Connection& connection, Effects& effects,
+                                    const KernelSpec& spec, KernelInput input,
+                                    KernelOptions options, std::shared_ptr<KernelCounts> counts);
 
 }  // namespace tidegate::reduce

@@ -64,7 +64,8 @@ MemoryShares split_memory(const TaskSpec& spec) {
                          shares.parquet_bytes + std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;
   uint64_t kernels = 0;
-  for (const TaskStep& step : spec.steps) kernels += step.kernel.has_value();
+  for (const TaskStep& step : spec.steps)
+    kernels += step.kernel.has_value() + step.join.has_value();
   // Before and after a kernel DuckDB only streams, and gathers a row group to be written.
   uint64_t duckdb = rest;
   if (kernels > 0) {

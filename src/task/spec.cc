@@ -161,6 +161,7 @@ TaskSink sink_from(const json& j) {
 
 json step_json(const TaskStep& step) {
   json out = {{"name", step.name}, {"sql", step.sql}};
+  if (step.join) out["join"] = reduce::to_json(*step.join);
   if (step.kernel) {
     out["kernel"] = reduce::to_json(*step.kernel);
     out["kernel_rows_made"] = step.kernel_rows_made;
@@ -168,17 +169,19 @@ json step_json(const TaskStep& step) {
   return out;
 }
 
-reduce::StageKernel kernel_from(const json& j) {
-  auto kernel = reduce::stage_kernel_from_json(j.get<std::string>());
-  // Caught with what else is wrong in a message.
-  if (!kernel) throw json::other_error::create(0, kernel.error().message, &j);
-  return std::move(*kernel);
+/// A failure is caught with what else is wrong in a message.
+template <typename T>
+T value_of(Result<T> read, const json& j) {
+  if (!read) throw json::other_error::create(0, read.error().message, &j);
+  return std::move(*read);
 }
 
 TaskStep step_from(const json& j) {
   TaskStep step{.name = j.at("name"), .sql = j.at("sql")};
+  if (j.contains("join"))
+    step.join = value_of(reduce::join_from_json(j.at("join").get<std::string>()), j);
   if (j.contains("kernel")) {
-    step.kernel = kernel_from(j.at("kernel"));
+    step.kernel = value_of(reduce::stage_kernel_from_json(j.at("kernel").get<std::string>()), j);
     step.kernel_rows_made = j.at("kernel_rows_made");
   }
   return step;
@@ -302,7 +305,9 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
     for (const json& input : j.at("inputs")) spec.inputs.push_back(input_from(input));
     for (const json& step : j.at("steps")) spec.steps.push_back(step_from(step));
     for (const json& sink : j.at("sinks")) spec.sinks.push_back(sink_from(sink));
-    if (j.contains("combine")) spec.combine = kernel_from(j.at("combine")).kernel;
+    if (j.contains("combine"))
+      spec.combine =
+          value_of(reduce::stage_kernel_from_json(j.at("combine").get<std::string>()), j).kernel;
     if (j.contains("verify")) spec.verify = verify_from(j.at("verify"));
     return spec;
   });

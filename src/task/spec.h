@@ -8,6 +8,7 @@
 #include "base/effects.h"
 #include "base/failure.h"
 #include "journal/records.h"
+#include "reduce/join.h"
 #include "reduce/spec.h"
 #include "shuffle/shuffle.h"
 #include "source/snapshot.h"
@@ -39,6 +40,8 @@ struct TaskInput {
 struct TaskStep {
   std::string name;
   std::string sql;
+  /// What `sql`, or the kernel's, reads as this join's relations.
+  std::optional<reduce::JoinSpec> join = {};
   /// Runs the stage in place of its SQL.
   std::optional<reduce::StageKernel> kernel = {};
   /// The input called kernel.input_table already has the rows of kernel.input_sql: the tasks that

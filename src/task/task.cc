@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "contract/contract.h"
 #include "reduce/combiner.h"
+#include "reduce/join_table.h"
 #include "reduce/kernel_table.h"
 #include "sink/parquet_writer.h"
 #include "source/line_length.h"
@@ -20,6 +21,7 @@
 #include "store/file_hash.h"
 #include "store/results.h"
 #include "task/limits.h"
+#include "task/reads.h"
 #include "verify/verify.h"
 
 namespace tidegate {
@@ -89,6 +91,15 @@ std::string run_time_macro(int64_t run_time_us) {
   return fmt::format("CREATE OR REPLACE MACRO run_time() AS make_timestamptz({})", run_time_us);
 }
 
+struct RegisteredKernel {
+  std::string name, function;
+};
+
+struct RegisteredJoin {
+  JoinHalf left, right;
+  bool under_kernel = false;  ///< a kernel's SELECT is what reads it
+};
+
 /// One attempt while it runs.
 class Run {
  public:
@@ -128,6 +139,7 @@ class Run {
     for (const TaskInput& input : spec_.inputs) TG_TRY(bind_input(input));
     for (const TaskStep& step : spec_.steps) {
       std::string sql = step.sql;
+      if (step.join) TG_TRY(bind_join(step));
       if (step.kernel) {
         TG_TRY(bind_kernel(step));
         sql = step.kernel->output_sql;
@@ -158,6 +170,8 @@ class Run {
     std::vector<const TaskSink*> shuffles, parquets;
     for (const TaskSink& sink : spec_.sinks)
       (sink.kind == TaskSink::Kind::kMapOutput ? shuffles : parquets).push_back(&sink);
+    if (!kernels_.empty() || !joins_.empty())
+      TG_TRY(keep_rows_read_twice(shuffles.empty() ? parquets.size() : 1));
     if (!shuffles.empty()) TG_TRY(write_map_outputs(shuffles));
     for (const TaskSink* sink : parquets) {
       if (!shuffles.empty()) TG_TRY(bind_own_result(*shuffles.front()));
@@ -249,11 +263,68 @@ class Run {
       input.stream = [this, sql = kernel.input_sql] { return connection_->stream(sql); };
     }
     auto counts = kernel_counts_.emplace_back(std::make_shared<reduce::KernelCounts>());
-    return reduce::register_kernel(*connection_, effects_, kernel, std::move(input),
-                                   {.memory_bytes = limits_.kernel_bytes,
-                                    .spill_directory = path_join(directory_, kSpillDirectory),
-                                    .progress = [this](uint64_t rows) { meter_.rows(rows); }},
-                                   std::move(counts));
+    TG_ASSIGN(std::string function,
+              reduce::register_kernel(*connection_, effects_, kernel, std::move(input),
+                                      {.memory_bytes = limits_.kernel_bytes,
+                                       .spill_directory = path_join(directory_, kSpillDirectory),
+                                       .progress = [this](uint64_t rows) { meter_.rows(rows); }},
+                                      std::move(counts)));
+    kernels_.push_back({kernel.name, std::move(function)});
+    return {};
+  }
+
+  /// Makes the relations of a stage's join; its kernel, if it has one, reads them.
+  Status bind_join(const TaskStep& step) {
+    const auto input = [&](const std::string& name) {
+      reduce::JoinInput out;
+      const auto at =
+          std::find_if(spec_.inputs.begin(), spec_.inputs.end(),
+                       [&](const TaskInput& candidate) { return candidate.name == name; });
+      if (at == spec_.inputs.end()) return out;
+      out.schema = at->schema;
+      out.files = at->map_outputs;
+      out.bucket_begin = at->bucket_begin;
+      out.bucket_end = at->bucket_end;
+      out.scan_bytes = limits_.scan_bytes;
+      return out;
+    };
+    TG_ASSIGN(const auto functions,
+              reduce::register_join(*connection_, effects_, *step.join,
+                                    input(step.join->left.input), input(step.join->right.input),
+                                    {.memory_bytes = limits_.kernel_bytes,
+                                     .progress = [this](uint64_t rows) { meter_.rows(rows); }},
+                                    std::make_shared<reduce::JoinCounts>()));
+    const auto half = [](const reduce::JoinSpec::Side& side, const std::string& function) {
+      return JoinHalf{side.relation, function, side.columns};
+    };
+    joins_.push_back({half(step.join->left, functions.first),
+                      half(step.join->right, functions.second), step.kernel.has_value()});
+    if (!step.kernel) return {};
+    TG_ASSIGN(const Scans scans, Scans::of(*connection_, step.kernel->kernel.input_sql));
+    return keep_join_rows(joins_.back(), scans);
+  }
+
+  /// The halves of a join are read once at a time and side by side, or else kept.
+  Status keep_join_rows(const RegisteredJoin& join, const Scans& scans) {
+    const auto count = [&](const JoinHalf& half) {
+      return half.relation.empty() ? 0 : scans.count(half.function);
+    };
+    if (count(join.left) <= 1 && count(join.right) <= 1 && !scans.reads_halves_apart()) return {};
+    return keep_join(*connection_, join.left, join.right);
+  }
+
+  /// A kernel gives its rows once: where what comes after it scans them more often, they are kept.
+  Status keep_rows_read_twice(uint64_t passes) {
+    const TaskStep& last = spec_.steps.back();
+    if (joins_.empty() && kernels_.size() == 1 && last.kernel && last.kernel->output_sql.empty())
+      return passes > 1 ? keep_rows(*connection_, kernels_[0].name, kernels_[0].function)
+                        : Status();
+    TG_ASSIGN(const Scans scans, Scans::of(*connection_, "SELECT * FROM " + last_));
+    for (const auto& [name, function] : kernels_)
+      if (scans.count(function) * passes > 1) TG_TRY(keep_rows(*connection_, name, function));
+    for (const RegisteredJoin& join : joins_)
+      if (!join.under_kernel) TG_TRY(keep_join_rows(join, scans));
+    return {};
   }
 
   Status write_map_outputs(const std::vector<const TaskSink*>& sinks) {
@@ -412,6 +483,8 @@ class Run {
   bool own_bound_ = false;
   std::vector<std::string> digests_;
   std::vector<std::shared_ptr<reduce::KernelCounts>> kernel_counts_;
+  std::vector<RegisteredKernel> kernels_;
+  std::vector<RegisteredJoin> joins_;
   TaskReport report_;
 };
 

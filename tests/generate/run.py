@@ -254,9 +254,11 @@ class Hunt:
                     continue
                 proposals.append(stage)
             batch.stages += self.checked(batch, sources, proposals, path)
+        wrong = len(self.wrong)
         if batch.stages:
             self.run(batch, sources, path)
-        shutil.rmtree(batch.name, ignore_errors=not self.wrong)
+        if len(self.wrong) == wrong:  # else it stays, to be looked at
+            shutil.rmtree(batch.name)
         for table in batch.tables.values():
             self.db.run(f"DROP VIEW IF EXISTS {table.split('_', 1)[1]}; DROP TABLE {table}")
 

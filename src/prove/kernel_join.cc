@@ -1,0 +1,376 @@
+#include "prove/kernel_join.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "prove/kernel_tree.h"
+
+namespace tidegate::prove {
+namespace {
+
+using reduce::JoinSpec;
+using Path = Json::json_pointer;
+
+constexpr size_t kSqlBytesMax = size_t{64} << 10;
+
+/// A join in the tree, and whether its rows reach the node's WHERE as they are.
+struct Site {
+  Path node;  ///< the SELECT
+  Path join;
+  bool plain = true;  ///< nothing but inner joins around it
+  bool alone = true;  ///< no other relation stands beside it, nor beside a SELECT around it
+};
+
+void sites_below(const Json& node, const Path& path, bool alone, std::vector<Site>& out);
+
+void sites_in_from(const Json& ref, const Path& node, const Path& path, bool plain, bool alone,
+                   std::vector<Site>& out) {
+  const std::string type = text_in(ref, "type");
+  if (type == "SUBQUERY") {
+    sites_below(ref.at("subquery").at("node"), path / "subquery" / "node", alone, out);
+    return;
+  }
+  if (type != "JOIN") return;
+  const std::string kind = text_in(ref, "join_type");
+  const bool both_tables = text_in(ref.at("left"), "type") == "BASE_TABLE" &&
+                           text_in(ref.at("right"), "type") == "BASE_TABLE";
+  if (both_tables) {
+    out.push_back({node, path, plain, alone});
+    return;
+  }
+  const bool inner = plain && kind == "INNER";
+  sites_in_from(ref.at("left"), node, path / "left", inner, false, out);
+  sites_in_from(ref.at("right"), node, path / "right", inner, false, out);
+}
+
+void sites_below(const Json& node, const Path& path, bool alone, std::vector<Site>& out) {
+  if (is_select(node))
+    sites_in_from(node.at("from_table"), path, path / "from_table", true, alone, out);
+}
+
+std::optional<JoinSpec::Kind> kind_of(const std::string& type) {
+  using Kind = JoinSpec::Kind;
+  if (type == "INNER") return Kind::kInner;
+  if (type == "LEFT") return Kind::kLeft;
+  if (type == "RIGHT") return Kind::kRight;
+  if (type == "OUTER" || type == "FULL") return Kind::kFull;
+  if (type == "SEMI") return Kind::kSemi;
+  if (type == "ANTI") return Kind::kAnti;
+  return {};
+}
+
+const sql::Column* find_column(const sql::Schema& schema, const std::string& name) {
+  const std::string lower = to_lower_ascii(name);
+  for (const sql::Column& column : schema)
+    if (to_lower_ascii(column.name) == lower) return &column;
+  return nullptr;
+}
+
+std::string alias_of(const Json& table) {
+  const std::string alias = text_in(table, "alias");
+  return alias.empty() ? text_in(table, "table_name") : alias;
+}
+
+/// The conjuncts of a condition.
+void conjuncts(const Json& condition, std::vector<Json>& out) {
+  if (condition.is_null()) return;
+  if (text_in(condition, "type") == "CONJUNCTION_AND") {
+    for (const Json& child : condition.at("children")) conjuncts(child, out);
+  } else {
+    out.push_back(condition);
+  }
+}
+
+Json all_of(std::vector<Json> parts) {
+  if (parts.empty()) return nullptr;
+  if (parts.size() == 1) return std::move(parts.front());
+  return {{"class", "CONJUNCTION"},
+          {"type", "CONJUNCTION_AND"},
+          {"alias", ""},
+          {"children", std::move(parts)}};
+}
+
+class Chooser {
+ public:
+  Chooser(sql::Connection& scratch, const std::string& stage,
+          const std::vector<JoinCandidate>& inputs, const sql::Schema& schema)
+      : scratch_(scratch), stage_(stage), inputs_(inputs), schema_(schema) {}
+
+  JoinChoice run(const std::string& sql) {
+    if (sql.size() > kSqlBytesMax) return {};
+    tree_ = parse_select(scratch_, sql);
+    if (tree_.is_null()) return {};
+    inline_ctes(tree_);
+    std::vector<Site> sites;
+    sites_below(tree_, Path(), true, sites);
+    JoinChoice out;
+    for (const Site& site : sites) {
+      JoinChoice choice = attempt(site);
+      if (choice.join) return choice;
+      if (!choice.why.empty()) out.why = choice.why;
+    }
+    return out;
+  }
+
+ private:
+  static JoinChoice refused(std::string why) { return {{}, "", {}, std::move(why)}; }
+
+  /// The candidate that a table of FROM is, if it is one and read plainly.
+  const JoinCandidate* candidate(const Json& table) const {
+    const std::string name = to_lower_ascii(text_in(table, "table_name"));
+    if (!table.value("sample", Json()).is_null() || !table.value("at_clause", Json()).is_null() ||
+        !table.value("column_name_alias", Json::array()).empty() ||
+        !text_in(table, "schema_name").empty() || ctes_named(name))
+      return nullptr;
+    for (const JoinCandidate& input : inputs_)
+      if (to_lower_ascii(input.name) == name) return &input;
+    return nullptr;
+  }
+
+  bool ctes_named(const std::string& name) const {
+    return any_below(tree_, true, [&](const Json& json) {
+      if (!json.is_object() || !json.contains("map") || !json.at("map").is_array()) return false;
+      return std::any_of(json.at("map").begin(), json.at("map").end(), [&](const Json& entry) {
+        return to_lower_ascii(text_in(entry, "key")) == name;
+      });
+    });
+  }
+
+  JoinChoice attempt(const Site& site) {
+    const Json& join = tree_.at(site.join);
+    const Json &left = join.at("left"), &right = join.at("right");
+    const JoinCandidate* sides[2] = {candidate(left), candidate(right)};
+    if (sides[0] == nullptr || sides[1] == nullptr) return {};
+    const std::string form = text_in(join, "ref_type");
+    const auto kind = kind_of(text_in(join, "join_type"));
+    if (form != "REGULAR" || !kind || !join.value("sample", Json()).is_null() ||
+        !text_in(join, "alias").empty())
+      return refused("a join of another kind");
+    const std::string aliases[2] = {to_lower_ascii(alias_of(left)),
+                                    to_lower_ascii(alias_of(right))};
+    if (aliases[0] == aliases[1]) return refused("a join of tables of one name");
+
+    JoinSpec spec;
+    spec.kind = *kind;
+    spec.left.input = sides[0]->name;
+    spec.right.input = sides[1]->name;
+    std::vector<Json> residual;
+    for (const Json& column : join.value("using_columns", Json::array())) {
+      spec.merged = true;
+      spec.left.keys.push_back(column.get<std::string>());
+      spec.right.keys.push_back(column.get<std::string>());
+    }
+    std::vector<Json> conditions;
+    conjuncts(join.at("condition"), conditions);
+    for (Json& condition : conditions) {
+      if (!add_key(condition, sides, aliases, spec)) residual.push_back(std::move(condition));
+    }
+    if (auto why = check_keys(sides, spec)) return refused(*why);
+    const bool outer = *kind == JoinSpec::Kind::kRight || *kind == JoinSpec::Kind::kFull;
+    if (spec.merged && outer && names_qualified(site, aliases, spec))
+      return refused("a key of USING by the name of one side");
+    if (!residual.empty() && (*kind != JoinSpec::Kind::kInner || !site.plain))
+      return refused("an outer join by more than equal columns");
+    // A condition of ON keeps its meaning in WHERE, but an alias of the select list does not.
+    for (const Json& condition : residual)
+      if (has_class(condition, "SUBQUERY")) return refused("a join by a subquery");
+    for (const int side : {0, 1}) {
+      std::vector<std::string>& columns = side == 0 ? spec.left.columns : spec.right.columns;
+      const auto& keys = spec.right.keys;
+      for (const sql::Column& column : sides[side]->schema) {
+        if (!reduce::can_carry(column.type)) return refused("a join of rows with " + column.type);
+        const bool hidden =
+            side == 1 && spec.merged && std::any_of(keys.begin(), keys.end(), [&](const auto& key) {
+              return to_lower_ascii(key) == to_lower_ascii(column.name);
+            });
+        if (!hidden) columns.push_back(column.name);
+      }
+    }
+    return finish(site, std::move(spec), sides, std::move(residual));
+  }
+
+  /// Which side a column is of; nothing if that is not certain.
+  static std::optional<int> side_of(const Json& ref, const JoinCandidate* const* sides,
+                                    const std::string* aliases, std::string& column) {
+    if (!is_class(ref, "COLUMN_REF")) return {};
+    const Json& names = ref.at("column_names");
+    if (names.size() == 2) {
+      const std::string table = to_lower_ascii(names[0].get<std::string>());
+      column = names[1].get<std::string>();
+      for (const int side : {0, 1})
+        if (aliases[side] == table && find_column(sides[side]->schema, column)) return side;
+      return {};
+    }
+    if (names.size() != 1) return {};
+    column = names[0].get<std::string>();
+    const bool in_left = find_column(sides[0]->schema, column) != nullptr;
+    const bool in_right = find_column(sides[1]->schema, column) != nullptr;
+    if (in_left == in_right) return {};
+    return in_left ? 0 : 1;
+  }
+
+  static bool add_key(const Json& condition, const JoinCandidate* const* sides,
+                      const std::string* aliases, JoinSpec& spec) {
+    if (text_in(condition, "type") != "COMPARE_EQUAL") return false;
+    std::string columns[2];
+    const auto first = side_of(condition.at("left"), sides, aliases, columns[0]);
+    const auto second = side_of(condition.at("right"), sides, aliases, columns[1]);
+    if (!first || !second || *first == *second) return false;
+    if (*first == 1) std::swap(columns[0], columns[1]);
+    const sql::Column* left = find_column(sides[0]->schema, columns[0]);
+    const sql::Column* right = find_column(sides[1]->schema, columns[1]);
+    if (left->type != right->type || !reduce::can_join_by(left->type)) return false;
+    spec.left.keys.push_back(left->name);
+    spec.right.keys.push_back(right->name);
+    return true;
+  }
+
+  static std::optional<std::string> check_keys(const JoinCandidate* const* sides,
+                                               const JoinSpec& spec) {
+    if (spec.left.keys.empty()) return "a join without equal columns of one type";
+    for (size_t i = 0; i < spec.left.keys.size(); ++i) {
+      const sql::Column* left = find_column(sides[0]->schema, spec.left.keys[i]);
+      const sql::Column* right = find_column(sides[1]->schema, spec.right.keys[i]);
+      if (left == nullptr || right == nullptr) return "a join by columns that are not there";
+      if (left->type != right->type)
+        return fmt::format("a join of {} with {}", left->type, right->type);
+      if (!reduce::can_join_by(left->type)) return "a join by " + left->type;
+      if (spec.merged && (left->type == "DOUBLE" || left->type == "FLOAT"))
+        return "USING of " + left->type;
+    }
+    // Equal rows must lie in one bucket.
+    const auto &left_keys = sides[0]->keys, &right_keys = sides[1]->keys;
+    if (left_keys.size() != right_keys.size()) return "inputs in buckets by other keys";
+    for (size_t k = 0; k < left_keys.size(); ++k) {
+      bool found = false;
+      for (size_t i = 0; i < spec.left.keys.size(); ++i)
+        found |= to_lower_ascii(spec.left.keys[i]) == to_lower_ascii(left_keys[k]) &&
+                 to_lower_ascii(spec.right.keys[i]) == to_lower_ascii(right_keys[k]);
+      if (!found) return "a join by other columns than the partition's";
+    }
+    return {};
+  }
+
+  /// Whether a key of USING is named as one side's own, which may be NULL where the merged one is
+  /// not.
+  bool names_qualified(const Site& site, const std::string* aliases, const JoinSpec& spec) const {
+    return any_below(tree_.at(site.node), true, [&](const Json& json) {
+      if (!is_class(json, "COLUMN_REF") || json.at("column_names").size() < 2) return false;
+      const Json& names = json.at("column_names");
+      const std::string table = to_lower_ascii(names[names.size() - 2].get<std::string>());
+      const std::string column = to_lower_ascii(names.back().get<std::string>());
+      return (table == aliases[0] || table == aliases[1]) &&
+             std::any_of(spec.left.keys.begin(), spec.left.keys.end(),
+                         [&](const auto& key) { return to_lower_ascii(key) == column; });
+    });
+  }
+
+  /// Whether anything may mean a column of that side. A name that has lost its column could find
+  /// another meaning, as an alias of the select list.
+  static bool names_column_of(const Json& tree, const JoinSpec::Side& side) {
+    return any_below(tree, true, [&](const Json& json) {
+      if (is_class(json, "STAR")) return true;
+      if (!is_class(json, "COLUMN_REF")) return false;
+      const std::string name = to_lower_ascii(json.at("column_names").back().get<std::string>());
+      const auto has = [&](const std::vector<std::string>& columns) {
+        return std::any_of(columns.begin(), columns.end(),
+                           [&](const auto& column) { return to_lower_ascii(column) == name; });
+      };
+      return has(side.columns) || has(side.keys);
+    });
+  }
+
+  JoinChoice finish(const Site& site, JoinSpec spec, const JoinCandidate* const* sides,
+                    std::vector<Json> residual) {
+    const bool left_only = spec.kind == JoinSpec::Kind::kSemi || spec.kind == JoinSpec::Kind::kAnti;
+    const std::string names[2] = {stage_ + ":left", stage_ + ":right"};
+    JoinChoice out;
+    for (const int side : {0, 1}) {
+      const auto& columns = side == 0 ? spec.left.columns : spec.right.columns;
+      sql::Schema schema;
+      std::vector<std::string> items;
+      for (const std::string& name : columns) {
+        schema.push_back(*find_column(sides[side]->schema, name));
+        items.push_back(quote_identifier(name) + " " + schema.back().type);
+      }
+      if (schema.empty()) continue;
+      if (!scratch_.execute(fmt::format("CREATE OR REPLACE TEMP TABLE {} ({})",
+                                        quote_identifier(names[side]), join(items, ", "))))
+        return refused("rows that cannot be held");
+      out.relations.push_back({names[side], std::move(schema), false});
+    }
+    // First without the half that nothing may be read of.
+    Json tables[2] = {tree_.at(site.join).at("left"), tree_.at(site.join).at("right")};
+    for (const int side : {0, 1}) {
+      tables[side]["alias"] = alias_of(tables[side]);
+      tables[side]["table_name"] = names[side];
+    }
+    Json both = tree_.at(site.join);
+    both["left"] = tables[0];
+    both["right"] = tables[1];
+    both["condition"] = nullptr;
+    both["using_columns"] = Json::array();
+    both["join_type"] = "INNER";
+    both["ref_type"] = "POSITIONAL";
+    struct Try {
+      const Json* from;
+      bool left, right;
+    };
+    std::vector<Try> tries;
+    if (left_only || site.alone) tries.push_back({&tables[0], true, false});
+    if (!left_only && site.alone) tries.push_back({&tables[1], false, true});
+    if (!left_only) tries.push_back({&both, true, true});
+    for (const Try& attempt : tries) {
+      Json tree = tree_;
+      tree[site.join] = *attempt.from;
+      if (!left_only && attempt.left != attempt.right &&
+          (names_column_of(tree, attempt.left ? spec.right : spec.left) ||
+           std::any_of(residual.begin(), residual.end(), [&](const Json& condition) {
+             return names_column_of(condition, attempt.left ? spec.right : spec.left);
+           })))
+        continue;
+      if (!residual.empty()) {
+        std::vector<Json> parts = residual;
+        Json& where = tree[site.node / "where_clause"];
+        if (!where.is_null()) parts.push_back(where);
+        where = all_of(std::move(parts));
+      }
+      auto texts = print_selects(scratch_, {tree});
+      if (!texts) continue;
+      auto bound = scratch_.describe(texts->front());
+      if (!bound || *bound != schema_) continue;
+      spec.left.relation = attempt.left ? names[0] : "";
+      spec.right.relation = attempt.right ? names[1] : "";
+      std::erase_if(out.relations, [&](const KernelInput& relation) {
+        return relation.name != spec.left.relation && relation.name != spec.right.relation;
+      });
+      out.sql = texts->front();
+      out.why = fmt::format("{} join by {} key{}", reduce::to_string(spec.kind),
+                            spec.left.keys.size(), spec.left.keys.size() == 1 ? "" : "s");
+      out.join = std::move(spec);
+      return out;
+    }
+    return refused("SQL around a join that does not read back as written");
+  }
+
+  sql::Connection& scratch_;
+  const std::string& stage_;
+  const std::vector<JoinCandidate>& inputs_;
+  const sql::Schema& schema_;
+  Json tree_;
+};
+
+}  // namespace
+
+JoinChoice choose_join(sql::Connection& scratch, const std::string& stage, const std::string& sql,
+                       const std::vector<JoinCandidate>& inputs, const sql::Schema& schema) {
+  try {
+    return Chooser(scratch, stage, inputs, schema).run(sql);
+  } catch (const Json::exception&) {
+    return {};
+  }
+}
+
+}  // namespace tidegate::prove

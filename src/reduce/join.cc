@@ -1,0 +1,87 @@
+#include "reduce/join.h"
+
+#include <nlohmann/json.hpp>
+
+#include "batch/type.h"
+
+namespace tidegate::reduce {
+namespace {
+
+using nlohmann::json;
+
+json side_json(const JoinSpec::Side& side) {
+  return {{"input", side.input},
+          {"relation", side.relation},
+          {"keys", side.keys},
+          {"columns", side.columns}};
+}
+
+JoinSpec::Side side_from(const json& j) {
+  return {j.at("input"), j.at("relation"), j.at("keys").get<std::vector<std::string>>(),
+          j.at("columns").get<std::vector<std::string>>()};
+}
+
+}  // namespace
+
+std::string_view to_string(JoinSpec::Kind kind) {
+  switch (kind) {
+    case JoinSpec::Kind::kInner:
+      return "inner";
+    case JoinSpec::Kind::kLeft:
+      return "left";
+    case JoinSpec::Kind::kRight:
+      return "right";
+    case JoinSpec::Kind::kFull:
+      return "full";
+    case JoinSpec::Kind::kSemi:
+      return "semi";
+    case JoinSpec::Kind::kAnti:
+      return "anti";
+  }
+  return "";
+}
+
+std::string to_json(const JoinSpec& join) {
+  const json out = {{"kind", static_cast<int>(join.kind)},
+                    {"left", side_json(join.left)},
+                    {"right", side_json(join.right)},
+                    {"merged", join.merged}};
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<JoinSpec> join_from_json(const std::string& text) {
+  try {
+    const json j = json::parse(text);
+    JoinSpec join;
+    join.kind = static_cast<JoinSpec::Kind>(j.at("kind").get<int>());
+    join.left = side_from(j.at("left"));
+    join.right = side_from(j.at("right"));
+    join.merged = j.at("merged");
+    return join;
+  } catch (const json::exception& error) {
+    return fail(FailureClass::kDefect, "task.bad_message",
+                std::string("cannot read a join: ") + error.what());
+  }
+}
+
+bool can_join_by(std::string_view type) {
+  const auto parts = batch::parse_scalar_type(type);
+  if (!parts) return false;
+  switch (parts->meaning) {
+    case batch::Meaning::kInterval:  // equal values of unequal bytes
+    case batch::Meaning::kTimeTz:
+    case batch::Meaning::kBit:
+    case batch::Meaning::kBignum:
+    case batch::Meaning::kNull:
+      return false;
+    default:
+      return parts->storage != batch::Storage::kNull && !parts->is_nested();
+  }
+}
+
+bool can_carry(std::string_view type) {
+  const auto parts = batch::parse_scalar_type(type);
+  return parts && parts->storage != batch::Storage::kNull && !parts->is_nested();
+}
+
+}  // namespace tidegate::reduce
