@@ -267,12 +267,15 @@ class Chooser {
     });
   }
 
-  /// Whether anything may mean a column of that side. A name that has lost its column could find
-  /// another meaning, as an alias of the select list.
-  static bool names_column_of(const Json& tree, const JoinSpec::Side& side) {
+  /// Whether anything may mean a column of that side; its twin is called `twin`. A name that has
+  /// lost its column could find another meaning, as an alias of the select list.
+  static bool names_column_of(const Json& tree, const JoinSpec::Side& side,
+                              const std::string& twin) {
     return any_below(tree, true, [&](const Json& json) {
       if (is_class(json, "STAR")) return true;
       if (!is_class(json, "COLUMN_REF")) return false;
+      const Json& names = json.at("column_names");
+      if (names.size() == 2 && to_lower_ascii(names[0].get<std::string>()) == twin) return false;
       const std::string name = to_lower_ascii(json.at("column_names").back().get<std::string>());
       const auto has = [&](const std::vector<std::string>& columns) {
         return std::any_of(columns.begin(), columns.end(),
@@ -325,10 +328,12 @@ class Chooser {
     for (const Try& attempt : tries) {
       Json tree = tree_;
       tree[site.join] = *attempt.from;
+      const JoinSpec::Side& gone = attempt.left ? spec.right : spec.left;
+      const std::string twin = to_lower_ascii(alias_of(*attempt.from));
       if (!left_only && attempt.left != attempt.right &&
-          (names_column_of(tree, attempt.left ? spec.right : spec.left) ||
+          (names_column_of(tree, gone, twin) ||
            std::any_of(residual.begin(), residual.end(), [&](const Json& condition) {
-             return names_column_of(condition, attempt.left ? spec.right : spec.left);
+             return names_column_of(condition, gone, twin);
            })))
         continue;
       if (!residual.empty()) {
