@@ -17,8 +17,8 @@ constexpr size_t kSqlBytesMax = size_t{64} << 10;
 
 /// A join in the tree, and whether its rows reach the node's WHERE as they are.
 struct Site {
-  Path node;  ///< the SELECT
-  Path join;
+  Path node;          ///< the SELECT
+  Path join;          ///< or the only table of FROM, whose WHERE may say which rows have others
   bool plain = true;  ///< nothing but inner joins around it
   bool alone = true;  ///< no other relation stands beside it, nor beside a SELECT around it
 };
@@ -32,6 +32,8 @@ void sites_in_from(const Json& ref, const Path& node, const Path& path, bool pla
     sites_below(ref.at("subquery").at("node"), path / "subquery" / "node", alone, out);
     return;
   }
+  if (type == "BASE_TABLE" && path == node / "from_table")
+    out.push_back({node, path, plain, alone});
   if (type != "JOIN") return;
   const std::string kind = text_in(ref, "join_type");
   const bool both_tables = text_in(ref.at("left"), "type") == "BASE_TABLE" &&
@@ -92,6 +94,11 @@ Json all_of(std::vector<Json> parts) {
           {"children", std::move(parts)}};
 }
 
+struct Sides {
+  const JoinCandidate* input[2];
+  std::string alias[2];  ///< lower case
+};
+
 class Chooser {
  public:
   Chooser(sql::Connection& scratch, const std::string& stage,
@@ -140,108 +147,181 @@ class Chooser {
 
   JoinChoice attempt(const Site& site) {
     const Json& join = tree_.at(site.join);
+    if (text_in(join, "type") == "BASE_TABLE") return attempt_subquery(site);
     const Json &left = join.at("left"), &right = join.at("right");
-    const JoinCandidate* sides[2] = {candidate(left), candidate(right)};
-    if (sides[0] == nullptr || sides[1] == nullptr) return {};
+    const Sides sides{{candidate(left), candidate(right)},
+                      {to_lower_ascii(alias_of(left)), to_lower_ascii(alias_of(right))}};
+    if (sides.input[0] == nullptr || sides.input[1] == nullptr) return {};
     const std::string form = text_in(join, "ref_type");
     const auto kind = kind_of(text_in(join, "join_type"));
-    if (form != "REGULAR" || !kind || !join.value("sample", Json()).is_null() ||
-        !text_in(join, "alias").empty())
+    if ((form != "REGULAR" && form != "CROSS") || !kind ||
+        !join.value("sample", Json()).is_null() || !text_in(join, "alias").empty())
       return refused("a join of another kind");
-    const std::string aliases[2] = {to_lower_ascii(alias_of(left)),
-                                    to_lower_ascii(alias_of(right))};
-    if (aliases[0] == aliases[1]) return refused("a join of tables of one name");
+    if (sides.alias[0] == sides.alias[1]) return refused("a join of tables of one name");
 
     JoinSpec spec;
     spec.kind = *kind;
-    spec.left.input = sides[0]->name;
-    spec.right.input = sides[1]->name;
-    std::vector<Json> residual;
     for (const Json& column : join.value("using_columns", Json::array())) {
       spec.merged = true;
       spec.left.keys.push_back(column.get<std::string>());
       spec.right.keys.push_back(column.get<std::string>());
     }
-    std::vector<Json> conditions;
-    conjuncts(join.at("condition"), conditions);
-    for (Json& condition : conditions) {
-      if (!add_key(condition, sides, aliases, spec)) residual.push_back(std::move(condition));
+    // FROM a, b: the conditions stand in WHERE.
+    if (form == "CROSS" && !site.plain) return refused("a product below an outer join");
+    const Json& condition =
+        form == "CROSS" ? tree_.at(site.node / "where_clause") : join.at("condition");
+    std::vector<Json> conditions, residual;
+    conjuncts(condition, conditions);
+    for (Json& part : conditions) {
+      if (!add_key(part, sides, spec)) residual.push_back(std::move(part));
     }
     if (auto why = check_keys(sides, spec)) return refused(*why);
     const bool outer = *kind == JoinSpec::Kind::kRight || *kind == JoinSpec::Kind::kFull;
-    if (spec.merged && outer && names_qualified(site, aliases, spec))
+    if (spec.merged && outer && names_qualified(site, sides, spec))
       return refused("a key of USING by the name of one side");
-    if (!residual.empty() && (*kind != JoinSpec::Kind::kInner || !site.plain))
-      return refused("an outer join by more than equal columns");
-    // A condition of ON keeps its meaning in WHERE, but an alias of the select list does not.
-    for (const Json& condition : residual)
-      if (has_class(condition, "SUBQUERY")) return refused("a join by a subquery");
-    for (const int side : {0, 1}) {
-      std::vector<std::string>& columns = side == 0 ? spec.left.columns : spec.right.columns;
-      const auto& keys = spec.right.keys;
-      for (const sql::Column& column : sides[side]->schema) {
-        if (!reduce::can_carry(column.type)) return refused("a join of rows with " + column.type);
-        const bool hidden =
-            side == 1 && spec.merged && std::any_of(keys.begin(), keys.end(), [&](const auto& key) {
-              return to_lower_ascii(key) == to_lower_ascii(column.name);
-            });
-        if (!hidden) columns.push_back(column.name);
-      }
+    Json where = tree_.at(site.node / "where_clause");
+    if (form == "CROSS") {
+      where = all_of(std::move(residual));
+    } else if (!residual.empty()) {
+      if (*kind != JoinSpec::Kind::kInner || !site.plain)
+        return refused("an outer join by more than equal columns");
+      for (const Json& part : residual)
+        if (has_class(part, "SUBQUERY")) return refused("a join by a subquery");
+      if (!where.is_null()) residual.push_back(std::move(where));
+      where = all_of(std::move(residual));
     }
-    return finish(site, std::move(spec), sides, std::move(residual));
+    return finish(site, std::move(spec), sides, join, std::move(where));
   }
 
-  /// Which side a column is of; nothing if that is not certain.
-  static std::optional<int> side_of(const Json& ref, const JoinCandidate* const* sides,
-                                    const std::string* aliases, std::string& column) {
+  /// FROM a WHERE a.k IN (SELECT k FROM b), WHERE [NOT] EXISTS (SELECT .. FROM b WHERE b.k = a.k):
+  /// a semi or an anti join.
+  JoinChoice attempt_subquery(const Site& site) {
+    const Json& table = tree_.at(site.join);
+    const JoinCandidate* left = candidate(table);
+    const Json where = tree_.at(site.node / "where_clause");
+    if (left == nullptr || where.is_null()) return {};
+    std::vector<Json> conditions;
+    conjuncts(where, conditions);
+    JoinChoice out;
+    for (size_t i = 0; i < conditions.size(); ++i) {
+      JoinSpec spec;
+      spec.kind = JoinSpec::Kind::kSemi;
+      const Json* subquery = &conditions[i];
+      if (text_in(*subquery, "type") == "OPERATOR_NOT") {
+        subquery = &subquery->at("children").at(0);
+        spec.kind = JoinSpec::Kind::kAnti;
+      }
+      if (!is_class(*subquery, "SUBQUERY")) continue;
+      const std::string type = text_in(*subquery, "subquery_type");
+      const bool in = type == "ANY" && spec.kind == JoinSpec::Kind::kSemi &&
+                      text_in(*subquery, "comparison_type") == "COMPARE_EQUAL";
+      const Json& node = subquery->at("subquery").at("node");
+      if ((!in && type != "EXISTS") || !is_rows_of_a_table(node)) continue;
+      const Json& other = node.at("from_table");
+      const Sides sides{{left, candidate(other)},
+                        {to_lower_ascii(alias_of(table)), to_lower_ascii(alias_of(other))}};
+      if (sides.input[1] == nullptr) continue;
+      std::vector<Json> parts;
+      conjuncts(node.at("where_clause"), parts);
+      bool all = true;
+      for (const Json& part : parts) all &= add_key(part, sides, spec, true);
+      if (in) {
+        // Names of IN's left side mean what is outside, those of the select list what is inside.
+        std::string columns[2];
+        const Json& item = node.at("select_list");
+        const auto outside = side_of(subquery->at("child"), sides, columns[0]);
+        all &= item.size() == 1 && is_class(subquery->at("child"), "COLUMN_REF") &&
+               (outside == 0 || (subquery->at("child").at("column_names").size() == 1 &&
+                                 find_column(left->schema, columns[0]) != nullptr)) &&
+               side_of(item.at(0), sides, columns[1], true) == 1 &&
+               add_pair(columns[0], columns[1], sides, spec);
+      }
+      if (!all) continue;
+      if (auto why = check_keys(sides, spec)) {
+        out.why = *why;
+        continue;
+      }
+      std::vector<Json> rest = conditions;
+      rest.erase(rest.begin() + static_cast<ptrdiff_t>(i));
+      JoinChoice choice =
+          finish(site, std::move(spec), sides,
+                 {{"left", table}, {"right", other}, {"type", "JOIN"}}, all_of(std::move(rest)));
+      if (choice.join) return choice;
+      out.why = choice.why;
+    }
+    return out;
+  }
+
+  /// Whether a subquery gives nothing but rows of one table: no groups, no LIMIT.
+  static bool is_rows_of_a_table(const Json& node) {
+    return is_select(node) && text_in(node.at("from_table"), "type") == "BASE_TABLE" &&
+           node.at("group_expressions").empty() && node.at("group_sets").empty() &&
+           node.at("having").is_null() && node.at("qualify").is_null() &&
+           node.at("sample").is_null() && node.at("modifiers").empty() &&
+           node.at("cte_map").at("map").empty() && !has_aggregate(node.at("select_list")) &&
+           !has_window(node) && text_in(node, "aggregate_handling") == "STANDARD_HANDLING";
+  }
+
+  /// Which side a column is of; nothing if that is not certain. `inside`: the right side is a
+  /// subquery's, whose columns go before those around it.
+  static std::optional<int> side_of(const Json& ref, const Sides& sides, std::string& column,
+                                    bool inside = false) {
     if (!is_class(ref, "COLUMN_REF")) return {};
     const Json& names = ref.at("column_names");
     if (names.size() == 2) {
       const std::string table = to_lower_ascii(names[0].get<std::string>());
       column = names[1].get<std::string>();
-      for (const int side : {0, 1})
-        if (aliases[side] == table && find_column(sides[side]->schema, column)) return side;
+      for (const int side : {1, 0})
+        if (sides.alias[side] == table && find_column(sides.input[side]->schema, column))
+          return side;
       return {};
     }
     if (names.size() != 1) return {};
     column = names[0].get<std::string>();
-    const bool in_left = find_column(sides[0]->schema, column) != nullptr;
-    const bool in_right = find_column(sides[1]->schema, column) != nullptr;
+    const bool in_left = find_column(sides.input[0]->schema, column) != nullptr;
+    const bool in_right = find_column(sides.input[1]->schema, column) != nullptr;
+    if (inside && in_right) return 1;
     if (in_left == in_right) return {};
     return in_left ? 0 : 1;
   }
 
-  static bool add_key(const Json& condition, const JoinCandidate* const* sides,
-                      const std::string* aliases, JoinSpec& spec) {
+  static bool add_key(const Json& condition, const Sides& sides, JoinSpec& spec,
+                      bool inside = false) {
     if (text_in(condition, "type") != "COMPARE_EQUAL") return false;
     std::string columns[2];
-    const auto first = side_of(condition.at("left"), sides, aliases, columns[0]);
-    const auto second = side_of(condition.at("right"), sides, aliases, columns[1]);
+    const auto first = side_of(condition.at("left"), sides, columns[0], inside);
+    const auto second = side_of(condition.at("right"), sides, columns[1], inside);
     if (!first || !second || *first == *second) return false;
     if (*first == 1) std::swap(columns[0], columns[1]);
-    const sql::Column* left = find_column(sides[0]->schema, columns[0]);
-    const sql::Column* right = find_column(sides[1]->schema, columns[1]);
-    if (left->type != right->type || !reduce::can_join_by(left->type)) return false;
+    return add_pair(columns[0], columns[1], sides, spec);
+  }
+
+  static bool add_pair(const std::string& left_name, const std::string& right_name,
+                       const Sides& sides, JoinSpec& spec) {
+    const sql::Column* left = find_column(sides.input[0]->schema, left_name);
+    const sql::Column* right = find_column(sides.input[1]->schema, right_name);
+    if (left == nullptr || right == nullptr || !reduce::can_join_by(left->type, right->type))
+      return false;
     spec.left.keys.push_back(left->name);
     spec.right.keys.push_back(right->name);
     return true;
   }
 
-  static std::optional<std::string> check_keys(const JoinCandidate* const* sides,
-                                               const JoinSpec& spec) {
-    if (spec.left.keys.empty()) return "a join without equal columns of one type";
+  static std::optional<std::string> check_keys(const Sides& sides, const JoinSpec& spec) {
+    if (spec.left.keys.empty()) return "a join without equal columns of like types";
     for (size_t i = 0; i < spec.left.keys.size(); ++i) {
-      const sql::Column* left = find_column(sides[0]->schema, spec.left.keys[i]);
-      const sql::Column* right = find_column(sides[1]->schema, spec.right.keys[i]);
+      const sql::Column* left = find_column(sides.input[0]->schema, spec.left.keys[i]);
+      const sql::Column* right = find_column(sides.input[1]->schema, spec.right.keys[i]);
       if (left == nullptr || right == nullptr) return "a join by columns that are not there";
-      if (left->type != right->type)
+      // The merged column has the type of both.
+      if (!reduce::can_join_by(left->type, right->type) ||
+          (spec.merged && left->type != right->type))
         return fmt::format("a join of {} with {}", left->type, right->type);
-      if (!reduce::can_join_by(left->type)) return "a join by " + left->type;
       if (spec.merged && (left->type == "DOUBLE" || left->type == "FLOAT"))
         return "USING of " + left->type;
     }
     // Equal rows must lie in one bucket.
-    const auto &left_keys = sides[0]->keys, &right_keys = sides[1]->keys;
+    const auto &left_keys = sides.input[0]->keys, &right_keys = sides.input[1]->keys;
     if (left_keys.size() != right_keys.size()) return "inputs in buckets by other keys";
     for (size_t k = 0; k < left_keys.size(); ++k) {
       bool found = false;
@@ -255,13 +335,13 @@ class Chooser {
 
   /// Whether a key of USING is named as one side's own, which may be NULL where the merged one is
   /// not.
-  bool names_qualified(const Site& site, const std::string* aliases, const JoinSpec& spec) const {
+  bool names_qualified(const Site& site, const Sides& sides, const JoinSpec& spec) const {
     return any_below(tree_.at(site.node), true, [&](const Json& json) {
       if (!is_class(json, "COLUMN_REF") || json.at("column_names").size() < 2) return false;
       const Json& names = json.at("column_names");
       const std::string table = to_lower_ascii(names[names.size() - 2].get<std::string>());
       const std::string column = to_lower_ascii(names.back().get<std::string>());
-      return (table == aliases[0] || table == aliases[1]) &&
+      return (table == sides.alias[0] || table == sides.alias[1]) &&
              std::any_of(spec.left.keys.begin(), spec.left.keys.end(),
                          [&](const auto& key) { return to_lower_ascii(key) == column; });
     });
@@ -285,32 +365,41 @@ class Chooser {
     });
   }
 
-  JoinChoice finish(const Site& site, JoinSpec spec, const JoinCandidate* const* sides,
-                    std::vector<Json> residual) {
+  /// The stage over the relations of `spec`: `join` with its tables `left` and `right` makes way
+  /// for them, and `where` is what is left of the node's WHERE.
+  JoinChoice finish(const Site& site, JoinSpec spec, const Sides& sides, const Json& join,
+                    const Json& where) {
     const bool left_only = spec.kind == JoinSpec::Kind::kSemi || spec.kind == JoinSpec::Kind::kAnti;
     const std::string names[2] = {stage_ + ":left", stage_ + ":right"};
     JoinChoice out;
+    Json tables[2] = {join.at("left"), join.at("right")};
     for (const int side : {0, 1}) {
-      const auto& columns = side == 0 ? spec.left.columns : spec.right.columns;
+      JoinSpec::Side& half = side == 0 ? spec.left : spec.right;
+      half.input = sides.input[side]->name;
       sql::Schema schema;
       std::vector<std::string> items;
-      for (const std::string& name : columns) {
-        schema.push_back(*find_column(sides[side]->schema, name));
-        items.push_back(quote_identifier(name) + " " + schema.back().type);
+      for (const sql::Column& column : sides.input[side]->schema) {
+        if (side == 1 && left_only) break;
+        const bool hidden = side == 1 && spec.merged &&
+                            std::any_of(half.keys.begin(), half.keys.end(), [&](const auto& key) {
+                              return to_lower_ascii(key) == to_lower_ascii(column.name);
+                            });
+        if (hidden) continue;
+        if (!reduce::can_carry(column.type)) return refused("a join of rows with " + column.type);
+        half.columns.push_back(column.name);
+        items.push_back(quote_identifier(column.name) + " " + column.type);
+        schema.push_back(column);
       }
+      tables[side]["alias"] = alias_of(tables[side]);
+      tables[side]["table_name"] = names[side];
       if (schema.empty()) continue;
       if (!scratch_.execute(fmt::format("CREATE OR REPLACE TEMP TABLE {} ({})",
-                                        quote_identifier(names[side]), join(items, ", "))))
+                                        quote_identifier(names[side]),
+                                        tidegate::join(items, ", "))))
         return refused("rows that cannot be held");
       out.relations.push_back({names[side], std::move(schema), false});
     }
-    // First without the half that nothing may be read of.
-    Json tables[2] = {tree_.at(site.join).at("left"), tree_.at(site.join).at("right")};
-    for (const int side : {0, 1}) {
-      tables[side]["alias"] = alias_of(tables[side]);
-      tables[side]["table_name"] = names[side];
-    }
-    Json both = tree_.at(site.join);
+    Json both = join;
     both["left"] = tables[0];
     both["right"] = tables[1];
     both["condition"] = nullptr;
@@ -321,6 +410,7 @@ class Chooser {
       const Json* from;
       bool left, right;
     };
+    // First without the half that nothing may be read of.
     std::vector<Try> tries;
     if (left_only || site.alone) tries.push_back({&tables[0], true, false});
     if (!left_only && site.alone) tries.push_back({&tables[1], false, true});
@@ -328,20 +418,11 @@ class Chooser {
     for (const Try& attempt : tries) {
       Json tree = tree_;
       tree[site.join] = *attempt.from;
-      const JoinSpec::Side& gone = attempt.left ? spec.right : spec.left;
-      const std::string twin = to_lower_ascii(alias_of(*attempt.from));
+      tree[site.node / "where_clause"] = where;
       if (!left_only && attempt.left != attempt.right &&
-          (names_column_of(tree, gone, twin) ||
-           std::any_of(residual.begin(), residual.end(), [&](const Json& condition) {
-             return names_column_of(condition, gone, twin);
-           })))
+          names_column_of(tree, attempt.left ? spec.right : spec.left,
+                          to_lower_ascii(alias_of(*attempt.from))))
         continue;
-      if (!residual.empty()) {
-        std::vector<Json> parts = residual;
-        Json& where = tree[site.node / "where_clause"];
-        if (!where.is_null()) parts.push_back(where);
-        where = all_of(std::move(parts));
-      }
       auto texts = print_selects(scratch_, {tree});
       if (!texts) continue;
       auto bound = scratch_.describe(texts->front());

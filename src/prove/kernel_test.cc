@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/text.h"
+#include "prove/kernel_join_fixture.h"
 #include "prove/split_fixture.h"
 
 namespace tidegate::prove {
@@ -555,10 +556,23 @@ std::vector<std::filesystem::path> files_in(const std::string& directory, const 
   return out;
 }
 
-/// Stages that group, make distinct or take first rows, and those of them that have a kernel.
+/// Stages that group, make distinct or take first rows, and those of them that have a kernel; and
+/// stages over several exchanged inputs, and those of them that have a join.
 struct Share {
-  int kernels = 0, wanted = 0;
+  int kernels = 0, wanted = 0, joins = 0, joins_wanted = 0;
   void add(const std::string& where, const CheckedStage& stage) {
+    const auto exchanged =
+        std::count_if(stage.inputs.begin(), stage.inputs.end(), [](const StageInput& input) {
+          return input.mode == InputMode::kShuffle || input.mode == InputMode::kAligned;
+        });
+    if (exchanged > 1 && !stage.one_task && stage.sql.find("UNION") == std::string::npos) {
+      ++joins_wanted;
+      joins += stage.join ? 1 : 0;
+      if (!stage.join) {
+        std::printf("no join: %s %s: %s: %s\n", where.c_str(), stage.name.c_str(),
+                    stage.kernel_why.c_str(), stage.sql.substr(0, 250).c_str());
+      }
+    }
     auto has = [&](const char* word) { return stage.sql.find(word) != std::string::npos; };
     bool groups = has("GROUP BY") || has("SELECT DISTINCT") || has("QUALIFY row_number()");
     if (!groups && !stage.kernel) return;
@@ -601,10 +615,19 @@ TEST(Kernel, StagesOfTpchAndTheExampleHaveOne) {
     }
     EXPECT_EQ(diagnostics.error_count(), 0u) << file;
   }
-  std::printf("%d of %d stages have a kernel; %zu stages: %.1f ms each with, %.1f without\n",
-              share.kernels, share.wanted, stages, 1e3 * seconds / static_cast<double>(stages),
-              1e3 * without / static_cast<double>(stages));
+  std::printf(
+      "%d of %d stages have a kernel, %d of %d a join; %zu stages: %.1f ms each with, %.1f "
+      "without\n",
+      share.kernels, share.wanted, share.joins, share.joins_wanted, stages,
+      1e3 * seconds / static_cast<double>(stages), 1e3 * without / static_cast<double>(stages));
   EXPECT_GE(share.kernels * 10, share.wanted * 9);
+  EXPECT_GE(share.joins * 10, share.joins_wanted * 9);
+}
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::vector<std::string> out;
+  for (const std::string& name : names) out.push_back(quote_identifier(name));
+  return join(out, ", ");
 }
 
 /// "" if the stage's kernel binds over inputs that have the columns in use and no other, as tasks
@@ -627,6 +650,15 @@ std::string binding_problem(const CheckedStage& stage,
     done = (*scratch)->execute(
         fmt::format("CREATE TABLE {} ({})", quote_identifier(input.name), join(columns, ", ")));
     if (!done) return done.error().message;
+  }
+  if (stage.join) {
+    for (const reduce::JoinSpec::Side* side : {&stage.join->left, &stage.join->right}) {
+      if (side->relation.empty()) continue;
+      done = (*scratch)->execute(
+          fmt::format("CREATE TABLE {} AS SELECT {} FROM {}", quote_identifier(side->relation),
+                      quoted_list(side->columns), quote_identifier(side->input)));
+      if (!done) return done.error().message;
+    }
   }
   auto schema = (*scratch)->describe(stage_as_sql(*stage.kernel));
   if (!schema) return schema.error().message;
@@ -675,6 +707,13 @@ TEST(Kernel, StagesOfTheResultCasesGiveTheSameRows) {
     for (const CheckedStage& stage : checked.stages) {
       share.add(file.filename(), stage);
       schemas[stage.name] = stage.schema;
+      if (stage.join) {
+        const Status related = make_relations(**rows, *stage.join);
+        ASSERT_TRUE(related) << file << " " << stage.name << ": " << related.error().message;
+        EXPECT_EQ(difference(**rows, stage.sql, stage.join_sql), "")
+            << file << " " << stage.name << "\n"
+            << stage.join_sql;
+      }
       if (stage.kernel) {
         EXPECT_EQ(binding_problem(stage, schemas), "") << file << " " << stage.name << "\n"
                                                        << shown({stage.kernel, stage.kernel_why});
@@ -687,7 +726,8 @@ TEST(Kernel, StagesOfTheResultCasesGiveTheSameRows) {
       EXPECT_TRUE(made) << file << " " << stage.name << ": " << made.error().message;
     }
   }
-  std::printf("%d of %d stages have a kernel\n", share.kernels, share.wanted);
+  std::printf("%d of %d stages have a kernel, %d of %d a join\n", share.kernels, share.wanted,
+              share.joins, share.joins_wanted);
 }
 
 TEST(Kernel, InputsNeedOnlyTheColumnsInUse) {
@@ -728,6 +768,10 @@ TEST(Kernel, StagesOfTheSplitRulesGiveTheSameRows) {
     if (!verdict.stage()) continue;
     const CheckedStage& stage = *verdict.stage();
     share.add(one.name, stage);
+    if (stage.join) {
+      ASSERT_TRUE(make_relations(fixture.rows(), *stage.join)) << one.sql;
+      EXPECT_EQ(difference(fixture.rows(), one.sql, stage.join_sql), "") << one.sql;
+    }
     if (!stage.kernel) continue;
     EXPECT_EQ(binding_problem(stage, Fixture::schemas()), "")
         << one.sql << "\n"
@@ -736,7 +780,8 @@ TEST(Kernel, StagesOfTheSplitRulesGiveTheSameRows) {
         << one.sql << "\n"
         << shown({stage.kernel, stage.kernel_why});
   }
-  std::printf("%d of %d stages have a kernel\n", share.kernels, share.wanted);
+  std::printf("%d of %d stages have a kernel, %d of %d a join\n", share.kernels, share.wanted,
+              share.joins, share.joins_wanted);
 }
 
 }  // namespace

@@ -518,8 +518,10 @@ class Prover {
     KernelChoice choice =
         choose_kernel(scratch_, out.name, joins ? out.join_sql : out.sql, inputs, out.schema);
     out.kernel = std::move(choice.kernel);
-    if (joins && !choice.why.empty()) out.kernel_why += out.kernel ? ", then " : "; ";
-    out.kernel_why += choice.why;
+    if (out.kernel_why.empty() || (out.kernel && !joins))
+      out.kernel_why = std::move(choice.why);
+    else if (!choice.why.empty())
+      out.kernel_why += (out.kernel ? ", then " : "; ") + choice.why;
     if (out.kernel && joins) out.kernel->kernel.input_table.clear();
     if (out.kernel && !out.kernel->kernel.input_table.empty() && !out.one_task)
       out.kernel->kernel.partition = partition_of(out.kernel->kernel, request);

@@ -64,9 +64,15 @@ Result<JoinSpec> join_from_json(const std::string& text) {
   }
 }
 
-bool can_join_by(std::string_view type) {
-  const auto parts = batch::parse_scalar_type(type);
-  if (!parts) return false;
+bool can_join_by(std::string_view left, std::string_view right) {
+  const auto parts = batch::parse_scalar_type(left);
+  if (!parts || parts->storage == batch::Storage::kNull || parts->is_nested()) return false;
+  if (left != right) {
+    const auto others = batch::parse_scalar_type(right);
+    return others && parts->meaning == batch::Meaning::kInteger &&
+           others->meaning == batch::Meaning::kInteger &&
+           parts->is_signed_integer() == others->is_signed_integer();
+  }
   switch (parts->meaning) {
     case batch::Meaning::kInterval:  // equal values of unequal bytes
     case batch::Meaning::kTimeTz:
@@ -75,7 +81,7 @@ bool can_join_by(std::string_view type) {
     case batch::Meaning::kNull:
       return false;
     default:
-      return parts->storage != batch::Storage::kNull && !parts->is_nested();
+      return true;
   }
 }
 

@@ -49,8 +49,9 @@ std::string_view to_string(JoinSpec::Kind kind);
 std::string to_json(const JoinSpec& join);
 Result<JoinSpec> join_from_json(const std::string& text);
 
-/// Whether values of this type can be joined by: equal as DuckDB's `=` has them, NULL never.
-bool can_join_by(std::string_view type);
+/// Whether columns of these types can be joined by: equal as DuckDB's `=` has them, NULL never.
+/// Integers may be of two widths, if both have a sign or neither has.
+bool can_join_by(std::string_view left, std::string_view right);
 /// Whether a join can carry a column of this type.
 bool can_carry(std::string_view type);
 

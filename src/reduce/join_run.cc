@@ -22,6 +22,59 @@ void set_bit(std::vector<uint64_t>& bits, uint64_t at) {
   bits[at / 64] |= uint64_t{1} << (at % 64);
 }
 
+template <typename From, typename To>
+void widen_as(const ColumnView& view, uint32_t rows, std::vector<char>& out) {
+  out.resize(size_t{rows} * sizeof(To));
+  const From* in = static_cast<const From*>(view.data);
+  To* to = reinterpret_cast<To*>(out.data());
+  for (uint32_t row = 0; row < rows; ++row) to[row] = static_cast<To>(in[row]);
+}
+
+template <typename From>
+void widen_from(const ColumnView& view, uint32_t rows, batch::Storage to, std::vector<char>& out) {
+  switch (to) {
+    case batch::Storage::kI16:
+      return widen_as<From, int16_t>(view, rows, out);
+    case batch::Storage::kI32:
+      return widen_as<From, int32_t>(view, rows, out);
+    case batch::Storage::kI64:
+      return widen_as<From, int64_t>(view, rows, out);
+    case batch::Storage::kI128:
+      return widen_as<From, batch::int128>(view, rows, out);
+    case batch::Storage::kU16:
+      return widen_as<From, uint16_t>(view, rows, out);
+    case batch::Storage::kU32:
+      return widen_as<From, uint32_t>(view, rows, out);
+    case batch::Storage::kU64:
+      return widen_as<From, uint64_t>(view, rows, out);
+    default:
+      return widen_as<From, batch::uint128>(view, rows, out);
+  }
+}
+
+/// Integers of one width as those of a greater one, with or without sign as they are.
+void widen(const ColumnView& view, uint32_t rows, batch::Storage from, batch::Storage to,
+           std::vector<char>& out) {
+  switch (from) {
+    case batch::Storage::kI8:
+      return widen_from<int8_t>(view, rows, to, out);
+    case batch::Storage::kI16:
+      return widen_from<int16_t>(view, rows, to, out);
+    case batch::Storage::kI32:
+      return widen_from<int32_t>(view, rows, to, out);
+    case batch::Storage::kI64:
+      return widen_from<int64_t>(view, rows, to, out);
+    case batch::Storage::kU8:
+      return widen_from<uint8_t>(view, rows, to, out);
+    case batch::Storage::kU16:
+      return widen_from<uint16_t>(view, rows, to, out);
+    case batch::Storage::kU32:
+      return widen_from<uint32_t>(view, rows, to, out);
+    default:
+      return widen_from<uint64_t>(view, rows, to, out);
+  }
+}
+
 std::unexpected<Failure> out_of_turn(const char* what) {
   return fail(FailureClass::kDefect, "reduce.join_order",
               std::string("the halves of a join were not read side by side: ") + what);
@@ -91,10 +144,17 @@ Status JoinRun::begin_pass() {
     for (const uint32_t column : half.asked)
       if (column != kNoColumn && half.places[column] == kNoColumn) add(column);
   }
-  std::vector<batch::ColumnType> key_types;
-  for (const uint32_t key : halves_[kLeft].side.keys)
-    key_types.push_back(halves_[kLeft].side.table.types[key]);
-  groups_ = GroupTable::create(std::move(key_types));
+  key_types_.clear();
+  for (size_t key = 0; key < halves_[kLeft].side.keys.size(); ++key) {
+    const auto type = [&](Which which) {
+      const Side& side = halves_[which].side;
+      return side.table.types[side.keys[key]];
+    };
+    key_types_.push_back(type(kLeft).width >= type(kRight).width ? type(kLeft) : type(kRight));
+  }
+  key_views_.resize(key_types_.size());
+  widened_.resize(key_types_.size());
+  groups_ = GroupTable::create(key_types_);
   return {};
 }
 
@@ -139,6 +199,18 @@ void JoinRun::begin_part(uint32_t part) {
   found_other_.clear();
 }
 
+const ColumnView* JoinRun::keys_of(const Half& half, const std::vector<ColumnView>& views,
+                                   uint32_t rows) {
+  for (size_t key = 0; key < key_types_.size(); ++key) {
+    key_views_[key] = views[key];
+    const batch::ColumnType& type = half.side.table.types[half.side.keys[key]];
+    if (type.width == key_types_[key].width) continue;
+    widen(views[key], rows, type.storage, key_types_[key].storage, widened_[key]);
+    key_views_[key].data = widened_[key].data();
+  }
+  return key_views_.data();
+}
+
 /// NULL is equal to nothing.
 void JoinRun::without_nulls(const std::vector<ColumnView>& views, uint32_t rows, uint32_t* groups) {
   for (size_t key = 0; key < spec_.left.keys.size(); ++key) {
@@ -172,7 +244,7 @@ Status JoinRun::keep_rows() {
     counts_->peak_bytes = std::max(counts_->peak_bytes, after);
     const size_t at = group_of_.size();
     group_of_.resize(at + rows);
-    groups_->find_or_add(pending_.data(), rows, group_of_.data() + at);
+    groups_->find_or_add(keys_of(kept(), pending_, rows), rows, group_of_.data() + at);
     without_nulls(pending_, rows, group_of_.data() + at);
     stored_->append(pending_.data(), rows);
     pending_rows_ = 0;
@@ -209,7 +281,7 @@ Status JoinRun::look_up() {
   }
   if (first_turn_ && options_.progress) options_.progress(block_rows_);
   block_groups_.resize(block_rows_);
-  groups_->find(block_.data(), block_rows_, block_groups_.data());
+  groups_->find(keys_of(other(), block_, block_rows_), block_rows_, block_groups_.data());
   without_nulls(block_, block_rows_, block_groups_.data());
   return {};
 }

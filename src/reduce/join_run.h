@@ -68,6 +68,9 @@ class JoinRun {
   Status advance();
   void push(uint32_t other_row, uint32_t kept_row);
   void write(Which which, _duckdb_data_chunk* chunk);
+  /// The key columns of a block, in the types that they are compared as.
+  const batch::ColumnView* keys_of(const Half& half, const std::vector<batch::ColumnView>& views,
+                                   uint32_t rows);
   void without_nulls(const std::vector<batch::ColumnView>& views, uint32_t rows, uint32_t* groups);
   shuffle::BucketTable part_of(const Side& side, uint32_t part) const;
 
@@ -108,6 +111,10 @@ class JoinRun {
   uint32_t block_rows_ = 0, block_at_ = 0, chain_at_ = 0;
   uint64_t block_begin_ = 0;           ///< of the block's first row among all of the part
   std::vector<uint64_t> found_other_;  ///< bit by row of the part, where it is read again
+
+  std::vector<batch::ColumnType> key_types_;
+  std::vector<batch::ColumnView> key_views_;
+  std::vector<std::vector<char>> widened_;  ///< by key
 
   // The batch.
   std::vector<uint32_t> other_rows_, kept_rows_;
