@@ -39,6 +39,7 @@ Status Builder::build() {
   TG_TRY(add_outputs());
   sort_groups();
   settle_sinks();
+  name_by_content();
   name_recipes();
   for (uint32_t g = 0; g < plan_.graph.groups.size(); ++g) add_tasks(g);
   return {};
@@ -347,36 +348,6 @@ Status Builder::add_input(uint32_t g, const CheckedStage& stage, const StageInpu
   }
   graph_group(g).inputs.push_back(edge);
   plan_group(g).inputs.push_back(std::move(made));
-  return {};
-}
-
-Status Builder::add_outputs() {
-  for (const Output& output : plan_.pipeline.outputs) {
-    const auto at = plan_.stage_group.find(output.from.value);
-    TG_ASSERT(at != plan_.stage_group.end());
-    auto& sinks = plan_group(at->second).sinks;
-    const bool there = std::any_of(sinks.begin(), sinks.end(), [&](const TaskSink& sink) {
-      return sink.kind == TaskSink::Kind::kParquet && sink.compression == output.compression;
-    });
-    if (!there) {
-      TaskSink sink;
-      sink.kind = TaskSink::Kind::kParquet;
-      sink.compression = output.compression;
-      sink.file = fmt::format("part-{}.parquet", output.compression);
-      sinks.push_back(std::move(sink));
-    }
-    plan_.graph.outputs.push_back({output.name.value, at->second, {}});
-  }
-  for (uint32_t o = 0; o < plan_.pipeline.outputs.size(); ++o) {
-    for (const Check& check : plan_.pipeline.outputs[o].checks) {
-      if (check.kind != CheckKind::kReferences) continue;
-      for (const GraphOutput& other : plan_.graph.outputs)
-        if (other.name == check.references_to.value)
-          plan_.graph.outputs[o].after.push_back(other.group);
-    }
-  }
-  for (GraphOutput& output : plan_.graph.outputs) wait_for_counts(output);
-  plan_.graph.publish_together = plan_.pipeline.publish_together;
   return {};
 }
 
