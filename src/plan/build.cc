@@ -238,7 +238,7 @@ uint32_t Builder::count_units(uint32_t g, const CheckedStage& stage, const Stage
     return 1;
   }
   uint32_t partitions = 0, aligned = 0;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0, read_bytes = 0;
   bool shuffles = false;
   for (const StageInput& input : stage.inputs) {
     if (input.mode == InputMode::kPartition)
@@ -250,6 +250,7 @@ uint32_t Builder::count_units(uint32_t g, const CheckedStage& stage, const Stage
     if (input.mode == InputMode::kShuffle) {
       uint64_t input_rows = 0, input_bytes = 0;
       estimate_input(input, input_rows, input_bytes);
+      read_bytes += input_bytes;
       if (rows_made_for(stage) == &input)
         input_bytes = plan_group(producer_of(stage, input)).estimated_bytes;
       bytes += input_bytes;
@@ -261,10 +262,12 @@ uint32_t Builder::count_units(uint32_t g, const CheckedStage& stage, const Stage
     std::string why = "its input already lies in buckets of these keys";
     if (aligned == 0 || written.buckets) {
       const bool made = rows_made_for(stage) != nullptr;
-      buckets = written.buckets ? written.buckets->value
-                                : remembered("buckets", stage.name,
-                                             made ? choose_kernel_tasks(bytes)
-                                                  : choose_buckets(bytes, memory_of(&written)));
+      const uint32_t chosen =
+          made ? choose_kernel_tasks(bytes) : choose_buckets(bytes, memory_of(&written));
+      buckets = written.buckets
+                    ? written.buckets->value
+                    : remembered("buckets", stage.name,
+                                 std::max(chosen, least_buckets(stage.name, read_bytes)));
       if (made)
         buckets_a_unit_[g] = std::max(
             1U, remembered("kernel_buckets", stage.name, choose_kernel_buckets(bytes)) / buckets);

@@ -11,8 +11,8 @@ namespace tidegate {
 namespace {
 
 /// A change within one value makes its whole bucket's files again.
-constexpr uint64_t kValueBucketBytes = uint64_t{4} << 20;
-constexpr uint64_t kValueBucketsMax = 64;
+constexpr uint64_t kValueBucketBytes = uint64_t{8} << 20;
+constexpr uint64_t kValueBucketsMax = 32;
 
 uint32_t choose_value_buckets(uint64_t bytes) {
   return static_cast<uint32_t>(
@@ -99,6 +99,13 @@ uint32_t Builder::add_value_group(uint32_t producer, const Output& output) {
   group.estimated_bytes = plan_group(producer).estimated_bytes;
   units_[g] = buckets;
   return value_groups_[key] = g;
+}
+
+uint32_t Builder::least_buckets(const std::string& stage, uint64_t bytes) const {
+  const bool by = std::ranges::any_of(plan_.pipeline.outputs, [&](const Output& output) {
+    return output.from.value == stage && !output.publish_by.empty();
+  });
+  return by ? choose_value_buckets(bytes) : 1;
 }
 
 void Builder::name_by_content() {

@@ -79,6 +79,9 @@ class Builder {
   /// The group that publishes a stage's rows in a file for each value: they are shuffled by these
   /// values, so that the rows of each meet in one task.
   uint32_t add_value_group(uint32_t producer, const Output& output);
+  /// A stage that is published by its keys is cut into as many tasks, so that a change of one value
+  /// makes a small share of them again.
+  uint32_t least_buckets(const std::string& stage, uint64_t bytes) const;
   /// Has tasks on the way to an output `by` columns named by what their buckets hold, not by what
   /// made it: where an input changed, those whose rows came out the same need not run.
   void name_by_content();

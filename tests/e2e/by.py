@@ -248,7 +248,7 @@ def values_as_names():
         "txt": ("VARCHAR", texts),
         "flag": ("BOOLEAN", ["true", "false", "NULL"]),
         "small": ("TINYINT", ["-128", "0", "127"]),
-        "huge": ("HUGEINT", ["-99999999999999999999999999999999999999", "0", "7"]),
+        "huge": ("DECIMAL(38,0)", ["-99999999999999999999999999999999999999", "0", "7"]),
         "dec": ("DECIMAL(9,2)", ["-1.50", "0.00", "12345.67"]),
         "day": ("DATE", ["'2001-06-30'", "'0044-03-15 (BC)'", "NULL", "'infinity'"]),
         "tod": ("TIME", ["'00:00:00'", "'23:59:59.999999'"]),
@@ -265,7 +265,9 @@ def values_as_names():
     names = {}
     cases = [(c, "", columns) for c in types for columns in ("*", "* EXCLUDE (nested)")]  # DuckDB's COPY, our writer
     for by, more, columns in cases + [("txt, day", "", "*"), ("day, flag, kind", ", compression: snappy", "* EXCLUDE (nested)")]:
-        write("pipeline.yaml", (VALUES % (by, more)).replace("*", columns, 2).replace(columns, "*", 1))
+        # Parquet has neither of these two types: the stage makes them again.
+        stage = columns + " REPLACE (CAST(huge AS HUGEINT) AS huge, CAST(kind AS ENUM('new', 'done')) AS kind)"
+        write("pipeline.yaml", (VALUES % (by, more)).replace("SELECT *", f"SELECT {stage}"))
         run()
         found = files("o")
         wanted = db.run(f"SELECT count(*) FROM (SELECT DISTINCT {by} FROM read_parquet('in/*.parquet'))")[0][0]
@@ -291,7 +293,7 @@ def values_as_names():
     _, directory = generation("o", "state")
     name = [n for n in os.listdir(directory) if n != "manifest.json"]
     expect(len(name) == 1 and re.match(r"part-00000-", name[0]), name)
-    expect(db.run(f"SELECT count(*), count(COLUMNS(day)) FROM read_parquet('{directory}/{name[0]}')")[0][0] == "0", "rows")
+    expect(db.run(f"SELECT count(*), count(day) FROM read_parquet('{directory}/{name[0]}')")[0][0] == "0", "rows")
     trusted()
 
 
