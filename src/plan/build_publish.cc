@@ -74,7 +74,10 @@ uint32_t Builder::add_value_group(uint32_t producer, const Output& output) {
   const auto key = std::tuple(producer, output.compression, sink.by);
   if (const auto at = value_groups_.find(key); at != value_groups_.end()) return at->second;
 
-  const std::string name = fmt::format("{} by {}", output.from.value, join(names, ", "));
+  // Names tell groups apart where plans are compared.
+  const std::string name =
+      fmt::format("{} by {}{}", output.from.value, join(names, ", "),
+                  output.compression == "zstd" ? "" : fmt::format(" ({})", output.compression));
   const uint32_t buckets =
       remembered("value_buckets", name, choose_value_buckets(plan_group(producer).estimated_bytes));
   const uint32_t g = new_group(name);

@@ -38,13 +38,17 @@ Result<StandingFiles> StandingFiles::of(Effects& effects, Journal& journal,
   out.proven_ = proven.has_value();
   out.record_ = proven ? std::move(*proven) : standing->record;
   out.directory_ = generation_directory(place.root, standing->record.generation);
+  for (size_t i = 0; i < out.record_.files.size(); ++i)
+    out.by_xxh3_[out.record_.files[i].xxh3].push_back(i);
   return out;
 }
 
 bool StandingFiles::link(const StagedFile& wanted, const std::string& path) {
-  for (GenerationFile& file : record_.files) {
-    if (file.xxh3 != wanted.xxh3 || file.bytes != wanted.bytes || file.rows != wanted.rows)
-      continue;
+  const auto same = by_xxh3_.find(wanted.xxh3);
+  if (same == by_xxh3_.end()) return false;
+  for (const size_t i : same->second) {
+    const GenerationFile& file = record_.files[i];
+    if (file.bytes != wanted.bytes || file.rows != wanted.rows) continue;
     const std::string from = path_join(directory_, file.name);
     const auto before = effects_->stat(from);
     if (!before || before->mode != 0444) continue;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ class StandingFiles {
   Effects* effects_;
   std::string directory_;
   GenerationRecord record_;
+  std::map<std::string, std::vector<size_t>, std::less<>> by_xxh3_;  ///< into the record's files
   bool proven_ = false;  ///< the journal vouches for the record's stats
   std::optional<int64_t> hashed_us_;
 };
