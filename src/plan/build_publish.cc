@@ -11,8 +11,8 @@ namespace tidegate {
 namespace {
 
 /// A change within one value makes its whole bucket's files again.
-constexpr uint64_t kValueBucketBytes = uint64_t{8} << 20;
-constexpr uint64_t kValueBucketsMax = 32;
+constexpr uint64_t kValueBucketBytes = uint64_t{16} << 20;
+constexpr uint64_t kValueBucketsMax = 64;
 
 uint32_t choose_value_buckets(uint64_t bytes) {
   return static_cast<uint32_t>(
