@@ -90,8 +90,8 @@ def sha256(path):
 
 
 def parts(directory):
-    """The data of a generation: (part number, hash of its bytes), whatever token the names carry."""
-    return sorted((name.split("-")[1], sha256(os.path.join(directory, name)))
+    """The data of a generation: (name without the generation's token, hash of its bytes)."""
+    return sorted((name.rsplit("-", 2)[0], sha256(os.path.join(directory, name)))
                   for name in os.listdir(directory) if name.endswith(".parquet"))
 
 

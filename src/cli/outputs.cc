@@ -9,6 +9,7 @@
 #include "publish/audit.h"
 #include "publish/keep.h"
 #include "publish/rollback.h"
+#include "publish/share.h"
 #include "publish/standing.h"
 #include "store/results.h"
 #include "store/state_dir.h"
@@ -199,22 +200,26 @@ int command_gc(Effects& effects, const Common& common, const GcArguments& argume
   limits.dry_run = arguments.dry_run;
   auto changer = open_changer(effects, common, "gc");
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
+  const auto outputs = changer->journal->output_names();
+  if (!outputs) return tell_failure(common, outputs.error(), kExitFailed);
+  std::vector<LinkChange> links;
+  for (const std::string& output : *outputs) {
+    const auto place = place_of(effects, *changer->journal, output);
+    if (!place || arguments.dry_run) continue;
+    auto link = LinkChange::begin(effects, *changer->journal, *place);
+    if (!link) return tell_failure(common, link.error(), kExitFailed);
+    links.push_back(std::move(*link));
+  }
   // Nothing published needs a result: generations hold their own links. An interrupted run's
   // results are only its work to do again.
   const auto report = evict_results(effects, changer->state, {}, limits);
   if (!report) return tell_failure(common, report.error(), kExitFailed);
-  const auto outputs = changer->journal->output_names();
-  if (!outputs) return tell_failure(common, outputs.error(), kExitFailed);
   const std::string run = manual_run(effects, "gc");
   if (const Status told = tell_dropped(*changer->journal, run, report->identities_gone); !told)
     return tell_failure(common, told.error(), kExitFailed);
-  for (const std::string& output : *outputs) {
-    if (arguments.dry_run) break;
-    const auto place = place_of(effects, *changer->journal, output);
-    if (!place) continue;
-    if (const Status fresh = refresh_stats(effects, *changer->journal, *place, run); !fresh)
-      return tell_failure(common, fresh.error(), kExitFailed);
-  }
+  for (LinkChange& link : links)
+    if (const Status settled = link.settle(run); !settled)
+      return tell_failure(common, settled.error(), kExitFailed);
   if (const Status durable = changer->journal->commit(); !durable)
     return tell_failure(common, durable.error(), kExitFailed);
   if (common.json)

@@ -85,6 +85,7 @@ void Conductor::on(const TaskFinished& input, int64_t) {
   record.running_attempt.clear();
   task.attempt = input.attempt;
   ++tasks_run_;
+  task.buckets = input.buckets;
   task_done(input.task, input.digest);
 }
 
@@ -106,6 +107,7 @@ void Conductor::on(const LookedUp& input, int64_t) {
     return;
   }
   task.attempt = input.attempt;
+  task.buckets = input.buckets;
   task.state = TaskState::kReused;
   task_done(input.task, input.digest);
   task.state = TaskState::kReused;
@@ -252,7 +254,8 @@ void Conductor::task_done(uint32_t index, std::string digest) {
   task.state = TaskState::kDone;
   TG_ASSERT(group_open_[task.group] > 0);
   const bool whole = --group_open_[task.group] == 0;
-  if (whole && graph_.groups[task.group].unordered) {
+  const GraphGroup& done = graph_.groups[task.group];
+  if (whole && (done.unordered || done.names_buckets)) {
     // Names of its consumers are known now; found in one pass rather than task by task.
     std::vector<uint32_t> unnamed;
     for (uint32_t other = 0; other < graph_.tasks.size(); ++other)

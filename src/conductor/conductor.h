@@ -27,6 +27,7 @@ struct TaskFinished {
   uint32_t task;
   std::string attempt;
   std::string digest;
+  BucketNames buckets = {};
 };
 /// `lost_producer`: the task whose result was missing or altered, for failures of class lost.
 struct TaskBroke {
@@ -41,6 +42,7 @@ struct LookedUp {
   bool found;
   std::string attempt;
   std::string digest;
+  BucketNames buckets = {};
 };
 /// The answer to StageOutput. `unchanged`: the standing generation has these bytes and this
 /// contract. `lost_producer`: the task whose result was missing or altered, for failures of class

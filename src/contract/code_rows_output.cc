@@ -92,6 +92,14 @@ constexpr CodeInfo kOutput[] = {
     {codes::kMemoryAboveHost, "memory-above-host", "a bound that this host cannot give",
      "Workers times the task's bound never exceeds the host's memory, and one task alone would.",
      "memory: 4TiB", "memory: 1GiB"},
+    {codes::kPublishByColumn, "publish-by-column", "`by` of a column that the output does not have",
+     "An output has one file for each value of its `by` columns, which are columns of its stage.\n"
+     "There are at most 8 of them, each once.",
+     "publish: {parquet: published/x, by: [dya]}", "publish: {parquet: published/x, by: [day]}"},
+    {codes::kPublishByType, "publish-by-type", "`by` of a column whose values name no file",
+     "Booleans, integers, decimals, dates, times, texts, enums and UUIDs can. Nested values and\n"
+     "bytes do not make names; floats are equal in more than one form.",
+     "by: [mean_delay]", "by: [day]   # or CAST(mean_delay AS DECIMAL(9,1)) in the stage"},
 };
 
 constexpr CodeInfo kLater[] = {
@@ -114,9 +122,6 @@ constexpr CodeInfo kLater[] = {
     {codes::kRemoteNotYet, "remote-not-yet", "a URL where this version needs a local path",
      "Copy the files to this machine, or mount the store.", "files: s3://bucket/flights/*.parquet",
      "files: /mnt/bucket/flights/*.parquet"},
-    {codes::kPublishByNotYet, "publish-by-not-yet", "`by` is not supported by this version",
-     "The files of a generation lie in one flat directory.",
-     "publish: {parquet: published/x, by: [day]}", "publish: {parquet: published/x}"},
     {codes::kSinkNotYet, "sink-not-yet", "a sink that this version cannot publish to",
      "This version publishes parquet files.", "publish: {postgres: ...}",
      "publish: {parquet: published/x}"},

@@ -226,6 +226,8 @@ inline constexpr const char* kPublishTogether = "T0722";
 inline constexpr const char* kCheckValue = "T0723";
 inline constexpr const char* kExpectSql = "T0724";
 inline constexpr const char* kMemoryAboveHost = "T0725";
+inline constexpr const char* kPublishByColumn = "T0726";
+inline constexpr const char* kPublishByType = "T0727";
 
 inline constexpr const char* kSortByNotYet = "T0801";
 inline constexpr const char* kSkewNotYet = "T0802";
@@ -233,7 +235,6 @@ inline constexpr const char* kRetryNotYet = "T0803";
 inline constexpr const char* kWatermarkNotYet = "T0804";
 inline constexpr const char* kSourceKindNotYet = "T0805";
 inline constexpr const char* kRemoteNotYet = "T0806";
-inline constexpr const char* kPublishByNotYet = "T0807";
 inline constexpr const char* kSinkNotYet = "T0808";
 inline constexpr const char* kFieldNotYet = "T0809";
 inline constexpr const char* kOdcsNotYet = "T0810";

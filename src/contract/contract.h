@@ -147,6 +147,9 @@ struct Check {
   Span span;
 };
 
+/// Columns in `by` of a publish target.
+inline constexpr size_t kPublishByMax = 8;
+
 struct Output {
   Spanned<std::string> name;
   Spanned<std::string> from;  ///< a stage
@@ -155,7 +158,8 @@ struct Output {
   std::vector<Check> checks;
   Spanned<std::string> parquet_path;  ///< directory, as written, relative to the pipeline file
   std::string compression = "zstd";   ///< zstd, snappy, none
-  uint32_t keep = 2;                  ///< old generations that stay
+  std::vector<Spanned<std::string>> publish_by;  ///< one file for each value of these columns
+  uint32_t keep = 2;                             ///< old generations that stay
   OnEmpty on_empty = OnEmpty::kAllow;
   Span span;
 };

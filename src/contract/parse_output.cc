@@ -29,16 +29,10 @@ const std::vector<NotYetKey> kOutputNotYet = {
 };
 
 const std::vector<NotYetKey> kTargetNotYet = {
-    {"by", codes::kPublishByNotYet,
-     "remove it: the files of a generation lie in one flat directory"},
-    {"delta", codes::kSinkNotYet, kSinkLater},
-    {"iceberg", codes::kSinkNotYet, kSinkLater},
-    {"csv", codes::kSinkNotYet, kSinkLater},
-    {"json", codes::kSinkNotYet, kSinkLater},
-    {"postgres", codes::kSinkNotYet, kSinkLater},
-    {"redis", codes::kSinkNotYet, kSinkLater},
-    {"elasticsearch", codes::kSinkNotYet, kSinkLater},
-    {"kafka", codes::kSinkNotYet, kSinkLater},
+    {"delta", codes::kSinkNotYet, kSinkLater},         {"iceberg", codes::kSinkNotYet, kSinkLater},
+    {"csv", codes::kSinkNotYet, kSinkLater},           {"json", codes::kSinkNotYet, kSinkLater},
+    {"postgres", codes::kSinkNotYet, kSinkLater},      {"redis", codes::kSinkNotYet, kSinkLater},
+    {"elasticsearch", codes::kSinkNotYet, kSinkLater}, {"kafka", codes::kSinkNotYet, kSinkLater},
 };
 
 Freshness parse_freshness(const YamlNode& node, Fields& fields) {
@@ -78,10 +72,10 @@ void parse_target(const YamlNode& node, Output& output, Fields& fields) {
                          fmt::format("publish: {{parquet: published/{}}}", output.name.value))) {
     return;
   }
-  fields.check_keys(node, "a publish target", {"parquet", "compression"}, kTargetNotYet);
+  fields.check_keys(node, "a publish target", {"parquet", "compression", "by"}, kTargetNotYet);
   const YamlNode* path = node.find("parquet");
   if (path == nullptr) {
-    const bool told = std::any_of(kTargetNotYet.begin() + 1, kTargetNotYet.end(),
+    const bool told = std::any_of(kTargetNotYet.begin(), kTargetNotYet.end(),
                                   [&](auto& later) { return node.find(later.key) != nullptr; });
     if (!told) {
       fields.error(codes::kNoPublishTarget, node.span, "a publish target without a place", "",
@@ -97,6 +91,15 @@ void parse_target(const YamlNode& node, Output& output, Fields& fields) {
   if (const YamlNode* compression = node.find("compression")) {
     const auto index = fields.word(*compression, "compression", {"zstd", "snappy", "none"});
     if (index) output.compression = compression->text;
+  }
+  if (const YamlNode* by = node.find("by")) {
+    output.publish_by = fields.texts(*by, "by");
+    if (output.publish_by.size() > kPublishByMax) {
+      fields.error(codes::kPublishByColumn, by->span,
+                   fmt::format("an output is published by at most {} columns", kPublishByMax),
+                   fmt::format("{} columns", output.publish_by.size()),
+                   "keep those that the output is read or rewritten by");
+    }
   }
 }
 

@@ -94,18 +94,20 @@ CheckOutcome decode_check(const json& j) {
 }
 
 json encode(const GenerationFile& f) {
-  return {{"name", f.name},
-          {"rows", f.rows},
-          {"bytes", f.bytes},
-          {"xxh3", f.xxh3},
-          {"stat",
-           {{"size", f.stat.size},
-            {"mtime_ns", f.stat.mtime_ns},
-            {"ctime_ns", f.stat.ctime_ns},
-            {"inode", f.stat.inode},
-            {"device", f.stat.device},
-            {"mode", f.stat.mode},
-            {"links", f.stat.links}}}};
+  json j = {{"name", f.name},
+            {"rows", f.rows},
+            {"bytes", f.bytes},
+            {"xxh3", f.xxh3},
+            {"stat",
+             {{"size", f.stat.size},
+              {"mtime_ns", f.stat.mtime_ns},
+              {"ctime_ns", f.stat.ctime_ns},
+              {"inode", f.stat.inode},
+              {"device", f.stat.device},
+              {"mode", f.stat.mode},
+              {"links", f.stat.links}}}};
+  if (!f.shared_from.empty()) j["shared_from"] = f.shared_from;
+  return j;
 }
 
 GenerationFile decode_file(const json& j) {
@@ -115,6 +117,7 @@ GenerationFile decode_file(const json& j) {
   get(j, "rows", f.rows);
   get(j, "bytes", f.bytes);
   get(j, "xxh3", f.xxh3);
+  get(j, "shared_from", f.shared_from);
   if (auto it = j.find("stat"); it != j.end() && it->is_object()) {
     get(*it, "size", f.stat.size);
     get(*it, "mtime_ns", f.stat.mtime_ns);

@@ -49,6 +49,8 @@ struct GenerationFile {
   uint64_t bytes = 0;
   std::string xxh3;  ///< of the whole file, hex64
   FileStat stat;     ///< after the last change that publish made
+  /// The generation before, if this file is a link to one of its files; "" if it is new.
+  std::string shared_from = {};
 };
 
 /// All that is known about one generation of an output: what publish writes with

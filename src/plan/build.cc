@@ -39,6 +39,7 @@ Status Builder::build() {
   TG_TRY(add_outputs());
   sort_groups();
   settle_sinks();
+  name_by_content();
   name_recipes();
   for (uint32_t g = 0; g < plan_.graph.groups.size(); ++g) add_tasks(g);
   return {};
@@ -239,7 +240,7 @@ uint32_t Builder::count_units(uint32_t g, const CheckedStage& stage, const Stage
     return 1;
   }
   uint32_t partitions = 0, aligned = 0;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0, read_bytes = 0;
   bool shuffles = false;
   for (const StageInput& input : stage.inputs) {
     if (input.mode == InputMode::kPartition)
@@ -251,6 +252,7 @@ uint32_t Builder::count_units(uint32_t g, const CheckedStage& stage, const Stage
     if (input.mode == InputMode::kShuffle) {
       uint64_t input_rows = 0, input_bytes = 0;
       estimate_input(input, input_rows, input_bytes);
+      read_bytes += input_bytes;
       if (rows_made_for(stage) == &input)
         input_bytes = plan_group(producer_of(stage, input)).estimated_bytes;
       bytes += input_bytes;
@@ -262,10 +264,12 @@ uint32_t Builder::count_units(uint32_t g, const CheckedStage& stage, const Stage
     std::string why = "its input already lies in buckets of these keys";
     if (aligned == 0 || written.buckets) {
       const bool made = rows_made_for(stage) != nullptr;
-      buckets = written.buckets ? written.buckets->value
-                                : remembered("buckets", stage.name,
-                                             made ? choose_kernel_tasks(bytes)
-                                                  : choose_buckets(bytes, memory_of(&written)));
+      const uint32_t chosen =
+          made ? choose_kernel_tasks(bytes) : choose_buckets(bytes, memory_of(&written));
+      buckets = written.buckets
+                    ? written.buckets->value
+                    : remembered("buckets", stage.name,
+                                 std::max(chosen, least_buckets(stage.name, read_bytes)));
       if (made || joins_by_bucket(stage, buckets))
         buckets_a_unit_[g] = std::max(
             1U, remembered("kernel_buckets", stage.name, choose_kernel_buckets(bytes)) / buckets);
@@ -350,36 +354,6 @@ Status Builder::add_input(uint32_t g, const CheckedStage& stage, const StageInpu
   }
   graph_group(g).inputs.push_back(edge);
   plan_group(g).inputs.push_back(std::move(made));
-  return {};
-}
-
-Status Builder::add_outputs() {
-  for (const Output& output : plan_.pipeline.outputs) {
-    const auto at = plan_.stage_group.find(output.from.value);
-    TG_ASSERT(at != plan_.stage_group.end());
-    auto& sinks = plan_group(at->second).sinks;
-    const bool there = std::any_of(sinks.begin(), sinks.end(), [&](const TaskSink& sink) {
-      return sink.kind == TaskSink::Kind::kParquet && sink.compression == output.compression;
-    });
-    if (!there) {
-      TaskSink sink;
-      sink.kind = TaskSink::Kind::kParquet;
-      sink.compression = output.compression;
-      sink.file = fmt::format("part-{}.parquet", output.compression);
-      sinks.push_back(std::move(sink));
-    }
-    plan_.graph.outputs.push_back({output.name.value, at->second, {}});
-  }
-  for (uint32_t o = 0; o < plan_.pipeline.outputs.size(); ++o) {
-    for (const Check& check : plan_.pipeline.outputs[o].checks) {
-      if (check.kind != CheckKind::kReferences) continue;
-      for (const GraphOutput& other : plan_.graph.outputs)
-        if (other.name == check.references_to.value)
-          plan_.graph.outputs[o].after.push_back(other.group);
-    }
-  }
-  for (GraphOutput& output : plan_.graph.outputs) wait_for_counts(output);
-  plan_.graph.publish_together = plan_.pipeline.publish_together;
   return {};
 }
 

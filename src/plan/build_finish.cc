@@ -45,6 +45,7 @@ void Builder::sort_groups() {
   units_ = std::move(units);
   uses_run_time_ = std::move(run_time);
   for (auto& [name, g] : plan_.stage_group) g = place[g];
+  for (auto& [key, g] : value_groups_) g = place[g];
   for (GraphOutput& output : plan_.graph.outputs) {
     output.group = place[output.group];
     for (uint32_t& g : output.after) g = place[g];
@@ -105,6 +106,9 @@ void Builder::name_recipes() {
           .add(sink.file)
           .add(uint64_t{sink.buckets});
       hash.add(sink.compression);
+      if (sink.names_buckets) hash.add("names buckets");
+      if (!sink.by.empty()) hash.add("by");
+      for (const uint32_t column : sink.by) hash.add(uint64_t{column});
       for (const HashKey& key : sink.keys) hash.add(uint64_t{key.column}).add(key.type);
     }
     if (group.combine)

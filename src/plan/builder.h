@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "plan/plan.h"
@@ -14,7 +15,7 @@ namespace tidegate {
 uint64_t row_bytes(const sql::Schema& schema);
 
 /// What build_groups works with: its steps in build.cc, what concerns kernels in build_kernels.cc,
-/// the last steps in build_finish.cc.
+/// outputs in build_publish.cc, the last steps in build_finish.cc.
 class Builder {
  public:
   Builder(Effects& effects, Plan& plan, Journal* journal)
@@ -76,7 +77,17 @@ class Builder {
   /// A count that stays what it was while the data is of about that size.
   uint32_t remembered(const char* what, const std::string& stage, uint32_t buckets);
   Status add_input(uint32_t g, const CheckedStage& stage, const StageInput& input, uint32_t units);
+  // build_publish.cc
   Status add_outputs();
+  /// The group that publishes a stage's rows in a file for each value: they are shuffled by these
+  /// values, so that the rows of each meet in one task.
+  uint32_t add_value_group(uint32_t producer, const Output& output);
+  /// A stage that is published by its keys is cut into as many tasks, so that a change of one value
+  /// makes a small share of them again.
+  uint32_t least_buckets(const std::string& stage, uint64_t bytes) const;
+  /// Has tasks on the way to an output `by` columns named by what their buckets hold, not by what
+  /// made it: where an input changed, those whose rows came out the same need not run.
+  void name_by_content();
   /// Makes an output wait for the groups upstream of it that count what a source sets aside.
   void wait_for_counts(GraphOutput& output);
 
@@ -102,6 +113,8 @@ class Builder {
       next_partition_;  ///< group -> first unit of its next partitioned input
   std::map<uint32_t, bool> uses_run_time_;
   std::map<uint32_t, uint32_t> buckets_a_unit_;  ///< group -> of its kernel's rows
+  /// producer, compression, columns -> group that publishes by them
+  std::map<std::tuple<uint32_t, std::string, std::vector<uint32_t>>, uint32_t> value_groups_;
 };
 
 }  // namespace tidegate

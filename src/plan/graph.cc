@@ -19,6 +19,27 @@ std::optional<std::string> group_name(const Graph& graph, uint32_t group) {
   return hash.hex();
 }
 
+/// The name of some buckets of all results of a group. Empty ones are no part of it, so that a
+/// producer without rows for a task changes nothing for it.
+std::optional<std::string> buckets_name(const Graph& graph, const GraphInput& input,
+                                        uint32_t unit) {
+  const size_t begin = size_t{unit} * input.buckets_a_unit;
+  const std::string nothing(kBucketNameDigits, '0');
+  IdentityHash hash;
+  hash.add("buckets");
+  for (uint32_t task : graph.groups[input.producer].tasks) {
+    const auto named = graph.tasks[task].buckets.find(input.bucket_file);
+    if (named == graph.tasks[task].buckets.end()) return std::nullopt;
+    for (size_t i = 0; i < input.buckets_a_unit; ++i) {
+      const size_t at = (begin + i) * kBucketNameDigits;
+      if (at + kBucketNameDigits > named->second.size()) return std::nullopt;
+      const std::string content = named->second.substr(at, kBucketNameDigits);
+      if (content != nothing) hash.add(uint64_t{i}).add(content);
+    }
+  }
+  return hash.hex();
+}
+
 using GroupNames = std::map<uint32_t, std::optional<std::string>>;
 
 std::optional<std::string> identity_with(const Graph& graph, uint32_t index, GroupNames& names) {
@@ -36,6 +57,10 @@ std::optional<std::string> identity_with(const Graph& graph, uint32_t index, Gro
       const std::string name = result_name(graph, units[task.unit - input.unit_begin]);
       if (name.empty()) return std::nullopt;
       hash.add(name);
+    } else if (!input.bucket_file.empty()) {
+      const auto name = buckets_name(graph, input, task.unit);
+      if (!name) return std::nullopt;
+      hash.add(*name);
     } else {
       auto [at, added] = names.try_emplace(input.producer);
       if (added) at->second = group_name(graph, input.producer);
@@ -51,6 +76,13 @@ std::optional<std::string> identity_with(const Graph& graph, uint32_t index, Gro
 std::string result_name(const Graph& graph, uint32_t task) {
   const GraphTask& found = graph.tasks[task];
   return graph.groups[found.group].unordered ? found.digest : found.identity;
+}
+
+BucketNames bucket_names(const TaskReport& report) {
+  BucketNames names;
+  for (const TaskOutputFile& file : report.files)
+    if (!file.buckets.empty()) names.emplace(file.name, file.buckets);
+  return names;
 }
 
 std::optional<std::string> task_identity(const Graph& graph, uint32_t task) {

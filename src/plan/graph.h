@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "contract/contract.h"
+#include "task/spec.h"
 
 namespace tidegate {
 
@@ -19,7 +21,14 @@ struct GraphInput {
   Mode mode = Mode::kWhole;
   /// kUnit: which unit of this group reads unit 0 of the producer, and how many it has.
   uint32_t unit_begin = 0;
+  /// kWhole, if given: task i reads this many buckets of that file of every task, from bucket i x
+  /// this, and is named by what they hold instead of by the names of all.
+  std::string bucket_file = {};
+  uint32_t buckets_a_unit = 1;
 };
+
+/// What lies in the buckets of a result's files: file -> kBucketNameDigits digits a bucket.
+using BucketNames = std::map<std::string, std::string>;
 
 /// What is known of a task's result before the run.
 enum class TaskState : uint8_t {
@@ -42,6 +51,7 @@ struct GraphTask {
   TaskState state = TaskState::kWaiting;
   std::string attempt;  ///< kReused: the attempt that counts
   std::string digest;   ///< kReused: of its content
+  BucketNames buckets;  ///< kReused: of files that readers are named by
   std::string why;      ///< kWaiting: why it is not reused, for a person
   uint64_t bytes = 0;   ///< expected input, for order and display
   uint64_t rows = 0;
@@ -50,9 +60,10 @@ struct GraphTask {
 
 /// A chain of stages that run in one task, once for each unit.
 struct GraphGroup {
-  std::string name;        ///< of its last stage, or of the source it shuffles
-  std::string recipe;      ///< hash of all that determines bytes but for unit and inputs
-  bool unordered = false;  ///< consumers go by the content's digest
+  std::string name;            ///< of its last stage, or of the source it shuffles
+  std::string recipe;          ///< hash of all that determines bytes but for unit and inputs
+  bool unordered = false;      ///< consumers go by the content's digest
+  bool names_buckets = false;  ///< some consumers go by the content of buckets
   uint64_t memory_bytes = 0;
   Retry retry;
   std::optional<int64_t> timeout_us;
@@ -79,6 +90,9 @@ struct Graph {
 /// What consumers of a finished task call its result: its identity, or its digest if the order of
 /// its rows, or which of several equal answers it gives, may differ from attempt to attempt.
 std::string result_name(const Graph& graph, uint32_t task);
+
+/// What a task's report says of its buckets.
+BucketNames bucket_names(const TaskReport& report);
 
 /// The identity of a task, or nothing while an input's name is not known.
 std::optional<std::string> task_identity(const Graph& graph, uint32_t task);

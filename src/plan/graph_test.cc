@@ -58,6 +58,38 @@ TEST(Graph, UnorderedProducersNameByContent) {
   EXPECT_FALSE(graph.tasks[3].identity.empty());
 }
 
+TEST(Graph, WhatReadsBucketsByContentIsNamedByItsOwn) {
+  Graph graph = two_groups(GraphInput::Mode::kWhole);
+  graph.groups[0].names_buckets = true;
+  graph.groups[1].inputs[0].bucket_file = "rows-0.tgm";
+  compute_identities(graph);
+  EXPECT_TRUE(graph.tasks[3].identity.empty());
+  const std::string none(kBucketNameDigits, '0'), a(kBucketNameDigits, 'a'),
+      b(kBucketNameDigits, 'b'), c(kBucketNameDigits, 'c');
+  const auto named = [&](const std::vector<std::string>& buckets, const char* recipe) {
+    Graph out = graph;
+    for (size_t task = 0; task < 3; ++task) {
+      out.tasks[task].identity = recipe + std::to_string(task);
+      out.tasks[task].buckets = {{"rows-0.tgm", buckets[task]}};
+    }
+    compute_identities(out);
+    return out;
+  };
+  const Graph before = named({a + b + c, a + none + b, c + c + none}, "x");
+  const Graph after = named({a + b + c, a + none + c, c + c + none}, "y");
+  EXPECT_EQ(before.tasks[3].identity, after.tasks[3].identity);
+  EXPECT_EQ(before.tasks[4].identity, after.tasks[4].identity);
+  EXPECT_NE(before.tasks[5].identity, after.tasks[5].identity);
+  // A task without rows for a bucket is no part of its name, wherever it stands.
+  const Graph moved = named({a + none + c, a + b + b, c + c + none}, "x");
+  EXPECT_EQ(before.tasks[4].identity, moved.tasks[4].identity);
+  // Several buckets a unit.
+  graph.groups[1].inputs[0].buckets_a_unit = 3;
+  const Graph short_of = named({a + b + c, a + none + b, c + c + none}, "x");
+  EXPECT_FALSE(short_of.tasks[3].identity.empty());
+  EXPECT_TRUE(short_of.tasks[4].identity.empty()) << "no such buckets";
+}
+
 TEST(Graph, OnlyWhatIsMissingNeedsItsProducers) {
   Graph graph = two_groups(GraphInput::Mode::kUnit);
   compute_identities(graph);

@@ -177,7 +177,7 @@ Status find_results(Effects& effects, Plan& plan, Journal* journal) {
     compute_identities(plan.graph);
     return {};
   }
-  // Unordered producers name their consumers by content: their digest comes with their result.
+  // Some producers name their consumers by content: their digests come with their result.
   for (uint32_t g = 0; g < plan.graph.groups.size(); ++g) {
     compute_identities(plan.graph);
     const auto& tasks = plan.graph.groups[g].tasks;
@@ -197,9 +197,10 @@ Status find_results(Effects& effects, Plan& plan, Journal* journal) {
         if (stands) {
           task.state = TaskState::kReused;
           task.attempt = head->attempt;
-          if (plan.graph.groups[g].unordered) {
+          if (plan.graph.groups[g].unordered || plan.graph.groups[g].names_buckets) {
             TG_ASSIGN(const TaskReport report, task_report_from_json(head->data));
             task.digest = report.digest;
+            task.buckets = bucket_names(report);
           }
           continue;
         }
@@ -212,6 +213,7 @@ Status find_results(Effects& effects, Plan& plan, Journal* journal) {
         task.state = TaskState::kReused;
         task.attempt = found->attempt;
         task.digest = report.digest;
+        task.buckets = bucket_names(report);
         plan.adopted.push_back(task.identity);
         continue;
       }

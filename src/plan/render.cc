@@ -101,7 +101,9 @@ std::string render_plan(const Plan& plan, bool colour) {
         "  {:<20} {} to run, {} reused{}{}{}\n", "", counts.run, counts.reused,
         counts.unneeded ? fmt::format(", {} not needed", counts.unneeded) : "",
         counts.run && !why_text(counts).empty() ? " (" + why_text(counts) + ")" : "",
-        group.unordered ? "; its order of rows may differ, so what reads it goes by content" : "");
+        group.unordered       ? "; its order of rows may differ, so what reads it goes by content"
+        : group.names_buckets ? "; what reads it goes by the content of its buckets"
+                              : "");
   }
   text += "\n" + bold("outputs") + "\n";
   for (const Output& output : plan.pipeline.outputs)

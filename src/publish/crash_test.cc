@@ -13,7 +13,8 @@ struct Scenario {
   bool together;
   bool rolls_back;  ///< the interrupted command is a rollback, not a publication
   CrashDisk::Loss loss;
-  uint64_t stride;  ///< 1: every change; else every so manieth
+  uint64_t stride;      ///< 1: every change; else every so manieth
+  bool shares = false;  ///< generations share a file
 };
 
 class CrashTest : public PublishTest, public testing::WithParamInterface<Scenario> {
@@ -60,6 +61,7 @@ class CrashTest : public PublishTest, public testing::WithParamInterface<Scenari
 };
 
 TEST_P(CrashTest, AtEveryChangeOfTheDisk) {
+  first_file_is_shared_ = GetParam().shares;
   constexpr uint64_t kChangesMax = 1000;
   bool finished = false;
   for (uint64_t n = 1; !finished; n += GetParam().stride) {
@@ -177,15 +179,22 @@ TEST_F(FsyncTest, EachOneThatIsLeftOutShows) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, CrashTest,
-    testing::Values(Scenario{"SecondProcessDies", 1, false, false, Loss::kNothing, 1},
-                    Scenario{"SecondPowerCut", 1, false, false, Loss::kAllUnsynced, 1},
-                    Scenario{"SecondPowerCutLosesSome", 1, false, false, Loss::kSomeUnsynced, 2},
-                    Scenario{"FirstPowerCut", 0, false, false, Loss::kAllUnsynced, 1},
-                    Scenario{"ThirdDropsTheFirst", 2, false, false, Loss::kSomeUnsynced, 2},
-                    Scenario{"RollbackPowerCut", 2, false, true, Loss::kAllUnsynced, 1},
-                    Scenario{"TogetherProcessDies", 1, true, false, Loss::kNothing, 3},
-                    Scenario{"TogetherPowerCut", 1, true, false, Loss::kAllUnsynced, 2},
-                    Scenario{"TogetherRollback", 2, true, true, Loss::kSomeUnsynced, 2}),
+    testing::Values(
+        Scenario{"SecondProcessDies", 1, false, false, Loss::kNothing, 1},
+        Scenario{"SecondPowerCut", 1, false, false, Loss::kAllUnsynced, 1},
+        Scenario{"SecondPowerCutLosesSome", 1, false, false, Loss::kSomeUnsynced, 2},
+        Scenario{"FirstPowerCut", 0, false, false, Loss::kAllUnsynced, 1},
+        Scenario{"ThirdDropsTheFirst", 2, false, false, Loss::kSomeUnsynced, 2},
+        Scenario{"RollbackPowerCut", 2, false, true, Loss::kAllUnsynced, 1},
+        Scenario{"TogetherProcessDies", 1, true, false, Loss::kNothing, 3},
+        Scenario{"TogetherPowerCut", 1, true, false, Loss::kAllUnsynced, 2},
+        Scenario{"TogetherRollback", 2, true, true, Loss::kSomeUnsynced, 2},
+        Scenario{"SharingProcessDies", 1, false, false, Loss::kNothing, 1, true},
+        Scenario{"SharingPowerCut", 1, false, false, Loss::kAllUnsynced, 1, true},
+        Scenario{"SharingThirdDropsTheFirst", 2, false, false, Loss::kSomeUnsynced, 1, true},
+        Scenario{"SharingFourthDropsTheSecond", 3, false, false, Loss::kAllUnsynced, 1, true},
+        Scenario{"SharingRollback", 2, false, true, Loss::kAllUnsynced, 1, true},
+        Scenario{"SharingTogether", 1, true, false, Loss::kSomeUnsynced, 2, true}),
     [](const auto& scenario) { return scenario.param.name; });
 
 }  // namespace

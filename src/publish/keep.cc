@@ -5,6 +5,7 @@
 #include <set>
 
 #include "publish/audit.h"
+#include "publish/share.h"
 #include "publish/standing.h"
 
 namespace tidegate {
@@ -94,12 +95,13 @@ Result<std::vector<std::string>> drop_old_generations(Effects& effects, Journal&
     }
     dropped.push_back(name);
   }
+  TG_ASSIGN(LinkChange links, LinkChange::begin(effects, journal, place));
   for (const std::string& name : dropped) TG_TRY(discard(effects, directory, name));
   if (standing->site.is_set) TG_TRY(drop_set_directories(effects, standing->site));
   if (dropped.empty()) return dropped;
   const nlohmann::json data = {{"output", place.output}, {"generations", dropped}};
   TG_TRY(journal.append("generations_dropped", run, data.dump()));
-  TG_TRY(refresh_stats(effects, journal, place, run));
+  TG_TRY(links.settle(run));
   return dropped;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "publish/audit.h"
+#include "publish/share.h"
 #include "store/file_hash.h"
 
 namespace tidegate {
@@ -42,6 +43,12 @@ Result<std::string> make_generation_directory(Effects& effects, const std::strin
     if (made) return name;
     if (!is_exists(made.error()) || tries == kNameTriesMax) return std::unexpected(made.error());
   }
+}
+
+/// The token in it has a reader who listed before a swap see one generation or get an error.
+std::string part_name(const StagedFile& file, size_t index, const std::string& generation) {
+  return file.label.empty() ? fmt::format("part-{:05}-{}.parquet", index, generation)
+                            : fmt::format("part-{}-{}.parquet", file.label, generation);
 }
 
 bool failed(const CheckOutcome& check) { return check.status == "fail" || check.status == "error"; }
@@ -139,37 +146,47 @@ Status Publication::check_predecessor() {
   return {};
 }
 
-Status Publication::stage_files(const PublishRequest& request, const std::string& directory,
-                                GenerationRecord& record) {
+Status Publication::stage_result(const StagedFile& source, const std::string& path) {
+  Status linked = effects_.link(source.path, path);
+  FileHash hash;
+  if (!linked && is_not_found(linked.error()))
+    return fail_because(Failure{FailureClass::kLost, linked.error().code, linked.error().message},
+                        "publish.result_missing",
+                        fmt::format("a finished result is gone: \"{}\"", source.path));
+  if (!linked && copy_may_do(linked.error())) {
+    TG_ASSIGN(hash, copy_file(effects_, source.path, path, 0444));
+    linked = {};
+  } else if (linked) {
+    TG_ASSIGN(hash, hash_file(effects_, path));
+  }
+  TG_TRY(linked);
+  if (hash.bytes != source.bytes || hash.xxh3 != source.xxh3) return torn(source.path);
+  TG_ASSIGN(const FileStat stat, effects_.stat(path));
+  if (stat.mode != 0444) TG_TRY(effects_.chmod(path, 0444));
+  return fsync_path(effects_, path);
+}
+
+Status Publication::stage_files(const PublishRequest& request, const OutputPlace& place,
+                                const std::string& directory, GenerationRecord& record) {
+  TG_ASSIGN(StandingFiles standing,
+            StandingFiles::of(effects_, journal_, place,
+                              previous_ ? previous_->member(place.output) : nullptr));
   for (size_t i = 0; i < request.files.size(); ++i) {
     const StagedFile& source = request.files[i];
-    GenerationFile file{.name = fmt::format("part-{:05}-{}.parquet", i, record.generation),
+    GenerationFile file{.name = part_name(source, i, record.generation),
                         .rows = source.rows,
                         .bytes = source.bytes,
                         .xxh3 = source.xxh3};
     const std::string path = path_join(directory, file.name);
-    Status linked = effects_.link(source.path, path);
-    FileHash hash;
-    if (!linked && is_not_found(linked.error()))
-      return fail_because(Failure{FailureClass::kLost, linked.error().code, linked.error().message},
-                          "publish.result_missing",
-                          fmt::format("a finished result is gone: \"{}\"", source.path));
-    if (!linked && copy_may_do(linked.error())) {
-      TG_ASSIGN(hash, copy_file(effects_, source.path, path, 0444));
-      linked = {};
-    } else if (linked) {
-      TG_ASSIGN(hash, hash_file(effects_, path));
-    }
-    TG_TRY(linked);
-    if (hash.bytes != source.bytes || hash.xxh3 != source.xxh3) return torn(source.path);
-    TG_ASSIGN(const FileStat stat, effects_.stat(path));
-    if (stat.mode != 0444) TG_TRY(effects_.chmod(path, 0444));
-    TG_TRY(fsync_path(effects_, path));
+    if (standing.link(source, path))
+      file.shared_from = standing.generation();
+    else
+      TG_TRY(stage_result(source, path));
     record.rows += file.rows;
     record.bytes += file.bytes;
     record.files.push_back(std::move(file));
   }
-  record.hashed_us = effects_.now_us();
+  record.hashed_us = std::min(effects_.now_us(), standing.hashed_us().value_or(INT64_MAX));
   const std::string manifest = manifest_text(record);
   record.manifest_xxh3 = hex64(xxh3_64(manifest));
   TG_TRY(write_durable(effects_, path_join(directory, "manifest.json"), manifest));
@@ -220,7 +237,7 @@ Result<StagedGeneration> Publication::stage(const PublishRequest& request) {
   record.max_age_us = request.max_age_us;
   record.through_us = request.through_us;
   record.completeness = request.completeness;
-  if (Status done = stage_files(request, directory, record); !done) {
+  if (Status done = stage_files(request, *place, directory, record); !done) {
     (void)remove_tree(effects_, directory);
     return std::unexpected(std::move(done).error());
   }
@@ -229,8 +246,10 @@ Result<StagedGeneration> Publication::stage(const PublishRequest& request) {
                        .paths = {},
                        .rows = record.rows,
                        .bytes = record.bytes};
-  for (const GenerationFile& file : record.files)
+  for (const GenerationFile& file : record.files) {
     out.paths.push_back(path_join(directory, file.name));
+    out.files_shared += !file.shared_from.empty();
+  }
   staged_.push_back(std::move(staged));
   return out;
 }
@@ -371,9 +390,11 @@ Status Publication::abort() {
 
 std::string manifest_text(const GenerationRecord& record) {
   nlohmann::json files = nlohmann::json::array();
-  for (const GenerationFile& file : record.files)
-    files.push_back(
-        {{"name", file.name}, {"rows", file.rows}, {"bytes", file.bytes}, {"xxh3", file.xxh3}});
+  for (const GenerationFile& file : record.files) {
+    nlohmann::json& one = files.emplace_back(nlohmann::json{
+        {"name", file.name}, {"rows", file.rows}, {"bytes", file.bytes}, {"xxh3", file.xxh3}});
+    if (!file.shared_from.empty()) one["shared_from"] = file.shared_from;
+  }
   nlohmann::json schema = nlohmann::json::array();
   for (const auto& [name, type] : record.schema) schema.push_back({name, type});
   nlohmann::json sources = nlohmann::json::array();

@@ -22,6 +22,7 @@ struct StagedFile {
   uint64_t rows = 0;
   uint64_t bytes = 0;
   std::string xxh3;
+  std::string label = {};  ///< of an output `by` columns: what its name says of the rows
 };
 
 /// What one output is to become.
@@ -45,6 +46,7 @@ struct StagedGeneration {
   std::vector<std::string> paths;  ///< of its data files, in order: what the checks must read
   uint64_t rows = 0;
   uint64_t bytes = 0;
+  uint64_t files_shared = 0;  ///< links to files of the generation that stands
 };
 
 /// One commit of one output, or of a pipeline's outputs together:
@@ -65,7 +67,9 @@ struct StagedGeneration {
 ///
 /// Bytes are hashed as they are staged, against the checksums that the results came with: results
 /// are never fsynced, so one that a power cut tore would be published otherwise. They are in the
-/// page cache, and the record's `hashed_us` is then true. Not thread-safe.
+/// page cache, and the record's `hashed_us` is then true. A file whose bytes the standing
+/// generation has already is a link to that one, which is durable and hashed (StandingFiles); the
+/// result is not looked at then. Not thread-safe.
 class Publication {
  public:
   struct Options {
@@ -112,8 +116,9 @@ class Publication {
   };
 
   Publication(Effects& effects, Journal& journal, Options options, Site site);
-  Status stage_files(const PublishRequest& request, const std::string& directory,
-                     GenerationRecord& record);
+  Status stage_files(const PublishRequest& request, const OutputPlace& place,
+                     const std::string& directory, GenerationRecord& record);
+  Status stage_result(const StagedFile& source, const std::string& path);
   Status check_predecessor();
   Result<Commit> next_commit();
   Status read_back(const Commit& commit);

@@ -12,6 +12,7 @@
 #include "publish/recover.h"
 #include "sql/parquet_type.h"
 #include "store/results.h"
+#include "task/by_value.h"
 
 namespace tidegate {
 namespace {
@@ -136,12 +137,27 @@ Result<std::vector<StagedFile>> Outputs::files_of(uint32_t index, const Graph& g
       return fail(FailureClass::kLost, "publish.result_missing",
                   fmt::format("a finished result has gone: {}",
                               result_directory(*plan_.state, made.identity, made.attempt)));
-    const ResultFile* file = stored->file(sink->file);
-    TG_ASSERT(file != nullptr);
-    StagedFile staged{path_join(stored->directory, file->name), file->rows, file->bytes,
-                      file->xxh3};
-    (file->rows == 0 ? empty : files).push_back(std::move(staged));
+    if (sink->by.empty()) {
+      const ResultFile* file = stored->file(sink->file);
+      TG_ASSERT(file != nullptr);
+      StagedFile staged{path_join(stored->directory, file->name), file->rows, file->bytes,
+                        file->xxh3};
+      (file->rows == 0 ? empty : files).push_back(std::move(staged));
+      continue;
+    }
+    TG_ASSIGN(const TaskReport report, task_report_from_json(stored->data));
+    for (const TaskOutputFile& file : report.files)
+      (file.rows == 0 ? empty : files)
+          .push_back({path_join(stored->directory, file.name), file.rows, file.bytes, file.xxh3,
+                      file.label});
   }
+  if (!sink->by.empty() && files.size() > kPublishValuesMax)
+    return fail(FailureClass::kData, "publish.by_values",
+                fmt::format("{} values of {}, at most {} can have a file each: publish by columns "
+                            "of fewer values",
+                            format_count(files.size()), graph.groups[g].name,
+                            format_count(kPublishValuesMax)));
+  if (!sink->by.empty()) std::ranges::sort(files, {}, &StagedFile::label);
   // Empty parts carry nothing but the columns: one is enough, if there is no other.
   if (files.empty() && !empty.empty()) files.push_back(empty.front());
   return files;
@@ -317,6 +333,7 @@ Result<OutputStaged> Outputs::stage(uint32_t output, const Graph& graph, const E
   item.generation = staged->generation;
   item.files = staged->paths;
   item.rows = staged->rows;
+  item.files_shared = staged->files_shared;
   item.staged = true;
   return answer;
 }
@@ -483,6 +500,8 @@ OutputSummary Outputs::summary(uint32_t index, OutputState state,
   summary.state = to_string(state);
   summary.generation = item.generation;
   summary.rows = item.rows;
+  summary.files = item.files.size();
+  summary.files_shared = item.reaudit ? summary.files : item.files_shared;
   const std::string root = place(index).root;
   summary.path = item.generation.empty() ? root : generation_directory(root, item.generation);
   summary.reasons = item.reasons;

@@ -65,6 +65,7 @@ class Outputs {
     std::vector<CheckOutcome> checks;
     std::string generation;
     uint64_t rows = 0;
+    uint64_t files_shared = 0;         ///< with the generation before
     std::vector<std::string> reasons;  ///< of a refusal
   };
 

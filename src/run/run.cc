@@ -194,7 +194,7 @@ class Driver {
     count(task.group, report);
     reporter_.task_ended(conductor_.graph(), index, true, report.rows_in, report.bytes_read,
                          report.bytes_spilled, report.us);
-    return tell(TaskFinished{index, event.attempt, report.digest});
+    return tell(TaskFinished{index, event.attempt, report.digest, bucket_names(report)});
   }
 
   /// Rows that were set aside: told, and counted once where every task of a group reads the whole
@@ -290,13 +290,13 @@ class Driver {
                 has_result(effects_, *plan_.state, action.identity, head->attempt));
       if (stands) {
         TG_ASSIGN(const TaskReport report, task_report_from_json(head->data));
-        answer = {action.task, true, head->attempt, report.digest};
+        answer = {action.task, true, head->attempt, report.digest, bucket_names(report)};
       }
     } else {
       TG_ASSIGN(const auto found, adopt_result(effects_, *plan_.state, action.identity));
       if (found) {
         TG_ASSIGN(const TaskReport report, task_report_from_json(found->data));
-        answer = {action.task, true, found->attempt, report.digest};
+        answer = {action.task, true, found->attempt, report.digest, bucket_names(report)};
         const GraphTask& task = conductor_.graph().tasks[action.task];
         TG_TRY(emit("task_adopted",
                     finished_data(task, action.identity, found->attempt, found->data)));
@@ -424,18 +424,24 @@ class Driver {
     if (summary.state == "interrupted") {
       TG_TRY(emit("run_interrupted", "{}"));
     } else {
-      std::string rows;
-      for (const OutputSummary& output : summary.outputs)
+      std::string rows, files;
+      for (const OutputSummary& output : summary.outputs) {
         rows +=
             fmt::format("{}{}:{}", rows.empty() ? "" : ",", quote_json(output.output), output.rows);
+        if (output.state != "published") continue;
+        files += fmt::format(R"({}{}:{{"new":{},"shared":{}}})", files.empty() ? "" : ",",
+                             quote_json(output.output), output.files - output.files_shared,
+                             output.files_shared);
+      }
       TG_TRY(emit(
           "run_finished",
           fmt::format(
               R"({{"state":"{}","tasks":{{"ran":{},"reused":{},"retried":{}}},"rows":{{{}}},)"
+              R"("files":{{{}}},)"
               R"("bytes":{{"read":{},"shuffled":{},"spilled":{},"written":{}}},"seconds":{:.3f},)"
               R"("peak_rss":{}}})",
               summary.state, summary.tasks_ran, summary.tasks_reused, summary.tasks_retried, rows,
-              summary.bytes_read, summary.bytes_shuffled, summary.bytes_spilled,
+              files, summary.bytes_read, summary.bytes_shuffled, summary.bytes_spilled,
               summary.bytes_written, static_cast<double>(summary.us) / 1e6,
               summary.peak_worker_bytes)));
     }

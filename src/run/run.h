@@ -36,7 +36,9 @@ struct OutputSummary {
   std::string generation;
   std::string path;  ///< directory of its files
   uint64_t rows = 0;
-  std::string reason;  ///< refused or failed: why
+  uint64_t files = 0;         ///< of that generation, ...
+  uint64_t files_shared = 0;  ///< ... and how many of them are those of the one before
+  std::string reason;         ///< refused or failed: why
   std::vector<std::string> reasons;
 };
 

@@ -19,6 +19,9 @@ std::string render_summary(const RunSummary& summary, bool colour) {
     if (fine)
       text += fmt::format(": {} rows, generation {}\n             {}", format_count(output.rows),
                           output.generation, output.path);
+    if (output.state == "published" && output.files_shared > 0)
+      text += fmt::format("\n             {} of {} files are those of the generation before",
+                          output.files_shared, output.files);
     text += '\n';
     for (const std::string& reason : output.reasons)
       text += fmt::format("             {}\n", reason);

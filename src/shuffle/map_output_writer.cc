@@ -207,6 +207,7 @@ class Writer final : public MapOutputWriter {
       summary.rows += entry.rows;
       summary.bucket_rows.push_back(entry.rows);
       summary.bucket_bytes.push_back(entry.bytes);
+      summary.bucket_content.push_back(entry.content);
     }
     tail.footer_check = footer.digest();
     tail.rows = summary.rows;

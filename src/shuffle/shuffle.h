@@ -33,7 +33,8 @@ struct MapOutputSummary {
   std::string content_digest;  ///< hex64: of the rows in order, not of the attempt
   std::vector<uint64_t> bucket_rows;
   std::vector<uint64_t> bucket_bytes;
-  uint64_t memory_peak_bytes = 0;  ///< the most that the writer's buffers took
+  std::vector<uint64_t> bucket_content;  ///< digests of the rows in order; 0: no rows
+  uint64_t memory_peak_bytes = 0;        ///< the most that the writer's buffers took
 };
 
 /// Writes one map output: rows hashed into buckets, encoded, checksummed, one file.

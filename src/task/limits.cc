@@ -53,7 +53,7 @@ MemoryShares split_memory(const TaskSpec& spec) {
   for (const TaskInput& input : spec.inputs) scans += !input.scan.has_value();
   bool publishes = false;
   for (const TaskSink& sink : spec.sinks) {
-    writes |= sink.kind == TaskSink::Kind::kMapOutput;
+    writes |= sink.kind == TaskSink::Kind::kMapOutput || !sink.by.empty();
     publishes |= sink.kind == TaskSink::Kind::kParquet;
   }
   shares.writer_bytes = writes ? std::clamp(bound / 8, 16 * kMiB, 96 * kMiB) : 0;

@@ -11,7 +11,7 @@ namespace tidegate {
 /// idle worker takes.
 struct MemoryShares {
   uint64_t duckdb_bytes = 0;
-  uint64_t writer_bytes = 0;   ///< all map output writers together
+  uint64_t writer_bytes = 0;   ///< all map output writers together, or what splits rows by value
   uint64_t scan_bytes = 0;     ///< each open scan of buckets
   uint64_t kernel_bytes = 0;   ///< each kernel
   uint64_t parquet_bytes = 0;  ///< each Parquet file that is written, one after the other

@@ -142,11 +142,14 @@ TaskInput input_from(const json& j) {
 json sink_json(const TaskSink& sink) {
   json keys = json::array();
   for (const HashKey& key : sink.keys) keys.push_back({key.column, key.type});
-  return {{"kind", static_cast<int>(sink.kind)},
-          {"file", sink.file},
-          {"keys", keys},
-          {"buckets", sink.buckets},
-          {"compression", sink.compression}};
+  json out = {{"kind", static_cast<int>(sink.kind)},
+              {"file", sink.file},
+              {"keys", keys},
+              {"buckets", sink.buckets},
+              {"compression", sink.compression}};
+  if (!sink.by.empty()) out["by"] = sink.by;
+  if (sink.names_buckets) out["names_buckets"] = true;
+  return out;
 }
 
 TaskSink sink_from(const json& j) {
@@ -156,6 +159,8 @@ TaskSink sink_from(const json& j) {
   for (const json& key : j.at("keys")) sink.keys.push_back({key.at(0), key.at(1)});
   sink.buckets = j.at("buckets");
   sink.compression = j.at("compression");
+  if (j.contains("by")) sink.by = j.at("by").get<std::vector<uint32_t>>();
+  sink.names_buckets = j.value("names_buckets", false);
   return sink;
 }
 
@@ -315,9 +320,12 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
 
 std::string to_json(const TaskReport& report) {
   json files = json::array(), checks = json::array();
-  for (const TaskOutputFile& file : report.files)
-    files.push_back(
-        {{"name", file.name}, {"bytes", file.bytes}, {"rows", file.rows}, {"xxh3", file.xxh3}});
+  for (const TaskOutputFile& file : report.files) {
+    json& one = files.emplace_back(
+        json{{"name", file.name}, {"bytes", file.bytes}, {"rows", file.rows}, {"xxh3", file.xxh3}});
+    if (!file.label.empty()) one["label"] = file.label;
+    if (!file.buckets.empty()) one["buckets"] = file.buckets;
+  }
   for (const CheckOutcome& check : report.checks) checks.push_back(check_json(check));
   json sources = json::array();
   for (const TaskSourceCount& source : report.sources) {
@@ -364,7 +372,8 @@ Result<TaskReport> task_report_from_json(const std::string& text) {
     report.peak_rss = j.at("peak_rss");
     report.digest = j.at("digest");
     for (const json& file : j.at("files"))
-      report.files.push_back({file.at("name"), file.at("bytes"), file.at("rows"), file.at("xxh3")});
+      report.files.push_back({file.at("name"), file.at("bytes"), file.at("rows"), file.at("xxh3"),
+                              file.value("label", ""), file.value("buckets", "")});
     for (const json& source : j.at("sources"))
       report.sources.push_back({source.at("source"), source.at("rows"), source.at("set_aside"),
                                 source.at("samples").get<std::vector<std::string>>()});

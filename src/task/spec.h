@@ -57,6 +57,11 @@ struct TaskSink {
   std::vector<HashKey> keys;  ///< map output: empty keys mean one bucket
   uint32_t buckets = 1;
   std::string compression = "zstd";  ///< parquet
+  /// parquet: a file for each value of these columns of the task's one input, which lies in buckets
+  /// of them; the task has no steps.
+  std::vector<uint32_t> by = {};
+  /// map output: the report says what each bucket holds, for readers that are named by it.
+  bool names_buckets = false;
 };
 
 /// Checks over staged files, run in a worker like any task, under the same bound.
@@ -94,8 +99,12 @@ struct TaskOutputFile {
   std::string name;
   uint64_t bytes = 0;
   uint64_t rows = 0;
-  std::string xxh3;  ///< of the whole file (parquet), of the footer (map output)
+  std::string xxh3;          ///< of the whole file (parquet), of the footer (map output)
+  std::string label = {};    ///< parquet `by` values: which, as in the name that is published
+  std::string buckets = {};  ///< map output that names buckets: kBucketNameDigits digits for each
 };
+/// Digits of a bucket's content digest in `buckets`; zeros: it has no rows.
+inline constexpr size_t kBucketNameDigits = 16;
 
 /// What a task counted of a source that sets bad rows aside.
 struct TaskSourceCount {

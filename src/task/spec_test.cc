@@ -49,7 +49,11 @@ TaskSpec full_spec() {
   sink.file = "rows-0.tgm";
   sink.keys = {{0, "BIGINT"}};
   sink.buckets = 8;
-  spec.sinks = {sink};
+  sink.names_buckets = true;
+  TaskSink by;
+  by.kind = TaskSink::Kind::kParquet;
+  by.by = {2, 0};
+  spec.sinks = {sink, by};
   spec.verify.emplace();
   spec.verify->output = "o";
   spec.verify->files = {"/p"};
@@ -69,6 +73,8 @@ TEST(TaskSpec, GoesThereAndBack) {
   ASSERT_TRUE(back->inputs[0].scan->snapshot.files[0].columns);
   EXPECT_EQ(*back->inputs[0].scan->snapshot.files[0].columns, (sql::Schema{{"A b", "DATE"}}));
   EXPECT_EQ(back->verify->rows_before, 9u);
+  EXPECT_TRUE(back->sinks[0].names_buckets);
+  EXPECT_EQ(back->sinks[1].by, (std::vector<uint32_t>{2, 0}));
 }
 
 TEST(TaskSpec, SecretsTravelAsWritten) {
@@ -86,7 +92,8 @@ TEST(TaskSpec, DamagedTextIsAFailure) {
 TEST(TaskReport, GoesThereAndBack) {
   TaskReport report;
   report.rows_in = 3;
-  report.files = {{"part.parquet", 10, 2, "ff"}};
+  report.files = {{"part.parquet", 10, 2, "ff", "day=2001-06-30"},
+                  {"rows-0.tgm", 10, 2, "ee", "", std::string(2 * kBucketNameDigits, 'a')}};
   CheckOutcome check;
   check.name = "unique(a)";
   check.kind = "unique";
@@ -96,6 +103,8 @@ TEST(TaskReport, GoesThereAndBack) {
   const auto back = task_report_from_json(to_json(report));
   ASSERT_TRUE(back) << back.error().describe();
   EXPECT_EQ(to_json(*back), to_json(report));
+  EXPECT_EQ(back->files[0].label, "day=2001-06-30");
+  EXPECT_EQ(back->files[1].buckets.size(), 2 * kBucketNameDigits);
   EXPECT_EQ(back->checks[0].samples[0], R"({"a":1})");
 }
 

@@ -20,6 +20,7 @@
 #include "sql/parquet_type.h"
 #include "store/file_hash.h"
 #include "store/results.h"
+#include "task/by_value.h"
 #include "task/limits.h"
 #include "task/reads.h"
 #include "verify/verify.h"
@@ -368,8 +369,10 @@ class Run {
       TG_ASSIGN(const MapOutputSummary summary, writers[i]->finish());
       report_.rows_out = summary.rows;
       report_.bytes_shuffled += summary.bytes;
-      report_.files.push_back(
-          {sinks[i]->file, summary.bytes, summary.rows, summary.content_digest});
+      TaskOutputFile& file = report_.files.emplace_back(
+          TaskOutputFile{sinks[i]->file, summary.bytes, summary.rows, summary.content_digest});
+      if (sinks[i]->names_buckets)
+        for (const uint64_t content : summary.bucket_content) file.buckets += hex64(content);
       digests_.push_back(summary.content_digest);
     }
     return {};
@@ -385,7 +388,31 @@ class Run {
                                  sink.buckets, limits_.scan_bytes);
   }
 
+  Status write_values(const TaskSink& sink) {
+    TG_ASSERT(spec_.inputs.size() == 1 && spec_.steps.empty() && !spec_.inputs[0].scan);
+    TG_ASSIGN(ByValueFiles written,
+              write_by_value(effects_, *connection_,
+                             {.input = spec_.inputs[0],
+                              .sink = sink,
+                              .attempt = spec_.attempt,
+                              .directory = directory_,
+                              .spill_directory = path_join(directory_, kSpillDirectory),
+                              .scan_bytes = limits_.scan_bytes,
+                              .split_bytes = limits_.writer_bytes,
+                              .parquet_bytes = limits_.parquet_bytes,
+                              .progress = [this](uint64_t rows) { meter_.rows(rows); }}));
+    report_.rows_out = written.rows;
+    report_.bytes_written += written.bytes;
+    for (TaskOutputFile& file : written.files) {
+      digests_.push_back(file.label);
+      digests_.push_back(file.xxh3);
+      report_.files.push_back(std::move(file));
+    }
+    return {};
+  }
+
   Status write_parquet(const TaskSink& sink) {
+    if (!sink.by.empty()) return write_values(sink);
     const std::string path = path_join(directory_, sink.file);
     TG_ASSIGN(const sql::Schema schema, connection_->describe("SELECT * FROM " + last_));
     return sink::can_write(schema) ? stream_parquet(sink, path, schema)

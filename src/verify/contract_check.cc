@@ -12,6 +12,19 @@ constexpr const char* kTable = "t";
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+/// Types whose equal values have one text, as they are published.
+bool names_a_file(std::string_view type) {
+  for (const std::string_view plain : {"BOOLEAN",      "TINYINT",      "SMALLINT",
+                                       "INTEGER",      "BIGINT",       "HUGEINT",
+                                       "UTINYINT",     "USMALLINT",    "UINTEGER",
+                                       "UBIGINT",      "UHUGEINT",     "DATE",
+                                       "TIME",         "TIMESTAMP",    "TIMESTAMP_S",
+                                       "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE",
+                                       "VARCHAR",      "UUID"})
+    if (type == plain) return true;
+  return (type.starts_with("DECIMAL(") || type.starts_with("ENUM(")) && type.ends_with(')');
+}
+
 /// The name that DuckDB says it cannot find, "" if it says something else.
 std::string unknown_name(const std::string& message) {
   constexpr std::string_view kBefore = "Referenced column \"";
@@ -65,6 +78,18 @@ class Checker {
     }
   }
 
+  void publish_by(const Output& output) {
+    for (const auto& name : output.publish_by) {
+      if (!is_column(name, schema_, "the output", codes::kPublishByColumn)) continue;
+      const sql::Column& column = *column_named(schema_, name.value);
+      if (!names_a_file(column.type))
+        report(codes::kPublishByType, name.span,
+               fmt::format("values of `{}` cannot name a file", column.name),
+               fmt::format("the column is {}", column.type),
+               "take a column of dates, times, numbers or texts, or cast it in the stage");
+    }
+  }
+
  private:
   void report(const char* code, Span span, std::string message, std::string label,
               std::string help) {
@@ -73,12 +98,12 @@ class Checker {
   }
 
   bool is_column(const Spanned<std::string>& name, const sql::Schema& schema,
-                 const std::string& owner) {
+                 const std::string& owner, const char* code = codes::kCheckColumn) {
     if (column_named(schema, name.value)) return true;
     std::vector<std::string> names;
     for (const sql::Column& column : schema) names.push_back(column.name);
     const std::string near = did_you_mean(name.value, names);
-    report(codes::kCheckColumn, name.span, fmt::format("{} has no column `{}`", owner, name.value),
+    report(code, name.span, fmt::format("{} has no column `{}`", owner, name.value),
            fmt::format("it has {}", join(names, ", ")),
            near.empty() ? "" : fmt::format("did you mean `{}`?", near));
     return false;
@@ -259,6 +284,8 @@ void check_contract(const Output& output, const sql::Schema& schema, sql::Connec
                     Diagnostics& diagnostics,
                     const std::function<Status(const std::string& select_sql)>& is_safe,
                     const std::map<std::string, sql::Schema>& relations) {
+  Checker checker(schema, connection, diagnostics, is_safe, relations);
+  checker.publish_by(output);
   if (output.checks.empty()) return;
   const Status made = connection.execute(fmt::format(
       "CREATE OR REPLACE TEMP TABLE {} AS SELECT * FROM {}", kTable, rows_of({}, schema)));
@@ -272,7 +299,6 @@ void check_contract(const Output& output, const sql::Schema& schema, sql::Connec
                      ""});
     return;
   }
-  Checker checker(schema, connection, diagnostics, is_safe, relations);
   for (const Check& check : output.checks) checker.check(check);
   (void)connection.execute(fmt::format("DROP TABLE IF EXISTS temp.{}", kTable));
 }

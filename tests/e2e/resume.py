@@ -14,7 +14,7 @@ from e2e_support import *  # noqa: F403
 
 KILLS = int(os.environ.get("KILLS", "200"))
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
-OUTPUTS = ["by_key", "by_day"]
+OUTPUTS = ["by_key", "by_day", "days"]
 STATE = os.path.abspath("state")
 PIPELINE = """version: 1
 pipeline: resume
@@ -54,6 +54,9 @@ outputs:
     from: by_day
     checks: [{unique: [day]}]
     publish: {parquet: published/by_day}
+  days:
+    from: key_day
+    publish: {parquet: published/days, by: [day]}
 """
 
 
