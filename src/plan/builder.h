@@ -14,7 +14,7 @@ namespace tidegate {
 uint64_t row_bytes(const sql::Schema& schema);
 
 /// What build_groups works with: its steps in build.cc, what concerns kernels in build_kernels.cc,
-/// the last steps in build_finish.cc.
+/// sorting in build_sort.cc, the last steps in build_finish.cc.
 class Builder {
  public:
   Builder(Effects& effects, Plan& plan, Journal* journal)
@@ -76,6 +76,12 @@ class Builder {
   Status add_outputs();
   /// Makes an output wait for the groups upstream of it that count what a source sets aside.
   void wait_for_counts(GraphOutput& output);
+
+  // build_sort.cc
+  /// Makes the groups that sort what the group `rows` gives.
+  void add_sort(const CheckedStage& stage, const Stage& written, uint32_t rows);
+  uint32_t new_sort_group(const CheckedStage& stage, const Stage& written, uint32_t rows,
+                          const char* what);
 
   // build_finish.cc
   /// Fusing may put a group before one that it broadcasts: order them by what they read.

@@ -8,6 +8,7 @@
 
 #include "contract/contract.h"
 #include "reduce/spec.h"
+#include "sort/sort_key.h"
 #include "sql/sql.h"
 
 namespace tidegate {
@@ -53,6 +54,9 @@ struct CheckedStage {
   bool uses_run_time = false;
   bool float_sums = false;  ///< adds FLOAT or DOUBLE up: repeatable for the same plan only
   std::vector<std::vector<std::string>> unique;  ///< column sets proven or declared unique
+  /// Columns of the result that its rows are sorted by, over all its tasks; `sql` gives them
+  /// unsorted.
+  sort::SortOrder sort_by;
   /// The part that a kernel may run; only looked for with `with_kernels`.
   std::optional<reduce::StageKernel> kernel;
   std::string kernel_why;  ///< what was recognised, or why nothing was; "" if not looked for
