@@ -19,6 +19,7 @@ constexpr const char* kSampleFile = "sample.tgm";
 constexpr uint32_t kSampleRows = 128 << 10;
 constexpr uint32_t kSampleRowsMin = 16;
 constexpr uint32_t kSampleRowsMax = 4'096;
+static_assert(kSampleRowsMax <= kBucketsMax, "it is remembered as counts of buckets are");
 
 std::string order_text(const sort::SortOrder& order, const sql::Schema& schema) {
   std::vector<std::string> columns;
@@ -36,7 +37,6 @@ std::string order_text(const sort::SortOrder& order, const sql::Schema& schema) 
 // range. So ranges fit whatever the rows are, nothing is guessed before the run, and the identity
 // of what is in ranges has the names of the results that the samples lie in.
 void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t rows) {
-  const uint32_t tasks = std::max(units_.at(rows), 1U);
   const uint32_t ranges =
       written.buckets ? written.buckets->value
                       : remembered("ranges", stage.name,
@@ -44,14 +44,49 @@ void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t
                                                   memory_of(&written)));
   const std::string order = order_text(stage.sort_by, stage.schema);
   const std::string rows_file = want_sink(rows, {}, 1);
+  graph_group(rows).name = fmt::format("{}, unsorted", stage.name);
+  plan_group(rows).on_empty = OnEmpty::kAllow;
+  const uint32_t ranged =
+      ranges > 1 ? add_ranges(stage, written, rows, rows_file, ranges) : rows;
+
+  const uint32_t sorted = new_sort_group(stage, written, rows, "");
+  units_[sorted] = ranges;
+  PlanInput range;
+  range.kind = ranges > 1 ? PlanInput::Kind::kBucket : PlanInput::Kind::kGroupWhole;
+  range.name = kUnsortedRows;
+  range.index = ranged;
+  range.sink_file = ranges > 1 ? kRangesFile : rows_file;
+  range.buckets = ranges;
+  range.unit_count = ranges;
+  range.schema = stage.schema;
+  plan_group(sorted).inputs = {std::move(range)};
+  graph_group(sorted).inputs = {{ranged, GraphInput::Mode::kWhole, 0}};
+  TaskStep step;
+  step.name = stage.name;
+  step.sort = TaskSort{kUnsortedRows, stage.sort_by};
+  plan_group(sorted).steps = {std::move(step)};
+  plan_group(sorted).strategy =
+      fmt::format("sort over {} range{}", ranges, ranges == 1 ? "" : "s");
+  plan_group(sorted).why =
+      written.buckets ? "ranges as declared"
+                      : fmt::format("about {} MiB in memory under a bound of {} MiB",
+                                    plan_group(rows).estimated_bytes >> 20,
+                                    memory_of(&written) >> 20);
+  plan_group(sorted).kernel = fmt::format("sort by {}", order);
+  plan_group(sorted).on_empty = written.on_empty;
+  plan_.stage_group[stage.name] = sorted;
+}
+
+uint32_t Builder::add_ranges(const CheckedStage& stage, const Stage& written, uint32_t rows,
+                             const std::string& rows_file, uint32_t ranges) {
+  const uint32_t tasks = std::max(units_.at(rows), 1U);
   TaskSink sample;
   sample.kind = TaskSink::Kind::kSample;
   sample.file = kSampleFile;
   sample.order = stage.sort_by;
-  sample.sample_rows = std::clamp(kSampleRows / tasks, kSampleRowsMin, kSampleRowsMax);
+  sample.sample_rows = remembered(
+      "samples", stage.name, std::clamp(kSampleRows / tasks, kSampleRowsMin, kSampleRowsMax));
   plan_group(rows).sinks.push_back(std::move(sample));
-  plan_group(rows).on_empty = OnEmpty::kAllow;
-  graph_group(rows).name = fmt::format("{}, unsorted", stage.name);
 
   const uint32_t ranged = new_sort_group(stage, written, rows, "ranges");
   units_[ranged] = units_.at(rows);
@@ -78,35 +113,9 @@ void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t
   sink.order = stage.sort_by;
   sink.samples = kSamples;
   plan_group(ranged).sinks = {std::move(sink)};
-  plan_group(ranged).strategy = fmt::format("{} range{}", ranges, ranges == 1 ? "" : "s");
-  plan_group(ranged).why = fmt::format("by a sample of {}", order);
-
-  const uint32_t sorted = new_sort_group(stage, written, rows, "");
-  units_[sorted] = ranges;
-  PlanInput range;
-  range.kind = PlanInput::Kind::kBucket;
-  range.name = kUnsortedRows;
-  range.index = ranged;
-  range.sink_file = kRangesFile;
-  range.buckets = ranges;
-  range.unit_count = ranges;
-  range.schema = stage.schema;
-  plan_group(sorted).inputs = {std::move(range)};
-  graph_group(sorted).inputs = {{ranged, GraphInput::Mode::kWhole, 0}};
-  TaskStep step;
-  step.name = stage.name;
-  step.sort = TaskSort{kUnsortedRows, stage.sort_by};
-  plan_group(sorted).steps = {std::move(step)};
-  plan_group(sorted).strategy =
-      fmt::format("sort over {} range{}", ranges, ranges == 1 ? "" : "s");
-  plan_group(sorted).why =
-      written.buckets ? "ranges as declared"
-                      : fmt::format("about {} MiB in memory under a bound of {} MiB",
-                                    plan_group(rows).estimated_bytes >> 20,
-                                    memory_of(&written) >> 20);
-  plan_group(sorted).kernel = fmt::format("sort by {}", order);
-  plan_group(sorted).on_empty = written.on_empty;
-  plan_.stage_group[stage.name] = sorted;
+  plan_group(ranged).strategy = fmt::format("{} ranges", ranges);
+  plan_group(ranged).why = fmt::format("by a sample of {}", order_text(stage.sort_by, stage.schema));
+  return ranged;
 }
 
 uint32_t Builder::new_sort_group(const CheckedStage& stage, const Stage& written, uint32_t rows,

@@ -80,6 +80,9 @@ class Builder {
   // build_sort.cc
   /// Makes the groups that sort what the group `rows` gives.
   void add_sort(const CheckedStage& stage, const Stage& written, uint32_t rows);
+  /// Makes the group that puts rows into ranges, and samples in the group that makes them.
+  uint32_t add_ranges(const CheckedStage& stage, const Stage& written, uint32_t rows,
+                      const std::string& rows_file, uint32_t ranges);
   uint32_t new_sort_group(const CheckedStage& stage, const Stage& written, uint32_t rows,
                           const char* what);
 

@@ -21,8 +21,10 @@ constexpr uint32_t kBatchRows = 4'096;
 /// Texts and keys of rows that are taken in at a time; a row may have more.
 constexpr uint64_t kSliceBytes = 256 << 10;
 constexpr uint32_t kRowsInMemoryMax = uint32_t{1} << 30;
-constexpr uint64_t kWriterBytesMin = kMiB / 2;
-constexpr uint64_t kWriterBytesMax = 4 * kMiB;
+constexpr uint64_t kWriterBytesMin = kMiB;
+constexpr uint64_t kWriterBytesMax = 32 * kMiB;
+/// Blocks that are not full yet, and the rows that are written.
+constexpr uint64_t kSlackBytes = 4 * kMiB;
 /// A run that is read: its blocks, their values and keys.
 constexpr uint64_t kReaderBytes = 2 * kMiB;
 constexpr uint64_t kReaderBytesMin = kMiB / 2;
@@ -207,7 +209,8 @@ ExternalSort::ExternalSort(Effects& effects, sql::Schema schema,
       writer_bytes_(std::clamp(options_.memory_bytes / 8, kWriterBytesMin, kWriterBytesMax)),
       buffer_(std::move(types)),
       keys_(maker_.fixed_width()) {
-  const uint64_t reserved = std::min(2 * writer_bytes_, options_.memory_bytes / 2);
+  const uint64_t slack = std::min(kSlackBytes, options_.memory_bytes / 8);
+  const uint64_t reserved = std::min(writer_bytes_ + slack, options_.memory_bytes / 2);
   rows_bytes_max_ = options_.memory_bytes - reserved;
 }
 
@@ -309,7 +312,7 @@ Result<std::unique_ptr<ExternalSort::Merge>> ExternalSort::open_merge(
   std::vector<std::unique_ptr<RunReader>> readers;
   for (const Run& run : runs)
     readers.push_back(std::make_unique<RunReader>(
-        *this, run, std::max({share / 2, writer_bytes_, kReaderBytesMin})));
+        *this, run, std::max(share / 2, kReaderBytesMin)));
   auto merge = std::make_unique<Merge>(types_, std::move(readers));
   TG_TRY(merge->start());
   return merge;
