@@ -31,6 +31,12 @@ constexpr uint64_t kReaderBytesMin = kMiB / 2;
 constexpr uint64_t kFanInMin = 4;
 constexpr uint64_t kFanInMax = 64;
 
+/// Several sorts may spill to one directory.
+uint64_t next_run_file() {
+  static std::atomic<uint64_t> next{0};
+  return next++;
+}
+
 uint64_t text_bytes(const std::vector<batch::ColumnType>& types, const batch::RowsView& rows,
                     size_t row) {
   uint64_t bytes = 0;
@@ -209,6 +215,7 @@ ExternalSort::ExternalSort(Effects& effects, sql::Schema schema,
       writer_bytes_(std::clamp(options_.memory_bytes / 8, kWriterBytesMin, kWriterBytesMax)),
       buffer_(std::move(types)),
       keys_(maker_.fixed_width()) {
+  for (const batch::ColumnType& type : types_) texts_ |= type.storage == batch::Storage::kBytes;
   const uint64_t slack = std::min(kSlackBytes, options_.memory_bytes / 8);
   const uint64_t reserved = std::min(writer_bytes_ + slack, options_.memory_bytes / 2);
   rows_bytes_max_ = options_.memory_bytes - reserved;
@@ -228,8 +235,15 @@ uint64_t ExternalSort::held_bytes() const {
   return buffer_.bytes() + keys_.bytes() + KeyColumn::order_bytes(buffer_.rows());
 }
 
+/// With so many more rows, whose keys and texts take that much.
+uint64_t ExternalSort::held_bytes_after(size_t rows, uint64_t bytes) const {
+  return buffer_.bytes_after(rows, bytes) + keys_.bytes_after(rows, bytes) +
+         KeyColumn::order_bytes(buffer_.rows() + rows);
+}
+
 size_t ExternalSort::slice_end(const batch::RowsView& rows, size_t begin, uint64_t& bytes) const {
   bytes = 0;
+  if (!texts_) return rows.rows;
   size_t end = begin;
   while (end < rows.rows) {
     const uint64_t more = maker_.bytes_of(rows, end) + text_bytes(types_, rows, end);
@@ -244,7 +258,8 @@ Status ExternalSort::add(const batch::RowsView& rows) {
   for (size_t begin = 0; begin < rows.rows;) {
     uint64_t bytes = 0;
     const size_t end = slice_end(rows, begin, bytes);
-    const bool full = held_bytes() + bytes > rows_bytes_max_ || buffer_.rows() >= kRowsInMemoryMax;
+    const bool full = held_bytes_after(end - begin, bytes) > rows_bytes_max_ ||
+                      buffer_.rows() >= kRowsInMemoryMax;
     if (full && buffer_.rows() > 0) TG_TRY(spill());
     if (bytes > rows_bytes_max_)
       return fail(FailureClass::kMemory, "sort.memory",
@@ -262,8 +277,7 @@ Status ExternalSort::add(const batch::RowsView& rows) {
 
 template <typename Pull>
 Result<ExternalSort::Run> ExternalSort::write_run(Pull pull) {
-  static std::atomic<uint64_t> next_file{0};
-  Run run{fmt::format("{}/sort-{}.tgm", options_.spill_directory, next_file++), 0};
+  Run run{fmt::format("{}/sort-{}.tgm", options_.spill_directory, next_run_file()), 0};
   MapOutputOptions options{.schema = schema_,
                            .keys = {},
                            .buckets = 1,
@@ -303,6 +317,7 @@ Status ExternalSort::spill() {
   ++counts_.runs;
   buffer_.clear();
   order_ = {};
+  emitted_ = 0;
   return {};
 }
 

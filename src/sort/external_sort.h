@@ -57,6 +57,7 @@ class ExternalSort {
   ExternalSort(Effects& effects, sql::Schema schema, std::vector<batch::ColumnType> types,
                KeyMaker maker, SortOptions options);
   uint64_t held_bytes() const;
+  uint64_t held_bytes_after(size_t rows, uint64_t bytes) const;
   /// The end of a slice of rows from `begin` on whose texts and keys are of bounded size.
   size_t slice_end(const batch::RowsView& rows, size_t begin, uint64_t& bytes) const;
   uint32_t next_sorted(std::vector<batch::ColumnView>& views);
@@ -72,6 +73,7 @@ class ExternalSort {
   std::vector<batch::ColumnType> types_;
   KeyMaker maker_;
   SortOptions options_;
+  bool texts_ = false;  ///< some column is of variable length
   uint64_t writer_bytes_ = 0;
   uint64_t rows_bytes_max_ = 0;  ///< of rows in memory with their keys and order
   SortCounts counts_;

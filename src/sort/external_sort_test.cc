@@ -33,6 +33,7 @@ class ExternalSortTest : public SortTest {
     if (!sort) return out;
     const Status status = sort->finish();
     EXPECT_TRUE(status) << status.error().message;
+    if (!status) return out;
     std::vector<batch::ColumnView> views;
     while (true) {
       const auto rows = sort->next(views);
@@ -65,10 +66,10 @@ TEST_F(ExternalSortTest, KeepsTheOrderOfTiesWhateverTheBound) {
   SortCounts counts;
   EXPECT_EQ(sorted("FROM t", {{2, true, false}, {1}}, 256 * kMiB, &counts), all);
   EXPECT_EQ(counts.runs, 0u);
-  EXPECT_EQ(sorted("FROM t", {{2, true, false}, {1}}, 16 * kMiB, &counts), all);
+  EXPECT_EQ(sorted("FROM t", {{2, true, false}, {1}}, 32 * kMiB, &counts), all);
   EXPECT_GT(counts.runs, 1u);
   EXPECT_EQ(counts.merges, 0u);
-  EXPECT_LE(counts.peak_bytes, 16 * kMiB);
+  EXPECT_LE(counts.peak_bytes, 32 * kMiB);
   EXPECT_EQ(sorted("FROM t", {{2, true, false}, {1}}, 4 * kMiB, &counts), all);
   EXPECT_GT(counts.runs, 4u);
   EXPECT_GT(counts.merges, 0u);

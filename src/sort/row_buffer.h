@@ -7,6 +7,7 @@
 
 #include "batch/chunk_view.h"
 #include "batch/type.h"
+#include "sort/slab.h"
 
 namespace tidegate::sort {
 
@@ -16,10 +17,13 @@ class PieceStore {
   /// Uninitialised, not aligned.
   char* take(size_t size);
   uint64_t bytes() const { return bytes_; }
+  uint64_t bytes_after(uint64_t more) const {
+    return more <= left_ ? bytes_ : bytes_ + slab_bytes(more);
+  }
   void clear();
 
  private:
-  std::vector<std::unique_ptr<char[]>> blocks_;
+  std::vector<Slab> blocks_;
   char* at_ = nullptr;
   size_t left_ = 0;
   uint64_t bytes_ = 0;
@@ -34,7 +38,9 @@ class RowBuffer {
   void append(const batch::RowsView& rows, size_t begin, size_t end);
   uint32_t rows() const { return rows_; }
   /// What is allocated.
-  uint64_t bytes() const { return bytes_ + texts_.bytes(); }
+  uint64_t bytes() const { return blocks_.size() * block_bytes_ + texts_.bytes(); }
+  /// What is allocated at most with so many more rows and bytes of texts.
+  uint64_t bytes_after(size_t rows, uint64_t text_bytes) const;
   /// Bytes of a row besides what its longer texts take.
   uint64_t row_bytes() const { return row_bytes_; }
   const std::vector<batch::ColumnType>& types() const { return types_; }
@@ -51,21 +57,21 @@ class RowBuffer {
 
  private:
   struct Column {
-    std::vector<std::unique_ptr<char[]>> values;
-    std::vector<std::unique_ptr<uint64_t[]>> validity;
+    uint64_t values = 0;    ///< where they begin in a block
+    uint64_t validity = 0;  ///< and where their bitmap does
     uint32_t width = 0;
     bool any_null = false;
   };
-  void add_block();
   void copy_column(const batch::ColumnView& view, size_t begin, size_t count, size_t index);
 
   std::vector<batch::ColumnType> types_;
   std::vector<Column> columns_;
+  std::vector<Slab> blocks_;  ///< each of all columns
   PieceStore texts_;
   uint64_t row_bytes_ = 0;
   uint32_t block_shift_ = 0;  ///< a block has 1 << this rows
+  uint64_t block_bytes_ = 0;
   uint32_t rows_ = 0;
-  uint64_t bytes_ = 0;
 };
 
 }  // namespace tidegate::sort

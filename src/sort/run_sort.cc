@@ -23,15 +23,14 @@ void KeyColumn::append(const KeyBatch& keys) {
     std::memcpy(out, keys.bytes.data(), keys.begins[count]);
     for (size_t i = 0; i < count; ++i, ++rows_) {
       const uint32_t at = rows_ & kMask;
-      if (at == 0) texts_.push_back(std::make_unique<std::string_view[]>(size_t{kMask} + 1));
-      texts_.back()[at] = {out + keys.begins[i], keys.begins[i + 1] - keys.begins[i]};
+      if (at == 0) blocks_.push_back(allocate_slab(block_bytes()));
+      reinterpret_cast<std::string_view*>(blocks_.back().get())[at] = {out + keys.begins[i], keys.begins[i + 1] - keys.begins[i]};
     }
     return;
   }
   for (size_t i = 0; i < count;) {
     const uint32_t used = rows_ & kMask;
-    if (used == 0)
-      blocks_.push_back(std::make_unique_for_overwrite<char[]>((size_t{kMask} + 1) * width_));
+    if (used == 0) blocks_.push_back(allocate_slab(block_bytes()));
     const size_t part = std::min<size_t>(count - i, kMask + 1 - used);
     std::memcpy(blocks_.back().get() + size_t{used} * width_, keys.bytes.data() + i * width_,
                 part * width_);
@@ -42,7 +41,6 @@ void KeyColumn::append(const KeyBatch& keys) {
 
 void KeyColumn::clear() {
   blocks_.clear();
-  texts_.clear();
   pieces_.clear();
   rows_ = 0;
 }
@@ -167,12 +165,14 @@ class KeyColumn::Sorter {
 
 std::vector<uint32_t> KeyColumn::order() const {
   const Heads heads(*this);
-  const auto entries = std::make_unique_for_overwrite<Entry[]>(rows_);
+  const Slab memory = allocate_slab(rows_ * sizeof(Entry));
+  auto* entries = reinterpret_cast<Entry*>(memory.get());
   std::vector<uint32_t> rows;
   {
-    const auto room = std::make_unique_for_overwrite<Entry[]>(rows_);
+    const Slab room = allocate_slab(rows_ * sizeof(Entry));
     for (uint32_t row = 0; row < rows_; ++row) entries[row] = {heads.head(key(row)), row};
-    Sorter(*this, heads.bytes(), heads.whole()).sort(entries.get(), room.get(), rows_, 56);
+    Sorter(*this, heads.bytes(), heads.whole())
+        .sort(entries, reinterpret_cast<Entry*>(room.get()), rows_, 56);
   }
   rows.resize(rows_);
   for (uint32_t i = 0; i < rows_; ++i) rows[i] = entries[i].row;

@@ -19,18 +19,22 @@ class KeyColumn {
   void append(const KeyBatch& keys);
   uint32_t rows() const { return rows_; }
   std::string_view key(uint32_t row) const {
-    if (width_ != 0) return {blocks_[row >> kShift].get() + size_t{row & kMask} * width_, width_};
-    return texts_[row >> kShift][row & kMask];
+    const char* block = blocks_[row >> kShift].get();
+    if (width_ != 0) return {block + size_t{row & kMask} * width_, width_};
+    return reinterpret_cast<const std::string_view*>(block)[row & kMask];
   }
   uint64_t bytes() const {
-    return (blocks_.size() * width_ + texts_.size() * sizeof(std::string_view)) *
-               (uint64_t{kMask} + 1) +
-           pieces_.bytes();
+    return blocks_.size() * block_bytes() + pieces_.bytes();
+  }
+  /// What is allocated at most with so many more keys.
+  uint64_t bytes_after(size_t rows, uint64_t key_bytes) const {
+    const size_t blocks = (rows_ + rows + kMask) >> kShift;
+    return blocks * block_bytes() + (width_ == 0 ? pieces_.bytes_after(key_bytes) : pieces_.bytes());
   }
   void clear();
 
   /// What `order` takes for so many rows, its result included.
-  static uint64_t order_bytes(uint64_t rows) { return rows * (2 * sizeof(Entry)); }
+  static uint64_t order_bytes(uint64_t rows) { return 2 * slab_bytes(rows * sizeof(Entry)); }
   /// Row numbers in the order of their keys; rows of equal keys keep their order. Radix sort from
   /// the high byte on over eight bytes in which keys differ, the rest by comparing.
   std::vector<uint32_t> order() const;
@@ -42,13 +46,16 @@ class KeyColumn {
   };
   class Heads;
   class Sorter;
-  static constexpr uint32_t kShift = 14;
+  static constexpr uint32_t kShift = 15;
   static constexpr uint32_t kMask = (1U << kShift) - 1;
 
   uint32_t width_;
   uint32_t rows_ = 0;
-  std::vector<std::unique_ptr<char[]>> blocks_;  ///< keys of one width
-  std::vector<std::unique_ptr<std::string_view[]>> texts_;  ///< others, in pieces_
+  uint64_t block_bytes() const {
+    return slab_bytes((width_ != 0 ? width_ : sizeof(std::string_view)) << kShift);
+  }
+
+  std::vector<Slab> blocks_;  ///< keys of one width; or of others, views of what lies in pieces_
   PieceStore pieces_;
 };
 

@@ -26,6 +26,10 @@ std::vector<batch::ColumnType> sample_types() {
 /// The first eight bytes, zeros where there are fewer.
 uint64_t head_of(std::string_view bytes) {
   uint64_t head = 0;
+  if (bytes.size() >= sizeof head) {
+    std::memcpy(&head, bytes.data(), sizeof head);
+    return __builtin_bswap64(head);
+  }
   std::memcpy(&head, bytes.data(), std::min<size_t>(bytes.size(), sizeof head));
   return __builtin_bswap64(head);
 }
@@ -156,8 +160,22 @@ Ranges::Ranges(std::vector<Splitter> splitters) : splitters_(std::move(splitters
   size_t same = 0;
   while (same < std::min(first.size(), last.size()) && first[same] == last[same]) ++same;
   common_ = first.substr(0, same);
+  const size_t starts = std::min(same, sizeof start_);
+  std::memcpy(&start_, first.data(), starts);
+  std::memset(&start_mask_, 0xff, starts);
   for (const Splitter& splitter : splitters_)
     heads_.push_back(head_of(std::string_view(splitter.key).substr(same)));
+}
+
+bool Ranges::starts_as_all(std::string_view key) const {
+  if (key.size() < common_.size()) return false;
+  uint64_t start = 0;
+  if (key.size() < sizeof start) return key.starts_with(common_);
+  std::memcpy(&start, key.data(), sizeof start);
+  if (((start ^ start_) & start_mask_) != 0) return false;
+  return common_.size() <= sizeof start ||
+         std::memcmp(key.data() + sizeof start, common_.data() + sizeof start,
+                     common_.size() - sizeof start) == 0;
 }
 
 uint32_t Ranges::find_slowly(std::string_view key, uint32_t unit) const {
@@ -177,20 +195,19 @@ void Ranges::find(const KeyBatch& keys, uint32_t unit, uint32_t* ranges) const {
       ranges[i] = 0;
       continue;
     }
-    if (key.size() < common_.size() ||
-        std::memcmp(key.data(), common_.data(), common_.size()) != 0) {
+    if (!starts_as_all(key)) {
       ranges[i] = find_slowly(key, unit);
       continue;
     }
     const uint64_t head = head_of(key.substr(common_.size()));
     // The number of heads that are less, without branches.
     uint32_t low = 0;
-    for (uint32_t length = splitters; length > 0;) {
+    for (uint32_t length = splitters; length > 1;) {
       const uint32_t half = length / 2;
-      const bool right = heads_[low + half] < head;
-      low = right ? low + half + 1 : low;
-      length = right ? length - half - 1 : half;
+      low += heads_[low + half - 1] < head ? half : 0;
+      length -= half;
     }
+    low += heads_[low] < head ? 1 : 0;
     ranges[i] = low < splitters && heads_[low] == head ? find_slowly(key, unit) : low;
   }
 }
