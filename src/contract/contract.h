@@ -93,7 +93,8 @@ struct PartitionBy {
   Span span;
 };
 
-/// A column that a stage's result is sorted by. NULLs come last unless said otherwise, as in DuckDB.
+/// A column that a stage's result is sorted by. NULLs come last unless said otherwise, as in
+/// DuckDB.
 struct SortKey {
   Spanned<std::string> column;
   bool descending = false;

@@ -69,10 +69,9 @@ PartitionBy parse_partition_by(const YamlNode& node, Fields& fields) {
 
 /// "asc", "desc", with "nulls first" or "nulls last" after it or alone.
 void parse_direction(const YamlNode& node, SortKey& key, Fields& fields) {
-  const auto index = fields.word(
-      node, "sort_by",
-      {"asc", "desc", "nulls first", "nulls last", "asc nulls first", "asc nulls last",
-       "desc nulls first", "desc nulls last"});
+  const auto index = fields.word(node, "sort_by",
+                                 {"asc", "desc", "nulls first", "nulls last", "asc nulls first",
+                                  "asc nulls last", "desc nulls first", "desc nulls last"});
   if (!index) return;
   key.descending = node.text.starts_with("desc");
   key.nulls_first = node.text.ends_with("nulls first");
@@ -162,8 +161,8 @@ Stage parse_stage(const YamlPair& entry, Fields& fields) {
   const YamlNode& node = *entry.value;
   if (!fields.is_mapping(node, entry.key, entry.key + ": {sql: SELECT ...}")) return out;
   fields.check_keys(node, "a stage",
-                    {"sql", "partition_by", "sort_by", "broadcast", "memory", "buckets", "retry", "timeout",
-                     "on_empty", "skew"},
+                    {"sql", "partition_by", "sort_by", "broadcast", "memory", "buckets", "retry",
+                     "timeout", "on_empty", "skew"},
                     kStageNotYet);
   if (const YamlNode* sql = node.find("sql")) {
     out.sql = fields.sql(*sql, "sql");

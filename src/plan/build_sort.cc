@@ -38,16 +38,15 @@ std::string order_text(const sort::SortOrder& order, const sql::Schema& schema) 
 // of what is in ranges has the names of the results that the samples lie in.
 void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t rows) {
   const uint32_t ranges =
-      written.buckets ? written.buckets->value
-                      : remembered("ranges", stage.name,
-                                   choose_buckets(plan_group(rows).estimated_bytes,
-                                                  memory_of(&written)));
+      written.buckets
+          ? written.buckets->value
+          : remembered("ranges", stage.name,
+                       choose_buckets(plan_group(rows).estimated_bytes, memory_of(&written)));
   const std::string order = order_text(stage.sort_by, stage.schema);
   const std::string rows_file = want_sink(rows, {}, 1);
   graph_group(rows).name = fmt::format("{}, unsorted", stage.name);
   plan_group(rows).on_empty = OnEmpty::kAllow;
-  const uint32_t ranged =
-      ranges > 1 ? add_ranges(stage, written, rows, rows_file, ranges) : rows;
+  const uint32_t ranged = ranges > 1 ? add_ranges(stage, written, rows, rows_file, ranges) : rows;
 
   const uint32_t sorted = new_sort_group(stage, written, rows, "");
   units_[sorted] = ranges;
@@ -65,13 +64,12 @@ void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t
   step.name = stage.name;
   step.sort = TaskSort{kUnsortedRows, stage.sort_by};
   plan_group(sorted).steps = {std::move(step)};
-  plan_group(sorted).strategy =
-      fmt::format("sort over {} range{}", ranges, ranges == 1 ? "" : "s");
+  plan_group(sorted).strategy = fmt::format("sort over {} range{}", ranges, ranges == 1 ? "" : "s");
   plan_group(sorted).why =
-      written.buckets ? "ranges as declared"
-                      : fmt::format("about {} MiB in memory under a bound of {} MiB",
-                                    plan_group(rows).estimated_bytes >> 20,
-                                    memory_of(&written) >> 20);
+      written.buckets
+          ? "ranges as declared"
+          : fmt::format("about {} MiB in memory under a bound of {} MiB",
+                        plan_group(rows).estimated_bytes >> 20, memory_of(&written) >> 20);
   plan_group(sorted).kernel = fmt::format("sort by {}", order);
   plan_group(sorted).on_empty = written.on_empty;
   plan_.stage_group[stage.name] = sorted;
@@ -84,8 +82,8 @@ uint32_t Builder::add_ranges(const CheckedStage& stage, const Stage& written, ui
   sample.kind = TaskSink::Kind::kSample;
   sample.file = kSampleFile;
   sample.order = stage.sort_by;
-  sample.sample_rows = remembered(
-      "samples", stage.name, std::clamp(kSampleRows / tasks, kSampleRowsMin, kSampleRowsMax));
+  sample.sample_rows = remembered("samples", stage.name,
+                                  std::clamp(kSampleRows / tasks, kSampleRowsMin, kSampleRowsMax));
   plan_group(rows).sinks.push_back(std::move(sample));
 
   const uint32_t ranged = new_sort_group(stage, written, rows, "ranges");
@@ -114,7 +112,8 @@ uint32_t Builder::add_ranges(const CheckedStage& stage, const Stage& written, ui
   sink.samples = kSamples;
   plan_group(ranged).sinks = {std::move(sink)};
   plan_group(ranged).strategy = fmt::format("{} ranges", ranges);
-  plan_group(ranged).why = fmt::format("by a sample of {}", order_text(stage.sort_by, stage.schema));
+  plan_group(ranged).why =
+      fmt::format("by a sample of {}", order_text(stage.sort_by, stage.schema));
   return ranged;
 }
 

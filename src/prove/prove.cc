@@ -184,8 +184,7 @@ class Prover {
     DeriveRequest request;
     request.map_stage = !stage.partition_by;
     if (!inputs(graph, out, request)) return false;
-    auto plan = scratch_.query(
-        fmt::format("SELECT json_serialize_plan({})", quote_literal(sql)));
+    auto plan = scratch_.query(fmt::format("SELECT json_serialize_plan({})", quote_literal(sql)));
     if (!plan) {
       Problem problem{codes::kNotProven, "the bound query cannot be looked at"};
       problem.notes.push_back(plan.error().message);
@@ -392,10 +391,11 @@ class Prover {
     if (graph.tree.ordered_at_top && !graph.stage->sort_by) {
       Problem problem{codes::kOrderByAtTop, "ORDER BY over a split stage",
                       "each bucket would be ordered by itself"};
-      problem.help = request.map_stage
-                         ? "say it by `sort_by` at the stage, or leave it out (tables have no order)"
-                         : "leave it out (tables have no order) and sort in a stage of its own with "
-                           "`sort_by`";
+      problem.help =
+          request.map_stage
+              ? "say it by `sort_by` at the stage, or leave it out (tables have no order)"
+              : "leave it out (tables have no order) and sort in a stage of its own with "
+                "`sort_by`";
       problem.range = graph.tree.top_order;
       add(problem, graph);
       return false;

@@ -108,15 +108,15 @@ bool check_sort_by(const Stage& stage, const SyntaxTree& tree, const TakenOrder&
     const size_t place = place_of(key.column.value);
     if (place == names.size()) {
       const std::string near = did_you_mean(key.column.value, names);
-      diagnostics.add({codes::kSortColumn,
-                       Severity::kError,
-                       key.column.span,
-                       fmt::format("the result of `{}` has no column `{}`", stage.name.value,
-                                   key.column.value),
-                       "not among its columns",
-                       {fmt::format("its columns: {}", join(names, ", "))},
-                       near.empty() ? "name columns as the SELECT gives them out"
-                                    : fmt::format("did you mean `{}`?", near)});
+      diagnostics.add(
+          {codes::kSortColumn,
+           Severity::kError,
+           key.column.span,
+           fmt::format("the result of `{}` has no column `{}`", stage.name.value, key.column.value),
+           "not among its columns",
+           {fmt::format("its columns: {}", join(names, ", "))},
+           near.empty() ? "name columns as the SELECT gives them out"
+                        : fmt::format("did you mean `{}`?", near)});
       fine = false;
       continue;
     }

@@ -326,8 +326,8 @@ Result<std::unique_ptr<ExternalSort::Merge>> ExternalSort::open_merge(
   const uint64_t share = options_.memory_bytes / std::max<size_t>(runs.size(), 1);
   std::vector<std::unique_ptr<RunReader>> readers;
   for (const Run& run : runs)
-    readers.push_back(std::make_unique<RunReader>(
-        *this, run, std::max(share / 2, kReaderBytesMin)));
+    readers.push_back(
+        std::make_unique<RunReader>(*this, run, std::max(share / 2, kReaderBytesMin)));
   auto merge = std::make_unique<Merge>(types_, std::move(readers));
   TG_TRY(merge->start());
   return merge;
@@ -335,8 +335,7 @@ Result<std::unique_ptr<ExternalSort::Merge>> ExternalSort::open_merge(
 
 /// Merges neighbouring runs, so that equal keys keep their order, until one merge is left.
 Status ExternalSort::merge_down() {
-  const uint64_t fan_in =
-      std::clamp(options_.memory_bytes / kReaderBytes, kFanInMin, kFanInMax);
+  const uint64_t fan_in = std::clamp(options_.memory_bytes / kReaderBytes, kFanInMin, kFanInMax);
   while (runs_.size() > fan_in) {
     std::vector<Run> longer;
     for (size_t begin = 0; begin < runs_.size(); begin += fan_in) {

@@ -58,10 +58,10 @@ TEST_F(ExternalSortTest, GivesNothingForNothing) {
 }
 
 TEST_F(ExternalSortTest, KeepsTheOrderOfTiesWhateverTheBound) {
-  ASSERT_TRUE(connection_->execute(
-      "CREATE TABLE t AS SELECT r AS i, (hash(r) % 1000)::INTEGER AS k, "
-      "CASE WHEN r % 5 = 0 THEN NULL ELSE 'text ' || hash(r) % 50 END AS t, "
-      "(r % 97) / 7.0 AS d FROM range(300000) q(r)"));
+  ASSERT_TRUE(
+      connection_->execute("CREATE TABLE t AS SELECT r AS i, (hash(r) % 1000)::INTEGER AS k, "
+                           "CASE WHEN r % 5 = 0 THEN NULL ELSE 'text ' || hash(r) % 50 END AS t, "
+                           "(r % 97) / 7.0 AS d FROM range(300000) q(r)"));
   const std::vector<int64_t> all = wanted("SELECT i FROM t ORDER BY t DESC, k, i");
   SortCounts counts;
   EXPECT_EQ(sorted("FROM t", {{2, true, false}, {1}}, 256 * kMiB, &counts), all);
@@ -96,8 +96,8 @@ TEST_F(ExternalSortTest, RefusesARowBeyondItsBound) {
   const std::string sql = "SELECT 1::BIGINT AS i, repeat('x', 20000000) AS t";
   const auto schema = connection_->describe(sql);
   each_chunk(sql, [&](const auto& types, const batch::RowsView& rows) {
-    auto sort = ExternalSort::create(real_effects(), *schema, types, {{0}},
-                                     {8 * kMiB, spill.path()});
+    auto sort =
+        ExternalSort::create(real_effects(), *schema, types, {{0}}, {8 * kMiB, spill.path()});
     ASSERT_TRUE(sort);
     const Status status = (*sort)->add(rows);
     ASSERT_FALSE(status);

@@ -22,16 +22,17 @@ void KeyColumn::append(const KeyBatch& keys) {
     char* out = pieces_.take(keys.begins[count]);
     std::memcpy(out, keys.bytes.data(), keys.begins[count]);
     for (size_t i = 0; i < count; ++i, ++rows_) {
-      const uint32_t at = rows_ & kMask;
-      if (at == 0) blocks_.push_back(allocate_slab(block_bytes()));
-      reinterpret_cast<std::string_view*>(blocks_.back().get())[at] = {out + keys.begins[i], keys.begins[i + 1] - keys.begins[i]};
+      const uint32_t at = rows_ % block_rows_;
+      if (at == 0) blocks_.push_back(allocate_slab(block_bytes_));
+      reinterpret_cast<std::string_view*>(blocks_.back().get())[at] = {
+          out + keys.begins[i], keys.begins[i + 1] - keys.begins[i]};
     }
     return;
   }
   for (size_t i = 0; i < count;) {
-    const uint32_t used = rows_ & kMask;
-    if (used == 0) blocks_.push_back(allocate_slab(block_bytes()));
-    const size_t part = std::min<size_t>(count - i, kMask + 1 - used);
+    const uint32_t used = rows_ % block_rows_;
+    if (used == 0) blocks_.push_back(allocate_slab(block_bytes_));
+    const size_t part = std::min<size_t>(count - i, block_rows_ - used);
     std::memcpy(blocks_.back().get() + size_t{used} * width_, keys.bytes.data() + i * width_,
                 part * width_);
     rows_ += static_cast<uint32_t>(part);
@@ -124,8 +125,7 @@ class KeyColumn::Sorter {
       places[b] = place;
       place += counts[b];
     }
-    for (size_t i = 0; i < count; ++i)
-      room[places[entries[i].head >> shift & 0xff]++] = entries[i];
+    for (size_t i = 0; i < count; ++i) room[places[entries[i].head >> shift & 0xff]++] = entries[i];
     std::memcpy(entries, room, count * sizeof(Entry));
     size_t begin = 0;
     for (const uint32_t part : counts) {

@@ -14,22 +14,24 @@ namespace tidegate::sort {
 class KeyColumn {
  public:
   /// `fixed_width`: of every key; 0 if they differ.
-  explicit KeyColumn(uint32_t fixed_width) : width_(fixed_width) {}
+  explicit KeyColumn(uint32_t fixed_width)
+      : width_(fixed_width),
+        entry_bytes_(fixed_width != 0 ? fixed_width : sizeof(std::string_view)),
+        block_bytes_(slab_bytes(entry_bytes_)),
+        block_rows_(static_cast<uint32_t>(block_bytes_ / entry_bytes_)) {}
 
   void append(const KeyBatch& keys);
   uint32_t rows() const { return rows_; }
   std::string_view key(uint32_t row) const {
-    const char* block = blocks_[row >> kShift].get();
-    if (width_ != 0) return {block + size_t{row & kMask} * width_, width_};
-    return reinterpret_cast<const std::string_view*>(block)[row & kMask];
+    const char* entry = blocks_[row / block_rows_].get() + size_t{row % block_rows_} * entry_bytes_;
+    if (width_ != 0) return {entry, width_};
+    return *reinterpret_cast<const std::string_view*>(entry);
   }
-  uint64_t bytes() const {
-    return blocks_.size() * block_bytes() + pieces_.bytes();
-  }
+  uint64_t bytes() const { return blocks_.size() * block_bytes_ + pieces_.bytes(); }
   /// What is allocated at most with so many more keys.
   uint64_t bytes_after(size_t rows, uint64_t key_bytes) const {
-    const size_t blocks = (rows_ + rows + kMask) >> kShift;
-    return blocks * block_bytes() + (width_ == 0 ? pieces_.bytes_after(key_bytes) : pieces_.bytes());
+    const size_t blocks = (rows_ + rows + block_rows_ - 1) / block_rows_;
+    return blocks * block_bytes_ + (width_ == 0 ? pieces_.bytes_after(key_bytes) : 0);
   }
   void clear();
 
@@ -46,15 +48,12 @@ class KeyColumn {
   };
   class Heads;
   class Sorter;
-  static constexpr uint32_t kShift = 15;
-  static constexpr uint32_t kMask = (1U << kShift) - 1;
 
   uint32_t width_;
+  size_t entry_bytes_;
+  size_t block_bytes_;
+  uint32_t block_rows_;
   uint32_t rows_ = 0;
-  uint64_t block_bytes() const {
-    return slab_bytes((width_ != 0 ? width_ : sizeof(std::string_view)) << kShift);
-  }
-
   std::vector<Slab> blocks_;  ///< keys of one width; or of others, views of what lies in pieces_
   PieceStore pieces_;
 };

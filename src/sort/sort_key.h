@@ -12,7 +12,8 @@
 
 namespace tidegate::sort {
 
-/// Part of identities: changes when the same rows may come in another order, or lie in other ranges.
+/// Part of identities: changes when the same rows may come in another order, or lie in other
+/// ranges.
 inline constexpr uint64_t kSortVersion = 1;
 
 /// How rows are ordered by one of their columns. Its defaults are DuckDB's.

@@ -34,14 +34,16 @@ const std::vector<Values> kValues = {
       "1.7976931348623157e308", "-2.5", "NULL"}},
     {"DECIMAL(4,1)", {"-999.9", "0", "0.1", "999.9", "NULL"}},
     {"DECIMAL(38,3)", {"-99999999999999999999999999999999999.999", "-0.001", "0", "1", "NULL"}},
-    {"DATE", {"'-infinity'", "'infinity'", "'1969-12-31'", "'1970-01-01'", "'0044-03-15 (BC)'",
-              "'2262-04-12'", "NULL"}},
+    {"DATE",
+     {"'-infinity'", "'infinity'", "'1969-12-31'", "'1970-01-01'", "'0044-03-15 (BC)'",
+      "'2262-04-12'", "NULL"}},
     {"TIME", {"'00:00:00'", "'23:59:59.999999'", "'24:00:00'", "NULL"}},
     {"TIME WITH TIME ZONE",
      {"'12:00:00+01'", "'12:00:00+00'", "'11:00:00.000001+00'", "'10:00:00-01'", "'23:00:00-05'",
       "'00:00:00+15:59:59'", "'24:00:00-15:59:59'", "NULL"}},
-    {"TIMESTAMP", {"'-infinity'", "'infinity'", "'1969-12-31 23:59:59.999999'", "'1970-01-01'",
-                   "'2001-02-03 04:05:06'", "NULL"}},
+    {"TIMESTAMP",
+     {"'-infinity'", "'infinity'", "'1969-12-31 23:59:59.999999'", "'1970-01-01'",
+      "'2001-02-03 04:05:06'", "NULL"}},
     {"TIMESTAMP_S", {"'1969-12-31 23:59:59'", "'2001-02-03 04:05:06'", "NULL"}},
     {"TIMESTAMP_MS", {"'1969-12-31 23:59:59.999'", "'2001-02-03 04:05:06'", "NULL"}},
     {"TIMESTAMP_NS", {"'1969-12-31 23:59:59.999999999'", "'2001-02-03 04:05:06'", "NULL"}},
@@ -98,8 +100,8 @@ TEST_F(SortKeyTest, OrdersEveryTypeAsDuckdb) {
     EXPECT_FALSE(unsortable(values.type)) << values.type;
     std::vector<std::string> rows;
     for (size_t i = 0; i < values.literals.size(); ++i)
-      rows.push_back("(" + std::to_string(i) + "::BIGINT, (" + values.literals[i] + ")::" +
-                     values.type + ")");
+      rows.push_back("(" + std::to_string(i) + "::BIGINT, (" + values.literals[i] +
+                     ")::" + values.type + ")");
     ASSERT_TRUE(connection_->execute("CREATE OR REPLACE TABLE t AS SELECT * FROM (VALUES " +
                                      join(rows, ", ") + ") v(i, x)"));
     for (const bool descending : {false, true}) {

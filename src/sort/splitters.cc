@@ -54,16 +54,14 @@ void RowSampler::add(const batch::RowsView& rows) {
 void RowSampler::halve() {
   while (rows_.size() > rows_max_) {
     ++bits_;
-    std::erase_if(rows_, [this](const Taken& row) {
-      return (row.hash & ((uint64_t{1} << bits_) - 1)) != 0;
-    });
+    std::erase_if(
+        rows_, [this](const Taken& row) { return (row.hash & ((uint64_t{1} << bits_) - 1)) != 0; });
   }
 }
 
 std::vector<SampledRow> RowSampler::take() {
   std::vector<SampledRow> out;
-  for (Taken& row : rows_)
-    out.push_back({{std::move(row.key), unit_}, uint64_t{1} << bits_});
+  for (Taken& row : rows_) out.push_back({{std::move(row.key), unit_}, uint64_t{1} << bits_});
   rows_.clear();
   return out;
 }
@@ -179,8 +177,8 @@ bool Ranges::starts_as_all(std::string_view key) const {
 }
 
 uint32_t Ranges::find_slowly(std::string_view key, uint32_t unit) const {
-  const auto at = std::partition_point(
-      splitters_.begin(), splitters_.end(), [&](const Splitter& splitter) {
+  const auto at =
+      std::partition_point(splitters_.begin(), splitters_.end(), [&](const Splitter& splitter) {
         return is_before(splitter, key, unit) || (splitter.key == key && splitter.unit == unit);
       });
   return static_cast<uint32_t>(at - splitters_.begin());

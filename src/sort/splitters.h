@@ -80,8 +80,8 @@ class Ranges {
   uint32_t find_slowly(std::string_view key, uint32_t unit) const;
 
   std::vector<Splitter> splitters_;
-  std::string common_;           ///< that all splitters' keys begin with
-  std::vector<uint64_t> heads_;  ///< eight bytes after it
+  std::string common_;                   ///< that all splitters' keys begin with
+  std::vector<uint64_t> heads_;          ///< eight bytes after it
   uint64_t start_ = 0, start_mask_ = 0;  ///< the first bytes of common_, as they lie in memory
 };
 

@@ -12,8 +12,8 @@ Result<std::unique_ptr<SortedRows>> SortedRows::read(
     const sort::SortOrder& order, sort::SortOptions options, uint64_t scan_bytes,
     const std::function<void(uint64_t rows)>& progress) {
   std::unique_ptr<SortedRows> sorted(new SortedRows(input.schema, types));
-  TG_ASSIGN(sorted->sort_, sort::ExternalSort::create(effects, input.schema, types, order,
-                                                      std::move(options)));
+  TG_ASSIGN(sorted->sort_,
+            sort::ExternalSort::create(effects, input.schema, types, order, std::move(options)));
   shuffle::BucketTable table;
   table.effects = &effects;
   table.schema = input.schema;

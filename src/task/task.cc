@@ -402,11 +402,10 @@ class Run {
   Result<std::unique_ptr<sink::ParquetWriter>> open_parquet(
       const TaskSink& sink, const std::string& path, const sql::Schema& schema,
       const std::vector<batch::ColumnType>& types) {
-    return sink::ParquetWriter::create(effects_, path,
-                                       {.schema = schema,
-                                        .compression = sink.compression,
-                                        .memory_bytes = limits_.parquet_bytes},
-                                       types);
+    return sink::ParquetWriter::create(
+        effects_, path,
+        {.schema = schema, .compression = sink.compression, .memory_bytes = limits_.parquet_bytes},
+        types);
   }
 
   Status close_parquet(const TaskSink& sink, sink::ParquetWriter& writer) {
