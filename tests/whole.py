@@ -21,9 +21,10 @@ def tidegate(*arguments, timeout=120):
 
 
 def with_buckets(stages, count):
-    """The text of `stages:` with so many buckets in each reduce stage that is not one task."""
-    return re.sub(r"(?m)^( *)partition_by: (?!all\b)(.*)$", rf"\g<0>\n\g<1>buckets: {count}",
-                  re.sub(r"\{partition_by: (?!all\b)", f"{{buckets: {count}, partition_by: ", stages))
+    """The text of `stages:` with so many buckets in each reduce stage that is not one task, and ranges in each that sorts."""
+    split = r"(?:partition_by: (?!all\b)|sort_by: )"
+    return re.sub(rf"(?m)^( *){split}(.*)$", rf"\g<0>\n\g<1>buckets: {count}",
+                  re.sub(rf"\{{(?={split})", f"{{buckets: {count}, ", stages))
 
 
 def same_number(a, b, tolerance):
@@ -92,6 +93,14 @@ def compare(db, whole, path, tolerance=0.0, loose=None):
     return "; ".join(said)
 
 
+def out_of_order(db, order, path):
+    """Where the rows of the Parquet files in `path`, file after file by name, are not in this order; "" if they are."""
+    rows = db.run(f"SELECT * EXCLUDE (tidegate_before) FROM (SELECT *, lag(tidegate_rank) OVER (ORDER BY filename, file_row_number) AS "
+                  f"tidegate_before FROM (SELECT *, rank() OVER (ORDER BY {order}) AS tidegate_rank FROM "
+                  f"read_parquet('{path}/*.parquet', filename = true, file_row_number = true))) WHERE tidegate_before > tidegate_rank LIMIT 3")
+    return f"not in order at {rows}" if rows else ""
+
+
 def compare_nearly(db, whole, files, columns, tolerance):
     loose = [c[1] in ("DOUBLE", "FLOAT") for c in columns]
     order = [str(i + 1) for i, is_loose in enumerate(loose) if not is_loose]
@@ -114,4 +123,4 @@ def last_event(text):
     return event
 
 
-__all__ = ["Error", "tidegate", "with_buckets", "compare", "refused", "last_event"]
+__all__ = ["Error", "tidegate", "with_buckets", "compare", "out_of_order", "refused", "last_event"]

@@ -103,9 +103,6 @@ constexpr CodeInfo kOutput[] = {
 };
 
 constexpr CodeInfo kLater[] = {
-    {codes::kSortByNotYet, "sort-by-not-yet", "`sort_by` is not supported by this version",
-     "Range buckets come later. A field that cannot be honoured is refused, never ignored.",
-     "sort_by: [day]", "partition_by: all\nsql: SELECT ... ORDER BY day"},
     {codes::kSkewNotYet, "skew-not-yet", "`skew: split` is not supported by this version",
      "A bucket that is too large for its bound fails with class `memory` and says so.",
      "skew: split", "skew: fail"},

@@ -108,11 +108,9 @@ constexpr CodeInfo kSplit[] = {
      "broadcast: [b]\nsql: SELECT x FROM b EXCEPT SELECT x FROM a",
      "partition_by: {a: [x], b: [x]}\nsql: SELECT x FROM b EXCEPT SELECT x FROM a"},
     {codes::kOrderByAtTop, "order-by-at-top", "ORDER BY at the top of a split stage",
-     "The order would hold inside each task only. Leave it away and sort where rows are read, or "
-     "let\n"
-     "one task see everything.",
-     "sql: SELECT * FROM legs ORDER BY day",
-     "partition_by: all\nsql: SELECT * FROM legs ORDER BY day"},
+     "The order would hold inside each task only. Say it by `sort_by`, which sorts over all of "
+     "them.",
+     "sql: SELECT * FROM legs ORDER BY day", "sort_by: [day]\nsql: SELECT * FROM legs"},
     {codes::kLimitOverPartitions, "limit-over-partitions", "LIMIT or OFFSET over a split input",
      "Each task would take its own first rows.", "sql: SELECT * FROM legs LIMIT 10",
      "partition_by: all\nsql: SELECT * FROM legs ORDER BY delay DESC, id LIMIT 10"},
@@ -184,6 +182,21 @@ constexpr CodeInfo kSplit[] = {
      "much cheaper.",
      "partition_by: [carrier]\nsql: SELECT * FROM legs WHERE delay > 0",
      "sql: SELECT * FROM legs WHERE delay > 0"},
+    {codes::kSortColumn, "sort-column", "`sort_by` names no column of the stage's result",
+     "Rows are sorted by columns as the SQL gives them out, by their names there.",
+     "sort_by: [dep_time]\nsql: SELECT origin, dep_time AS departs FROM flights",
+     "sort_by: [departs]\nsql: SELECT origin, dep_time AS departs FROM flights"},
+    {codes::kSortType, "sort-type", "a column of a type that rows cannot be sorted by",
+     "Rows are sorted by numbers, texts, dates and times, intervals, booleans, UUIDs, enums and\n"
+     "blobs. Take a column of the nested value out, or cast it.",
+     "sort_by: [address]\nsql: SELECT address FROM people",
+     "sort_by: [zip]\nsql: SELECT address.zip AS zip, address FROM people"},
+    {codes::kSortDiffers, "sort-differs", "an ORDER BY at the top that is not what `sort_by` says",
+     "The SQL may leave the order out, as `sort_by` gives it; if it says one, it must be the "
+     "same:\n"
+     "the same columns of the result, directions and places of NULLs.",
+     "sort_by: [day]\nsql: SELECT day, delay FROM legs ORDER BY day, delay",
+     "sort_by: [day, delay]\nsql: SELECT day, delay FROM legs ORDER BY day, delay"},
 };
 
 }  // namespace

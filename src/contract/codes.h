@@ -148,6 +148,9 @@ inline constexpr const char* kNotProven = "T0430";
 inline constexpr const char* kKeyHashedOtherwise = "T0431";
 inline constexpr const char* kKeyTypeUnhashable = "T0432";
 inline constexpr const char* kNeedlessPartitionBy = "T0433";
+inline constexpr const char* kSortColumn = "T0434";
+inline constexpr const char* kSortType = "T0435";
+inline constexpr const char* kSortDiffers = "T0436";
 
 inline constexpr const char* kVolatileFunction = "T0501";
 inline constexpr const char* kWallClock = "T0502";
@@ -229,7 +232,6 @@ inline constexpr const char* kMemoryAboveHost = "T0725";
 inline constexpr const char* kPublishByColumn = "T0726";
 inline constexpr const char* kPublishByType = "T0727";
 
-inline constexpr const char* kSortByNotYet = "T0801";
 inline constexpr const char* kSkewNotYet = "T0802";
 inline constexpr const char* kRetryNotYet = "T0803";
 inline constexpr const char* kWatermarkNotYet = "T0804";

@@ -93,10 +93,25 @@ struct PartitionBy {
   Span span;
 };
 
+/// A column that a stage's result is sorted by. NULLs come last unless said otherwise, as in
+/// DuckDB.
+struct SortKey {
+  Spanned<std::string> column;
+  bool descending = false;
+  bool nulls_first = false;
+};
+
+/// `sort_by: [a, {b: desc}, {c: desc nulls first}]`
+struct SortBy {
+  std::vector<SortKey> keys;
+  Span span;
+};
+
 struct Stage {
   Spanned<std::string> name;
   SqlText sql;
   std::optional<PartitionBy> partition_by;
+  std::optional<SortBy> sort_by;                ///< ranges of these columns, each sorted
   std::vector<Spanned<std::string>> broadcast;  ///< inputs that every task reads whole
   std::optional<Spanned<uint64_t>> memory_bytes;
   std::optional<Spanned<uint32_t>> buckets;  ///< else chosen by the planner

@@ -24,7 +24,6 @@ const std::vector<NotYetKey> kRootNotYet = {
 
 const std::vector<NotYetKey> kDefaultsNotYet = {
     {"skew", codes::kSkewNotYet, "remove it"},
-    {"sort_by", codes::kSortByNotYet, "remove it"},
 };
 
 void check_version(const YamlNode& root, Fields& fields) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "contract/codes.h"
 #include "contract/parse_parts.h"
 
@@ -11,6 +12,7 @@ namespace {
 constexpr uint64_t kMemoryBytesMax = uint64_t{1} << 50;
 constexpr uint64_t kBucketsMax = 65'536;
 constexpr uint64_t kRetriesMax = 100;
+constexpr size_t kSortKeysMax = 64;
 
 constexpr std::string_view kQuarantineAtSource =
     "set bad rows aside where they are read: put `retry: {data: {quarantine: 1%}}` at a csv or "
@@ -31,8 +33,6 @@ const std::vector<NotYetKey> kRetryNotYet = {
 };
 
 const std::vector<NotYetKey> kStageNotYet = {
-    {"sort_by", codes::kSortByNotYet,
-     "leave rows unordered and sort where they are read, or use `partition_by: all`"},
     {"watermark", codes::kWatermarkNotYet, "watermarks come with streams"},
 };
 
@@ -63,6 +63,64 @@ PartitionBy parse_partition_by(const YamlNode& node, Fields& fields) {
     keys.input = {pair.key, pair.key_span};
     keys.columns = fields.texts(*pair.value, pair.key);
     if (!keys.columns.empty()) out.per_input.push_back(std::move(keys));
+  }
+  return out;
+}
+
+/// "asc", "desc", with "nulls first" or "nulls last" after it or alone.
+void parse_direction(const YamlNode& node, SortKey& key, Fields& fields) {
+  const auto index = fields.word(node, "sort_by",
+                                 {"asc", "desc", "nulls first", "nulls last", "asc nulls first",
+                                  "asc nulls last", "desc nulls first", "desc nulls last"});
+  if (!index) return;
+  key.descending = node.text.starts_with("desc");
+  key.nulls_first = node.text.ends_with("nulls first");
+}
+
+SortBy parse_sort_by(const YamlNode& node, Fields& fields) {
+  constexpr std::string_view kExample = "sort_by: [day, {flights: desc}]";
+  SortBy out;
+  out.span = node.span;
+  std::vector<const YamlNode*> items;
+  if (node.kind == YamlKind::kScalar) {
+    items.push_back(&node);
+  } else if (fields.is_list(node, "sort_by", kExample)) {
+    for (const auto& item : node.items) items.push_back(item.get());
+    if (items.empty())
+      fields.error(codes::kEmptyValue, node.span, "`sort_by` is an empty list",
+                   "expected at least one column");
+  }
+  if (items.size() > kSortKeysMax) {
+    fields.error(codes::kOutOfRange, items[kSortKeysMax]->span,
+                 fmt::format("`sort_by` has more than {} columns", kSortKeysMax));
+    items.resize(kSortKeysMax);
+  }
+  for (const YamlNode* item : items) {
+    SortKey key;
+    if (item->kind == YamlKind::kMapping && !item->broken) {
+      if (item->pairs.size() != 1) {
+        fields.error(codes::kWrongType, item->span, "an item of `sort_by` is one column",
+                     fmt::format("this names {}", item->pairs.size()),
+                     fmt::format("write `{}`", kExample));
+        continue;
+      }
+      key.column = {item->pairs[0].key, item->pairs[0].key_span};
+      parse_direction(*item->pairs[0].value, key, fields);
+    } else if (auto name = fields.text(*item, "sort_by")) {
+      key.column = std::move(*name);
+    } else {
+      continue;
+    }
+    const auto same = [&](const SortKey& other) {
+      return to_lower_ascii(other.column.value) == to_lower_ascii(key.column.value);
+    };
+    if (std::any_of(out.keys.begin(), out.keys.end(), same)) {
+      fields.error(codes::kDuplicateItem, key.column.span,
+                   fmt::format("`{}` stands twice in `sort_by`", key.column.value),
+                   "given again here", "remove one of them");
+      continue;
+    }
+    out.keys.push_back(std::move(key));
   }
   return out;
 }
@@ -103,8 +161,8 @@ Stage parse_stage(const YamlPair& entry, Fields& fields) {
   const YamlNode& node = *entry.value;
   if (!fields.is_mapping(node, entry.key, entry.key + ": {sql: SELECT ...}")) return out;
   fields.check_keys(node, "a stage",
-                    {"sql", "partition_by", "broadcast", "memory", "buckets", "retry", "timeout",
-                     "on_empty", "skew"},
+                    {"sql", "partition_by", "sort_by", "broadcast", "memory", "buckets", "retry",
+                     "timeout", "on_empty", "skew"},
                     kStageNotYet);
   if (const YamlNode* sql = node.find("sql")) {
     out.sql = fields.sql(*sql, "sql");
@@ -116,6 +174,14 @@ Stage parse_stage(const YamlPair& entry, Fields& fields) {
   if (const YamlNode* keys = node.find("partition_by")) {
     out.partition_by = parse_partition_by(*keys, fields);
   }
+  if (const YamlNode* columns = node.find("sort_by")) {
+    out.sort_by = parse_sort_by(*columns, fields);
+    if (out.partition_by) {
+      fields.error(codes::kConflictingKeys, out.sort_by->span, "`sort_by` with `partition_by`",
+                   "rows lie in ranges or in buckets, not in both",
+                   fmt::format("sort in a stage of its own: `sql: SELECT * FROM {}`", entry.key));
+    }
+  }
   if (const YamlNode* inputs = node.find("broadcast")) {
     out.broadcast = fields.texts(*inputs, "broadcast");
   }
@@ -124,11 +190,11 @@ Stage parse_stage(const YamlPair& entry, Fields& fields) {
   if (const YamlNode* buckets = node.find("buckets")) {
     if (const auto value = fields.integer(*buckets, "buckets", 1, kBucketsMax)) {
       out.buckets = Spanned<uint32_t>{static_cast<uint32_t>(value->value), value->span};
-      if (!out.partition_by) {
+      if (!out.partition_by && !out.sort_by) {
         fields.error(codes::kConflictingKeys, value->span, "`buckets` without `partition_by`",
                      "a map stage has partitions, no buckets",
                      "add `partition_by: [COLUMN, ...]`, or remove `buckets`");
-      } else if (out.partition_by->all && value->value != 1) {
+      } else if (out.partition_by && out.partition_by->all && value->value != 1) {
         fields.error(codes::kConflictingKeys, value->span,
                      "`partition_by: all` has exactly one bucket", "", "remove `buckets`");
       }

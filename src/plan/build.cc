@@ -214,6 +214,7 @@ Status Builder::add_stage(const CheckedStage& stage) {
   plan_group(g).schema = stage.schema;
   plan_.stage_group[stage.name] = g;
   estimate_stage(g, stage);
+  if (!stage.sort_by.empty()) add_sort(stage, *written, g);
   return {};
 }
 

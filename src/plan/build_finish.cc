@@ -9,6 +9,16 @@
 #include "task/task.h"
 
 namespace tidegate {
+namespace {
+
+void add_order(const sort::SortOrder& order, IdentityHash& hash) {
+  for (const sort::SortColumn& column : order)
+    hash.add(uint64_t{column.column})
+        .add(uint64_t{column.descending})
+        .add(uint64_t{column.nulls_first});
+}
+
+}  // namespace
 
 void Builder::sort_groups() {
   const size_t count = plan_.graph.groups.size();
@@ -64,7 +74,10 @@ void Builder::settle_sinks() {
               [&](const TaskSink& a, const TaskSink& b) { return rank(a) < rank(b); });
     std::map<std::string, std::string> renamed;
     for (size_t i = 0; i < sinks.size(); ++i) {
-      if (sinks[i].kind != TaskSink::Kind::kMapOutput) continue;
+      if (sinks[i].kind != TaskSink::Kind::kMapOutput) {
+        renamed[sinks[i].file] = sinks[i].file;
+        continue;
+      }
       std::string file = fmt::format("rows-{}.tgm", i);
       renamed[sinks[i].file] = file;
       sinks[i].file = std::move(file);
@@ -99,6 +112,10 @@ void Builder::name_recipes() {
             .add(reduce::kKernelVersion)
             .add(reduce::to_json(*step.kernel))
             .add(uint64_t{step.kernel_rows_made});
+      if (step.sort) {
+        hash.add("sort").add(sort::kSortVersion).add(step.sort->input);
+        add_order(step.sort->order, hash);
+      }
     }
     for (const TaskSink& sink : group.sinks) {
       hash.add("sink")
@@ -110,6 +127,10 @@ void Builder::name_recipes() {
       if (!sink.by.empty()) hash.add("by");
       for (const uint32_t column : sink.by) hash.add(uint64_t{column});
       for (const HashKey& key : sink.keys) hash.add(uint64_t{key.column}).add(key.type);
+      if (!sink.order.empty()) {
+        hash.add("order").add(sort::kSortVersion).add(sink.samples).add(uint64_t{sink.sample_rows});
+        add_order(sink.order, hash);
+      }
     }
     if (group.combine)
       hash.add("combine").add(reduce::kKernelVersion).add(reduce::to_json({*group.combine, ""}));

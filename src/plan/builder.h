@@ -15,7 +15,7 @@ namespace tidegate {
 uint64_t row_bytes(const sql::Schema& schema);
 
 /// What build_groups works with: its steps in build.cc, what concerns kernels in build_kernels.cc,
-/// outputs in build_publish.cc, the last steps in build_finish.cc.
+/// sorting in build_sort.cc, outputs in build_publish.cc, the last steps in build_finish.cc.
 class Builder {
  public:
   Builder(Effects& effects, Plan& plan, Journal* journal)
@@ -90,6 +90,15 @@ class Builder {
   void name_by_content();
   /// Makes an output wait for the groups upstream of it that count what a source sets aside.
   void wait_for_counts(GraphOutput& output);
+
+  // build_sort.cc
+  /// Makes the groups that sort what the group `rows` gives.
+  void add_sort(const CheckedStage& stage, const Stage& written, uint32_t rows);
+  /// Makes the group that puts rows into ranges, and samples in the group that makes them.
+  uint32_t add_ranges(const CheckedStage& stage, const Stage& written, uint32_t rows,
+                      const std::string& rows_file, uint32_t ranges);
+  uint32_t new_sort_group(const CheckedStage& stage, const Stage& written, uint32_t rows,
+                          const char* what);
 
   // build_finish.cc
   /// Fusing may put a group before one that it broadcasts: order them by what they read.

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -47,6 +48,9 @@ std::string input_text(const Plan& plan, const PlanInput& input) {
       return fmt::format("all of {}", input.name);
     case PlanInput::Kind::kBucket: {
       const auto& sinks = plan.groups[input.index].sinks;
+      if (std::any_of(sinks.begin(), sinks.end(),
+                      [](const TaskSink& sink) { return sink.kind == TaskSink::Kind::kRanges; }))
+        return fmt::format("{} of one range", input.name);
       std::vector<std::string> keys;
       for (const TaskSink& sink : sinks)
         if (sink.file == input.sink_file)

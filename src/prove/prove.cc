@@ -12,6 +12,7 @@
 #include "prove/graph.h"
 #include "prove/kernel.h"
 #include "prove/kernel_join.h"
+#include "prove/sort_by.h"
 #include "prove/tokens.h"
 #include "prove/tree.h"
 #include "prove/types.h"
@@ -172,25 +173,33 @@ class Prover {
   bool prove(const GraphStage& graph, CheckedStage& out) {
     const Stage& stage = *graph.stage;
     out.name = stage.name.value;
-    out.sql = canonical_sql(stage.sql.text);
+    TakenOrder taken{stage.sql.text, {}};
+    if (stage.sort_by) {
+      auto order = take_order(scratch_, stage.sql.text, graph.tree);
+      if (!order) return add(order.error(), graph), false;
+      taken = std::move(*order);
+    }
+    const std::string& sql = taken.sql;
+    out.sql = canonical_sql(sql);
     out.uses_run_time = graph.tree.uses_run_time;
     DeriveRequest request;
     request.map_stage = !stage.partition_by;
     if (!inputs(graph, out, request)) return false;
-    auto plan = scratch_.query(
-        fmt::format("SELECT json_serialize_plan({})", quote_literal(stage.sql.text)));
+    auto plan = scratch_.query(fmt::format("SELECT json_serialize_plan({})", quote_literal(sql)));
     if (!plan) {
       Problem problem{codes::kNotProven, "the bound query cannot be looked at"};
       problem.notes.push_back(plan.error().message);
       add(problem, graph);
       return false;
     }
-    auto derived = derive(plan->scalar(), stage.sql.text, request);
+    auto derived = derive(plan->scalar(), sql, request);
     if (!derived) {
       for (const Problem& problem : derived.error()) add(problem, graph);
       return false;
     }
-    bool fine = top(graph, request, *derived) && schema(graph, out);
+    bool fine = top(graph, request, *derived) && schema(graph, sql, out);
+    if (fine && stage.sort_by)
+      fine = check_sort_by(stage, graph.tree, taken, out.schema, diagnostics_, out.sort_by);
     if (!fine) return false;
     finish(graph, request, *derived, out);
     return true;
@@ -380,10 +389,14 @@ class Prover {
       add(problem, graph);
       return false;
     }
-    if (graph.tree.ordered_at_top) {
+    if (graph.tree.ordered_at_top && !graph.stage->sort_by) {
       Problem problem{codes::kOrderByAtTop, "ORDER BY over a split stage",
                       "each bucket would be ordered by itself"};
-      problem.help = "leave it out (tables have no order), or write `partition_by: all`";
+      problem.help =
+          request.map_stage
+              ? "say it by `sort_by` at the stage, or leave it out (tables have no order)"
+              : "leave it out (tables have no order) and sort in a stage of its own with "
+                "`sort_by`";
       problem.range = graph.tree.top_order;
       add(problem, graph);
       return false;
@@ -391,8 +404,8 @@ class Prover {
     return true;
   }
 
-  bool schema(const GraphStage& graph, CheckedStage& out) {
-    auto described = scratch_.describe(graph.stage->sql.text);
+  bool schema(const GraphStage& graph, const std::string& sql, CheckedStage& out) {
+    auto described = scratch_.describe(sql);
     if (!described) {
       add({codes::kSqlBinding, described.error().message}, graph);
       return false;
@@ -456,7 +469,7 @@ class Prover {
       if (top.columns[i].any_form) out.one_form.push_back(name(i));
     }
     if (!out.one_form.empty()) out.sql = in_one_form(out.sql, out.one_form);
-    bool known = !out.one_task && top.has_keys() &&
+    bool known = !out.one_task && out.sort_by.empty() && top.has_keys() &&
                  std::all_of(top.keys.begin(), top.keys.end(),
                              [](const KeyClass& key) { return !key.members.empty(); });
     if (known) {

@@ -9,6 +9,7 @@
 #include "contract/contract.h"
 #include "reduce/join.h"
 #include "reduce/spec.h"
+#include "sort/sort_key.h"
 #include "sql/sql.h"
 
 namespace tidegate {
@@ -58,6 +59,9 @@ struct CheckedStage {
   /// then. Only looked for with `with_kernels`.
   std::optional<reduce::JoinSpec> join;
   std::string join_sql;
+  /// Columns of the result that its rows are sorted by, over all its tasks; `sql` gives them
+  /// unsorted.
+  sort::SortOrder sort_by;
   /// The part that a kernel may run; only looked for with `with_kernels`.
   std::optional<reduce::StageKernel> kernel;
   std::string kernel_why;  ///< what was recognised, or why nothing was; "" if not looked for

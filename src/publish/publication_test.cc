@@ -434,7 +434,7 @@ TEST_F(PublicationTest, TogetherOneRenameMovesAll) {
 }
 
 TEST_F(PublicationTest, TogetherNeedsOneParentAndNamesOfTheirOwn) {
-  const auto begin = [&](OutputPlace a, OutputPlace b) {
+  const auto begin = [&](const OutputPlace& a, const OutputPlace& b) {
     return Publication::begin(fx(), *journal_, options(1, true, {a, b}));
   };
   EXPECT_EQ(begin(place("a"), {"b", dir_ + "/elsewhere/b"}).error().code, "publish.set_parent");

@@ -12,7 +12,6 @@ namespace {
 
 using batch::ColumnType;
 using batch::ColumnView;
-using batch::Meaning;
 using batch::Storage;
 
 class Count final : public Accumulator {

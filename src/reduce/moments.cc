@@ -208,9 +208,9 @@ class Moments final : public Accumulator {
         return covariance(group, false) / scale;
       }
       default: {
-        TG_ASSIGN(const double variance_, variance(group, sample, x_.sums, xx_.sums));
+        TG_ASSIGN(const double spread, variance(group, sample, x_.sums, xx_.sums));
         const bool root = kind_ == AggregateKind::kStddevSamp || kind_ == AggregateKind::kStddevPop;
-        return root ? std::sqrt(variance_) : variance_;
+        return root ? std::sqrt(spread) : spread;
       }
     }
   }

@@ -53,7 +53,7 @@ MemoryShares split_memory(const TaskSpec& spec) {
   for (const TaskInput& input : spec.inputs) scans += !input.scan.has_value();
   bool publishes = false;
   for (const TaskSink& sink : spec.sinks) {
-    writes |= sink.kind == TaskSink::Kind::kMapOutput || !sink.by.empty();
+    writes |= sink.kind != TaskSink::Kind::kParquet || !sink.by.empty();
     publishes |= sink.kind == TaskSink::Kind::kParquet;
   }
   shares.writer_bytes = writes ? std::clamp(bound / 8, 16 * kMiB, 96 * kMiB) : 0;
@@ -64,13 +64,21 @@ MemoryShares split_memory(const TaskSpec& spec) {
                          shares.parquet_bytes + std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;
   uint64_t kernels = 0;
-  for (const TaskStep& step : spec.steps)
+  bool sorts = false;
+  for (const TaskStep& step : spec.steps) {
     kernels += step.kernel.has_value() + step.join.has_value();
+    sorts |= step.sort.has_value();
+  }
   // Before and after a kernel DuckDB only streams, and gathers a row group to be written.
   uint64_t duckdb = rest;
   if (kernels > 0) {
     shares.kernel_bytes = std::max(rest / 2 / kernels, 8 * kMiB);
     duckdb = rest / 2;
+  }
+  // Rows come to a sort and go from it without DuckDB, or are streamed through it.
+  if (sorts) {
+    shares.sort_bytes = std::max(duckdb * 3 / 4, 8 * kMiB);
+    duckdb -= std::min(duckdb, shares.sort_bytes);
   }
   // DuckDB's own limit leaves a fifth for what it does not count.
   shares.duckdb_bytes = std::max(duckdb * 4 / 5, 32 * kMiB);

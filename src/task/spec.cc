@@ -139,6 +139,19 @@ TaskInput input_from(const json& j) {
   return input;
 }
 
+json order_json(const sort::SortOrder& order) {
+  json out = json::array();
+  for (const sort::SortColumn& column : order)
+    out.push_back({column.column, column.descending, column.nulls_first});
+  return out;
+}
+
+sort::SortOrder order_from(const json& j) {
+  sort::SortOrder order;
+  for (const json& item : j) order.push_back({item.at(0), item.at(1), item.at(2)});
+  return order;
+}
+
 json sink_json(const TaskSink& sink) {
   json keys = json::array();
   for (const HashKey& key : sink.keys) keys.push_back({key.column, key.type});
@@ -146,7 +159,10 @@ json sink_json(const TaskSink& sink) {
               {"file", sink.file},
               {"keys", keys},
               {"buckets", sink.buckets},
-              {"compression", sink.compression}};
+              {"compression", sink.compression},
+              {"order", order_json(sink.order)},
+              {"samples", sink.samples},
+              {"sample_rows", sink.sample_rows}};
   if (!sink.by.empty()) out["by"] = sink.by;
   if (sink.names_buckets) out["names_buckets"] = true;
   return out;
@@ -161,6 +177,9 @@ TaskSink sink_from(const json& j) {
   sink.compression = j.at("compression");
   if (j.contains("by")) sink.by = j.at("by").get<std::vector<uint32_t>>();
   sink.names_buckets = j.value("names_buckets", false);
+  sink.order = order_from(j.at("order"));
+  sink.samples = j.at("samples");
+  sink.sample_rows = j.at("sample_rows");
   return sink;
 }
 
@@ -171,6 +190,8 @@ json step_json(const TaskStep& step) {
     out["kernel"] = reduce::to_json(*step.kernel);
     out["kernel_rows_made"] = step.kernel_rows_made;
   }
+  if (step.sort)
+    out["sort"] = {{"input", step.sort->input}, {"order", order_json(step.sort->order)}};
   return out;
 }
 
@@ -189,6 +210,8 @@ TaskStep step_from(const json& j) {
     step.kernel = value_of(reduce::stage_kernel_from_json(j.at("kernel").get<std::string>()), j);
     step.kernel_rows_made = j.at("kernel_rows_made");
   }
+  if (j.contains("sort"))
+    step.sort = TaskSort{j.at("sort").at("input"), order_from(j.at("sort").at("order"))};
   return step;
 }
 

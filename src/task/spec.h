@@ -11,6 +11,7 @@
 #include "reduce/join.h"
 #include "reduce/spec.h"
 #include "shuffle/shuffle.h"
+#include "sort/sort_key.h"
 #include "source/snapshot.h"
 #include "sql/sql.h"
 
@@ -36,6 +37,12 @@ struct TaskInput {
   uint32_t bucket_end = 1;
 };
 
+/// Sorts the rows of the input of that name: what a step does in place of its SQL.
+struct TaskSort {
+  std::string input;
+  sort::SortOrder order;
+};
+
 /// A stage that runs inside the task, as a view over the inputs and the steps before it.
 struct TaskStep {
   std::string name;
@@ -47,11 +54,17 @@ struct TaskStep {
   /// The input called kernel.input_table already has the rows of kernel.input_sql: the tasks that
   /// made them ran it.
   bool kernel_rows_made = false;
+  std::optional<TaskSort> sort = {};
 };
 
 /// Where the rows of the last step go.
 struct TaskSink {
-  enum class Kind : uint8_t { kMapOutput, kParquet };
+  enum class Kind : uint8_t {
+    kMapOutput,
+    kParquet,
+    kRanges,  ///< a map output whose buckets are ranges of the rows' order
+    kSample,  ///< some of the rows' keys
+  };
   Kind kind = Kind::kMapOutput;
   std::string file;           ///< name within the attempt directory
   std::vector<HashKey> keys;  ///< map output: empty keys mean one bucket
@@ -62,6 +75,9 @@ struct TaskSink {
   std::vector<uint32_t> by = {};
   /// map output: the report says what each bucket holds, for readers that are named by it.
   bool names_buckets = false;
+  sort::SortOrder order = {};  ///< kRanges, kSample
+  std::string samples = {};    ///< kRanges: the input whose samples say where ranges end
+  uint32_t sample_rows = 0;    ///< kSample: at most
 };
 
 /// Checks over staged files, run in a worker like any task, under the same bound.

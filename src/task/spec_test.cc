@@ -77,6 +77,30 @@ TEST(TaskSpec, GoesThereAndBack) {
   EXPECT_EQ(back->sinks[1].by, (std::vector<uint32_t>{2, 0}));
 }
 
+TEST(TaskSpec, OfASortGoesThereAndBack) {
+  TaskSpec spec;
+  TaskStep step{.name = "s", .sql = ""};
+  step.sort = TaskSort{"rows", {{2, true, false}, {0, false, true}}};
+  spec.steps.push_back(step);
+  TaskSink sink;
+  sink.kind = TaskSink::Kind::kRanges;
+  sink.order = step.sort->order;
+  sink.samples = "samples";
+  spec.sinks.push_back(sink);
+  sink.kind = TaskSink::Kind::kSample;
+  sink.sample_rows = 77;
+  spec.sinks.push_back(sink);
+  const auto back = task_spec_from_json(to_json(spec));
+  ASSERT_TRUE(back) << back.error().describe();
+  ASSERT_TRUE(back->steps[0].sort);
+  EXPECT_EQ(back->steps[0].sort->input, "rows");
+  EXPECT_EQ(back->steps[0].sort->order, step.sort->order);
+  EXPECT_EQ(back->sinks[0].kind, TaskSink::Kind::kRanges);
+  EXPECT_EQ(back->sinks[0].samples, "samples");
+  EXPECT_EQ(back->sinks[1].order, step.sort->order);
+  EXPECT_EQ(back->sinks[1].sample_rows, 77U);
+}
+
 TEST(TaskSpec, SecretsTravelAsWritten) {
   EXPECT_NE(to_json(full_spec()).find("${env:SECRET}"), std::string::npos);
 }

@@ -23,6 +23,8 @@
 #include "task/by_value.h"
 #include "task/limits.h"
 #include "task/reads.h"
+#include "task/row_sink.h"
+#include "task/sorted_rows.h"
 #include "verify/verify.h"
 
 namespace tidegate {
@@ -30,6 +32,7 @@ namespace {
 
 constexpr const char* kSpillDirectory = "duckdb";
 constexpr const char* kOwnResult = "tidegate_own_result";
+constexpr const char* kSortedFile = "sorted.tgm";
 constexpr int64_t kProgressEveryUs = 200'000;
 
 /// Counts work and calls `progress` now and then.
@@ -139,6 +142,10 @@ class Run {
   Status bind() {
     for (const TaskInput& input : spec_.inputs) TG_TRY(bind_input(input));
     for (const TaskStep& step : spec_.steps) {
+      if (step.sort) {
+        TG_TRY(bind_sorted(step));
+        continue;
+      }
       std::string sql = step.sql;
       if (step.join) TG_TRY(bind_join(step));
       if (step.kernel) {
@@ -170,7 +177,7 @@ class Run {
         quote_identifier(spec_.steps.empty() ? spec_.inputs.at(0).name : spec_.steps.back().name);
     std::vector<const TaskSink*> shuffles, parquets;
     for (const TaskSink& sink : spec_.sinks)
-      (sink.kind == TaskSink::Kind::kMapOutput ? shuffles : parquets).push_back(&sink);
+      (sink.kind == TaskSink::Kind::kParquet ? parquets : shuffles).push_back(&sink);
     if (!kernels_.empty() || !joins_.empty())
       TG_TRY(keep_rows_read_twice(shuffles.empty() ? parquets.size() : 1));
     if (!shuffles.empty()) TG_TRY(write_map_outputs(shuffles));
@@ -328,8 +335,49 @@ class Run {
     return {};
   }
 
+  /// Sorts an input's rows. What follows reads them as a table, but for our Parquet writer, which
+  /// takes them as they come.
+  Status bind_sorted(const TaskStep& step) {
+    const auto input = std::find_if(
+        spec_.inputs.begin(), spec_.inputs.end(),
+        [&](const TaskInput& candidate) { return candidate.name == step.sort->input; });
+    if (input == spec_.inputs.end())
+      return fail(FailureClass::kDefect, "task.bad_message", "a sort reads no input");
+    TG_ASSIGN(auto types, types_of(input->schema));
+    const std::string spill = path_join(directory_, kSpillDirectory);
+    TG_ASSIGN(sorted_, SortedRows::read(effects_, *input, std::move(types), step.sort->order,
+                                        {limits_.sort_bytes, spill}, limits_.scan_bytes,
+                                        [this](uint64_t rows) { meter_.rows(rows); }));
+    if (&step == &spec_.steps.back() && spec_.sinks.size() == 1 &&
+        spec_.sinks[0].kind == TaskSink::Kind::kParquet && sink::can_write(input->schema))
+      return {};
+    const std::string path = path_join(spill, kSortedFile);
+    TG_TRY(sorted_->store(effects_, path, spec_.attempt, limits_.sort_bytes / 4));
+    sorted_.reset();
+    return register_bucket_table(*connection_, effects_, step.name, input->schema,
+                                 {{path, spec_.attempt}}, 0, 1, limits_.scan_bytes);
+  }
+
+  Result<std::vector<batch::ColumnType>> types_of(const sql::Schema& schema) {
+    std::vector<batch::ColumnType> types;
+    for (const sql::Column& column : schema) {
+      TG_ASSIGN(_duckdb_logical_type * type, connection_->make_type(column.type));
+      auto parts = batch::column_type(type);
+      sql::destroy_type(type);
+      if (!parts) return std::unexpected(std::move(parts).error());
+      types.push_back(std::move(*parts));
+    }
+    return types;
+  }
+
+  std::vector<MapOutputRef> samples_of(const TaskSink& sink) const {
+    for (const TaskInput& input : spec_.inputs)
+      if (input.name == sink.samples) return input.map_outputs;
+    return {};
+  }
+
   Status write_map_outputs(const std::vector<const TaskSink*>& sinks) {
-    std::vector<std::unique_ptr<MapOutputWriter>> writers;
+    std::vector<std::unique_ptr<RowSink>> writers;
     const auto write = [&](_duckdb_data_chunk* rows) -> Status {
       for (auto& writer : writers) TG_TRY(writer->append(rows));
       return {};
@@ -343,13 +391,13 @@ class Run {
     TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
     schema_ = combiner ? spec_.combine->output : stream->schema();
     for (const TaskSink* sink : sinks) {
-      MapOutputOptions options{.schema = schema_,
-                               .keys = sink->keys,
-                               .buckets = sink->buckets,
-                               .attempt = spec_.attempt,
-                               .memory_bytes = limits_.writer_bytes / sinks.size()};
-      TG_ASSIGN(auto writer, MapOutputWriter::create(effects_, path_join(directory_, sink->file),
-                                                     std::move(options)));
+      RowSinkOptions options{.schema = schema_,
+                             .path = path_join(directory_, sink->file),
+                             .attempt = spec_.attempt,
+                             .unit = static_cast<uint32_t>(spec_.partition),
+                             .memory_bytes = limits_.writer_bytes / sinks.size(),
+                             .samples = samples_of(*sink)};
+      TG_ASSIGN(auto writer, RowSink::create(effects_, *sink, std::move(options)));
       writers.push_back(std::move(writer));
     }
     for (;;) {
@@ -366,14 +414,11 @@ class Run {
       report_.combined_out = combiner->rows_out();
     }
     for (size_t i = 0; i < writers.size(); ++i) {
-      TG_ASSIGN(const MapOutputSummary summary, writers[i]->finish());
-      report_.rows_out = summary.rows;
-      report_.bytes_shuffled += summary.bytes;
-      TaskOutputFile& file = report_.files.emplace_back(
-          TaskOutputFile{sinks[i]->file, summary.bytes, summary.rows, summary.content_digest});
-      if (sinks[i]->names_buckets)
-        for (const uint64_t content : summary.bucket_content) file.buckets += hex64(content);
-      digests_.push_back(summary.content_digest);
+      TG_ASSIGN(TaskOutputFile file, writers[i]->finish());
+      if (sinks[i]->kind != TaskSink::Kind::kSample) report_.rows_out = file.rows;
+      report_.bytes_shuffled += file.bytes;
+      digests_.push_back(file.xxh3);
+      report_.files.push_back(std::move(file));
     }
     return {};
   }
@@ -414,26 +459,16 @@ class Run {
   Status write_parquet(const TaskSink& sink) {
     if (!sink.by.empty()) return write_values(sink);
     const std::string path = path_join(directory_, sink.file);
+    if (sorted_) return store_sorted(sink, path);
     TG_ASSIGN(const sql::Schema schema, connection_->describe("SELECT * FROM " + last_));
     return sink::can_write(schema) ? stream_parquet(sink, path, schema)
                                    : copy_parquet(sink, path, schema);
   }
 
   Status stream_parquet(const TaskSink& sink, const std::string& path, const sql::Schema& schema) {
-    std::vector<batch::ColumnType> types;
-    for (const sql::Column& column : schema) {
-      TG_ASSIGN(_duckdb_logical_type * type, connection_->make_type(column.type));
-      auto parts = batch::column_type(type);
-      sql::destroy_type(type);
-      if (!parts) return std::unexpected(std::move(parts).error());
-      types.push_back(std::move(*parts));
-    }
+    TG_ASSIGN(const auto types, types_of(schema));
     batch::ChunkView view(types);
-    TG_ASSIGN(auto writer, sink::ParquetWriter::create(effects_, path,
-                                                       {.schema = schema,
-                                                        .compression = sink.compression,
-                                                        .memory_bytes = limits_.parquet_bytes},
-                                                       types));
+    TG_ASSIGN(auto writer, open_parquet(sink, path, schema, types));
     TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
     for (;;) {
       TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
@@ -444,7 +479,33 @@ class Run {
       if (view.rows() > 0) TG_TRY(writer->append(view.view()));
       meter_.tick();
     }
-    TG_ASSIGN(const sink::ParquetSummary summary, writer->finish());
+    return close_parquet(sink, *writer);
+  }
+
+  Status store_sorted(const TaskSink& sink, const std::string& path) {
+    TG_ASSIGN(auto writer, open_parquet(sink, path, sorted_->schema(), sorted_->types()));
+    std::vector<batch::ColumnView> views;
+    while (true) {
+      TG_ASSIGN(const uint32_t rows, sorted_->next(views));
+      if (rows == 0) break;
+      TG_TRY(writer->append({views.data(), rows}));
+      meter_.tick();
+    }
+    sorted_.reset();
+    return close_parquet(sink, *writer);
+  }
+
+  Result<std::unique_ptr<sink::ParquetWriter>> open_parquet(
+      const TaskSink& sink, const std::string& path, const sql::Schema& schema,
+      const std::vector<batch::ColumnType>& types) {
+    return sink::ParquetWriter::create(
+        effects_, path,
+        {.schema = schema, .compression = sink.compression, .memory_bytes = limits_.parquet_bytes},
+        types);
+  }
+
+  Status close_parquet(const TaskSink& sink, sink::ParquetWriter& writer) {
+    TG_ASSIGN(const sink::ParquetSummary summary, writer.finish());
     report_.rows_out = summary.rows;
     report_.bytes_written += summary.bytes;
     report_.files.push_back({sink.file, summary.bytes, summary.rows, summary.xxh3});
@@ -508,6 +569,7 @@ class Run {
   std::string last_;
   sql::Schema schema_;
   bool own_bound_ = false;
+  std::unique_ptr<SortedRows> sorted_;  ///< the last step's rows, if our Parquet writer takes them
   std::vector<std::string> digests_;
   std::vector<std::shared_ptr<reduce::KernelCounts>> kernel_counts_;
   std::vector<RegisteredKernel> kernels_;

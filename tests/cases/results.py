@@ -9,6 +9,7 @@ A case is a text file of sections. What stands before the first `---` are commen
 --- sources     YAML of `sources:`, for files that the input's own COPY statements write under data/
 --- stages      YAML of `stages:`; `buckets:` is added
 --- whole [S]   SQL over the input's tables whose rows stage S (default: the last one) must publish
+--- order ORDER     what follows ORDER BY: the rows of the last `--- whole` before it are published in this order (may stand several times)
 --- refused T0401 [TEXT]    YAML of `stages:` (default: the last `--- stages`); check exits 2, says this code and this text
 """
 import os
@@ -20,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(here))
 from duckdb_library import DuckDB, Error  # noqa: E402
-from whole import compare, last_event, tidegate, with_buckets  # noqa: E402
+from whole import compare, last_event, out_of_order, tidegate, with_buckets  # noqa: E402
 
 
 def indent(text, by):
@@ -34,7 +35,7 @@ def read_case(path):
         for line in file:
             if line.startswith("--- "):
                 name, _, argument = line[4:].strip().partition(" ")
-                assert name in ("input", "sources", "stages", "whole", "refused"), f"{path}: {line}"
+                assert name in ("input", "sources", "stages", "whole", "order", "refused"), f"{path}: {line}"
                 sections.append([name, argument, ""])
             elif sections:
                 sections[-1][2] += line
@@ -75,6 +76,10 @@ def run_case(name):
         stages, runs = of.get("stages", ""), 0
         wholes = [(argument or last_stage(stages), text.strip().rstrip(";"))
                   for section, argument, text in sections if section == "whole"]
+        orders, stage = [], ""
+        for section, argument, text in sections:
+            stage = (argument or last_stage(stages)) if section == "whole" else stage
+            orders += [(stage, argument)] if section == "order" else []
         path = f"{directory}/{name}.yaml"
 
         def write(text, outputs):
@@ -104,6 +109,10 @@ def run_case(name):
             last_event(out)
             for stage, whole in wholes:
                 difference = compare(db, whole, f"{directory}/published/{stage}/current", float(options["tolerance"]))
+                if difference:
+                    return f"buckets {count}: {stage}: {difference}", runs
+            for stage, order in orders:
+                difference = out_of_order(db, order, f"{directory}/published/{stage}/current")
                 if difference:
                     return f"buckets {count}: {stage}: {difference}", runs
         return "", runs

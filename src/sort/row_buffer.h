@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "batch/chunk_view.h"
+#include "batch/type.h"
+#include "sort/slab.h"
+
+namespace tidegate::sort {
+
+/// Memory for many small pieces that goes as a whole. Pieces do not move.
+class PieceStore {
+ public:
+  /// Uninitialised, not aligned.
+  char* take(size_t size);
+  uint64_t bytes() const { return bytes_; }
+  uint64_t bytes_after(uint64_t more) const {
+    return more <= left_ ? bytes_ : bytes_ + slab_bytes(more);
+  }
+  void clear();
+
+ private:
+  std::vector<Slab> blocks_;
+  char* at_ = nullptr;
+  size_t left_ = 0;
+  uint64_t bytes_ = 0;
+};
+
+/// Rows of some columns in memory, column by column in blocks, to be read again in any order.
+class RowBuffer {
+ public:
+  explicit RowBuffer(std::vector<batch::ColumnType> types);
+
+  /// Copies rows [begin, end). At most UINT32_MAX rows in all.
+  void append(const batch::RowsView& rows, size_t begin, size_t end);
+  uint32_t rows() const { return rows_; }
+  /// What is allocated.
+  uint64_t bytes() const { return blocks_.size() * block_bytes_ + texts_.bytes(); }
+  /// What is allocated at most with so many more rows and bytes of texts.
+  uint64_t bytes_after(size_t rows, uint64_t text_bytes) const;
+  /// Bytes of a row besides what its longer texts take.
+  uint64_t row_bytes() const { return row_bytes_; }
+  const std::vector<batch::ColumnType>& types() const { return types_; }
+  void clear();
+
+  /// Where values of rows in another order go. Reused.
+  struct Output {
+    std::vector<std::vector<char>> values;
+    std::vector<std::vector<uint64_t>> validity;
+    std::vector<batch::ColumnView> views;
+  };
+  /// Views of these rows in this order; texts are those of the buffer.
+  void gather(const uint32_t* rows, uint32_t count, Output& out) const;
+
+ private:
+  struct Column {
+    uint64_t values = 0;    ///< where they begin in a block
+    uint64_t validity = 0;  ///< and where their bitmap does
+    uint32_t width = 0;
+    bool any_null = false;
+  };
+  void copy_column(const batch::ColumnView& view, size_t begin, size_t count, size_t index);
+
+  std::vector<batch::ColumnType> types_;
+  std::vector<Column> columns_;
+  std::vector<Slab> blocks_;  ///< each of all columns
+  PieceStore texts_;
+  uint64_t row_bytes_ = 0;
+  uint32_t block_shift_ = 0;  ///< a block has 1 << this rows
+  uint64_t block_bytes_ = 0;
+  uint32_t rows_ = 0;
+};
+
+}  // namespace tidegate::sort
