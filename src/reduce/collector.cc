@@ -144,7 +144,7 @@ class Quantiles final : public Accumulator {
     }
   }
   bool microseconds(T value, int64_t& out) const {
-    out = int64_t{value};
+    out = static_cast<int64_t>(value);  // NOLINT(bugprone-signed-char-misuse): no text
     if (meaning_ != Meaning::kDate) return true;
     constexpr int64_t kInfinity = std::numeric_limits<int64_t>::max();
     constexpr int64_t kDayMicros = 86'400'000'000;

@@ -92,7 +92,7 @@ class World {
     ASSERT_TRUE(make_directories(effects, directory));
     for (const std::string name : {"part-1.parquet", "part-2.parquet"}) {
       const std::string bytes = fmt::format("{} {} {}", output, number, name);
-      ASSERT_TRUE(write_file(effects, directory + "/" + name, bytes, 0444));
+      ASSERT_TRUE(write_file(effects, path_join(directory, name), bytes, 0444));
       r.files.push_back({name, 5, bytes.size(), hex64(xxh3_64(bytes)), {}});
     }
     ASSERT_TRUE(write_file(effects, directory + "/manifest.json", "{}", 0444));

@@ -22,7 +22,7 @@ std::ostream& operator<<(std::ostream& out, const Scenario& s) { return out << s
 
 using R = GenerationRecord;
 
-World::Change only_source(SourceArrival a) {
+World::Change only_source(const SourceArrival& a) {
   return [=](R& r) { r.sources = {a}; };
 }
 
@@ -42,7 +42,7 @@ SourceArrival manifest(uint64_t expected, uint64_t arrived, std::optional<int64_
   return a;
 }
 
-std::function<void(World&)> upstream_is(World::Change change, bool newer = false) {
+std::function<void(World&)> upstream_is(const World::Change& change, bool newer = false) {
   return [=](World& w) {
     w.publish("up", 1, change);
     if (newer) w.publish("up", 2, change);
