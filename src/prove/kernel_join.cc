@@ -190,7 +190,7 @@ class Chooser {
       if (!where.is_null()) residual.push_back(std::move(where));
       where = all_of(std::move(residual));
     }
-    return finish(site, std::move(spec), sides, join, std::move(where));
+    return finish(site, std::move(spec), sides, join, where);
   }
 
   /// FROM a WHERE a.k IN (SELECT k FROM b), WHERE [NOT] EXISTS (SELECT .. FROM b WHERE b.k = a.k):

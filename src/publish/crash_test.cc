@@ -61,7 +61,7 @@ class CrashTest : public PublishTest, public testing::WithParamInterface<Scenari
 };
 
 TEST_P(CrashTest, AtEveryChangeOfTheDisk) {
-  first_file_is_shared_ = GetParam().shares;
+  first_file_is_shared = GetParam().shares;
   constexpr uint64_t kChangesMax = 1000;
   bool finished = false;
   for (uint64_t n = 1; !finished; n += GetParam().stride) {

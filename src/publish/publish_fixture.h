@@ -29,7 +29,7 @@ class PublishTest : public testing::Test {
     make_world(base_);
   }
   void TearDown() override {
-    first_file_is_shared_ = false;
+    first_file_is_shared = false;
     journal_.reset();
     (void)remove_tree(real_effects(), base_);
   }
@@ -62,9 +62,9 @@ class PublishTest : public testing::Test {
             .places = std::move(places)};
   }
   /// The first file of every identity has one content: generations share it.
-  static inline bool first_file_is_shared_ = false;
+  static inline bool first_file_is_shared = false;
   static std::string content(const std::string& identity, int part) {
-    const std::string of = part == 0 && first_file_is_shared_ ? "any" : identity;
+    const std::string of = part == 0 && first_file_is_shared ? "any" : identity;
     std::string text;
     for (int i = 0; i < 50; ++i) text += of + "/" + std::to_string(part) + ";";
     return text;

@@ -36,7 +36,10 @@ Result<StandingFiles> StandingFiles::of(Effects& effects, Journal& journal,
   if (!standing) return out;
   TG_ASSIGN(auto proven, proven_record(journal, place.output, standing->record.generation));
   out.proven_ = proven.has_value();
-  out.record_ = proven ? std::move(*proven) : standing->record;
+  if (proven)
+    out.record_ = std::move(*proven);
+  else
+    out.record_ = standing->record;
   out.directory_ = generation_directory(place.root, standing->record.generation);
   for (size_t i = 0; i < out.record_.files.size(); ++i)
     out.by_xxh3_[out.record_.files[i].xxh3].push_back(i);

@@ -14,7 +14,7 @@ class ShareTest : public PublishTest {
  protected:
   void SetUp() override {
     PublishTest::SetUp();
-    first_file_is_shared_ = true;
+    first_file_is_shared = true;
     open_journal(real_effects());
   }
   static Effects& fx() { return real_effects(); }

@@ -27,7 +27,8 @@ void widen_as(const ColumnView& view, uint32_t rows, std::vector<char>& out) {
   out.resize(size_t{rows} * sizeof(To));
   const From* in = static_cast<const From*>(view.data);
   To* to = reinterpret_cast<To*>(out.data());
-  for (uint32_t row = 0; row < rows; ++row) to[row] = static_cast<To>(in[row]);
+  for (uint32_t row = 0; row < rows; ++row)
+    to[row] = static_cast<To>(in[row]);  // NOLINT(bugprone-signed-char-misuse): a number
 }
 
 template <typename From>
@@ -91,7 +92,7 @@ JoinRun::JoinRun(JoinSpec spec, Side left, Side right, JoinOptions options,
 }
 
 Status JoinRun::start() {
-  uint32_t buckets[2];
+  uint32_t buckets[2] = {0, 0};
   for (const Which which : {kLeft, kRight}) {
     const shuffle::BucketTable& table = halves_[which].side.table;
     buckets[which] = table.bucket_end - table.bucket_begin;

@@ -95,7 +95,7 @@ Result<std::string> register_kernel(sql::Connection& connection, Effects& effect
   TG_TRY(registered->run->start());
 
   static std::atomic<uint64_t> counter{0};
-  const std::string function_name = fmt::format("tidegate_kernel_{}", ++counter);
+  std::string function_name = fmt::format("tidegate_kernel_{}", ++counter);
   duckdb_table_function function = duckdb_create_table_function();
   duckdb_table_function_set_name(function, function_name.c_str());
   duckdb_table_function_set_extra_info(function, registered.release(), destroy<Registered>);

@@ -225,8 +225,9 @@ ExternalSort::~ExternalSort() = default;
 
 Result<std::unique_ptr<ExternalSort>> ExternalSort::create(Effects& effects, sql::Schema schema,
                                                            std::vector<batch::ColumnType> types,
-                                                           SortOrder order, SortOptions options) {
-  TG_ASSIGN(KeyMaker maker, KeyMaker::create(types, std::move(order)));
+                                                           const SortOrder& order,
+                                                           SortOptions options) {
+  TG_ASSIGN(KeyMaker maker, KeyMaker::create(types, order));
   return std::unique_ptr<ExternalSort>(new ExternalSort(
       effects, std::move(schema), std::move(types), std::move(maker), std::move(options)));
 }

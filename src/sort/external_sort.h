@@ -35,7 +35,7 @@ class ExternalSort {
  public:
   static Result<std::unique_ptr<ExternalSort>> create(Effects& effects, sql::Schema schema,
                                                       std::vector<batch::ColumnType> types,
-                                                      SortOrder order, SortOptions options);
+                                                      const SortOrder& order, SortOptions options);
   ~ExternalSort();
 
   /// Copies the rows.

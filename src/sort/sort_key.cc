@@ -53,7 +53,7 @@ constexpr U kTop = static_cast<U>(U{1} << (sizeof(U) * 8 - 1));
 /// The bits of a floating-point number in the order of its values.
 template <typename U, typename F>
 U ordered_bits(F value) {
-  if (value != value) value = std::numeric_limits<F>::quiet_NaN();
+  if (std::isnan(value)) value = std::numeric_limits<F>::quiet_NaN();
   if (value == 0) value = 0;
   const U bits = std::bit_cast<U>(value);
   return bits & kTop<U> ? static_cast<U>(~bits) : static_cast<U>(bits | kTop<U>);
@@ -237,7 +237,7 @@ std::optional<std::string> unsortable(std::string_view type) {
   return unsortable(*parsed);
 }
 
-Result<KeyMaker> KeyMaker::create(const std::vector<ColumnType>& types, SortOrder order) {
+Result<KeyMaker> KeyMaker::create(const std::vector<ColumnType>& types, const SortOrder& order) {
   KeyMaker maker;
   bool texts = false;
   for (const SortColumn& column : order) {

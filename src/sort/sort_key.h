@@ -55,7 +55,8 @@ inline int compare_keys(std::string_view left, std::string_view right) {
 class KeyMaker {
  public:
   /// `types` of all columns of the rows. A type that is `unsortable` is a defect ("sort.type").
-  static Result<KeyMaker> create(const std::vector<batch::ColumnType>& types, SortOrder order);
+  static Result<KeyMaker> create(const std::vector<batch::ColumnType>& types,
+                                 const SortOrder& order);
 
   /// The keys of rows [begin, end). Texts of more than 1 GiB in all are the caller's to avoid.
   void make(const batch::RowsView& rows, size_t begin, size_t end, KeyBatch& out);
