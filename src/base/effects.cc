@@ -206,20 +206,20 @@ Result<std::string> read_file(Effects& effects, const std::string& path, uint64_
   if (stat.is_dir)
     return std::unexpected(errno_failure(EISDIR, fmt::format("cannot read \"{}\"", path)));
   std::string text;
-  constexpr size_t kReadBytes = size_t{1} << 20;
+  // What has no size until it is read (/proc) comes in pieces of this.
+  constexpr uint64_t kPieceBytes = uint64_t{16} << 10, kPieceBytesMax = uint64_t{64} << 20;
   for (;;) {
     const size_t old = text.size();
-    if (old > limit)
-      return fail(FailureClass::kData, "file.too_large",
-                  fmt::format("file is larger than {} bytes: \"{}\"", limit, path));
-    text.resize(
-        old + std::max<size_t>(
-                  std::min<size_t>(stat.size + 1 > old ? stat.size + 1 - old : 0, size_t{1} << 26),
-                  old == 0 && stat.size > 0 ? 1 : kReadBytes));
+    const uint64_t left = stat.size > old ? stat.size - old + 1 : 0;
+    const uint64_t piece = std::min(std::max<uint64_t>({left, kPieceBytes, old}), kPieceBytesMax);
+    text.resize(old + piece);
     TG_ASSIGN(const size_t got,
               effects.pread(raw, std::as_writable_bytes(std::span(text).subspan(old)), old));
     text.resize(old + got);
-    if (got == 0) return text;
+    if (text.size() > limit)
+      return fail(FailureClass::kData, "file.too_large",
+                  fmt::format("file is larger than {} bytes: \"{}\"", limit, path));
+    if (got < piece) return text;
   }
 }
 

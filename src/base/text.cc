@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 
 namespace tidegate {
@@ -166,6 +167,14 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
   }
   return best;
 }
+
+uint64_t to_u64(std::string_view text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::string first_line(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
 
 std::string to_lower_ascii(std::string_view text) {
   std::string out(text);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ size_t edit_distance(std::string_view a, std::string_view b);
 /// The candidate nearest to `name`, if near enough to be meant (distance <= 1 + length/4), else "".
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 std::string to_lower_ascii(std::string_view text);
+/// The number that a text begins with; 0 where it begins with none.
+uint64_t to_u64(std::string_view text);
+std::string first_line(std::string_view text);
 bool is_valid_utf8(std::string_view text);
 /// True where `path` matches the shell pattern (`*`, `?`, `[...]`; `**` crosses directories).
 bool glob_match(std::string_view pattern, std::string_view path);

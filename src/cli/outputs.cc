@@ -36,9 +36,9 @@ Result<Changer> open_changer(Effects& effects, const Common& common, const std::
 
 /// Where an output lies, by the journal, or, if `output` is a directory, there.
 Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::string& output) {
-  TG_ASSIGN(const auto json, journal.output_record(output));
-  if (json) {
-    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*json));
+  TG_ASSIGN(const auto stored, journal.output_record(output));
+  if (stored) {
+    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*stored));
     return OutputPlace{output, record.publish_root};
   }
   const std::string root = path_absolute(output, working_directory());

@@ -48,9 +48,9 @@ Result<Bound> bind_outputs(Effects& effects, Journal& journal, const QueryArgume
   std::vector<std::pair<std::string, std::vector<std::string>>> views;
   TG_ASSIGN(const auto outputs, journal.output_names());
   for (const std::string& output : outputs) {
-    TG_ASSIGN(const auto json, journal.output_record(output));
-    if (!json) continue;
-    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*json));
+    TG_ASSIGN(const auto stored, journal.output_record(output));
+    if (!stored) continue;
+    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*stored));
     TG_ASSIGN(const auto standing, resolve_current(effects, record.publish_root));
     if (!standing) continue;
     std::vector<std::string> files;

@@ -11,7 +11,6 @@
 namespace tidegate {
 namespace {
 
-constexpr std::string_view kServerLater = "it comes with the server; remove it for now";
 
 const std::vector<NotYetKey> kRootNotYet = {
     {"schedule", codes::kFieldNotYet, kServerLater},

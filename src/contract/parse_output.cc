@@ -15,7 +15,6 @@ constexpr int64_t kDayUs = int64_t{86'400} * 1'000'000;
 
 constexpr std::string_view kSinkLater =
     "this version publishes parquet: `- parquet: published/NAME`";
-constexpr std::string_view kServerLater = "it comes with the server; remove it for now";
 
 const std::vector<NotYetKey> kOutputNotYet = {
     {"contract", codes::kOdcsNotYet, "write the promises as `checks` and `freshness`"},

@@ -7,6 +7,9 @@
 
 namespace tidegate {
 
+/// Why fields of the server are refused.
+inline constexpr std::string_view kServerLater = "it comes with the server; remove it for now";
+
 /// The parts of parse_pipeline, one a section of the file. Each reads what it can and reports what
 /// it cannot; none looks at other sections.
 Source parse_source(const YamlPair& entry, Fields& fields);

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string dump(const json& value) {
+std::string to_text(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -193,7 +193,7 @@ std::string to_json(const GenerationRecord& r) {
   put_optional(j, "max_age_us", r.max_age_us);
   put_optional(j, "through_us", r.through_us);
   put_optional(j, "completeness", r.completeness);
-  return dump(j);
+  return to_text(j);
 }
 
 Result<GenerationRecord> generation_record_from_json(const std::string& text) {
@@ -207,7 +207,7 @@ Result<GenerationRecord> generation_record_from_json(const std::string& text) {
   }
 }
 
-std::string to_json(const CheckOutcome& outcome) { return dump(encode(outcome)); }
-std::string to_json(const SourceArrival& arrival) { return dump(encode(arrival)); }
+std::string to_json(const CheckOutcome& outcome) { return to_text(encode(outcome)); }
+std::string to_json(const SourceArrival& arrival) { return to_text(encode(arrival)); }
 
 }  // namespace tidegate

@@ -16,10 +16,10 @@ constexpr const char* kSamples = "samples";
 constexpr const char* kRangesFile = "ranges.tgm";
 constexpr const char* kSampleFile = "sample.tgm";
 /// Rows whose keys are looked at to choose ranges, of all tasks together, and of one.
-constexpr uint32_t kSampleRows = 128 << 10;
-constexpr uint32_t kSampleRowsMin = 16;
-constexpr uint32_t kSampleRowsMax = 4'096;
-static_assert(kSampleRowsMax <= kBucketsMax, "it is remembered as counts of buckets are");
+constexpr uint32_t kSortSampleRows = 128 << 10;
+constexpr uint32_t kSortSampleRowsMin = 16;
+constexpr uint32_t kSortSampleRowsMax = 4'096;
+static_assert(kSortSampleRowsMax <= kBucketsMax, "it is remembered as counts of buckets are");
 
 std::string order_text(const sort::SortOrder& order, const sql::Schema& schema) {
   std::vector<std::string> columns;
@@ -83,7 +83,7 @@ uint32_t Builder::add_ranges(const CheckedStage& stage, const Stage& written, ui
   sample.file = kSampleFile;
   sample.order = stage.sort_by;
   sample.sample_rows = remembered("samples", stage.name,
-                                  std::clamp(kSampleRows / tasks, kSampleRowsMin, kSampleRowsMax));
+                                  std::clamp(kSortSampleRows / tasks, kSortSampleRowsMin, kSortSampleRowsMax));
   plan_group(rows).sinks.push_back(std::move(sample));
 
   const uint32_t ranged = new_sort_group(stage, written, rows, "ranges");

@@ -72,6 +72,7 @@ void grow_keys(std::vector<KeyClass>& keys, const Edges& edges);
 /// Names for anchors: aliases and functions in it.
 void names_of(const Json& expression, std::set<std::string>& names);
 ColumnSet shifted(const ColumnSet& set, uint32_t by);
+bool subset(const ColumnSet& small, const ColumnSet& large);
 /// Number of output columns of a plan operator; 0 if it is not known.
 size_t width_of(const Json& op);
 /// The refusal of what this version does not understand.

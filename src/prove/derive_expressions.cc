@@ -208,6 +208,10 @@ ColumnSet shifted(const ColumnSet& set, uint32_t by) {
   return out;
 }
 
+bool subset(const ColumnSet& small, const ColumnSet& large) {
+  return std::includes(large.begin(), large.end(), small.begin(), small.end());
+}
+
 Checked Derivation::check_expression(const Json& expression,
                                      const std::vector<RelationColumn>& columns, uint32_t offset,
                                      bool conjunct) {

@@ -11,10 +11,6 @@
 namespace tidegate::prove {
 namespace {
 
-bool subset(const ColumnSet& small, const ColumnSet& large) {
-  return std::includes(large.begin(), large.end(), small.begin(), small.end());
-}
-
 /// The columns that stand as themselves in a list of expressions.
 ColumnSet plain_columns(const Json& expressions) {
   ColumnSet out;

@@ -83,10 +83,6 @@ std::vector<RelationColumn> both(const Relation& left, const Relation& right) {
   return columns;
 }
 
-bool subset(const ColumnSet& small, const ColumnSet& large) {
-  return std::includes(large.begin(), large.end(), small.begin(), small.end());
-}
-
 }  // namespace
 
 Derived Derivation::outer_join(const Json& op, const Edges& edges) {

@@ -74,7 +74,7 @@ TEST(SplitRules, AcceptedStagesGiveTheSameRowsInBuckets) {
     Pipeline pipeline = make_pipeline(one);
     Verdict verdict = fixture.prove(pipeline);
     if (!verdict.stage() || verdict.stage()->unordered) continue;
-    for (int buckets : {1, 2, 7, 64}) {
+    for (int buckets : {2, 7}) {  // e2e.split runs them in 1, 2, 7 and 64, by the binary
       EXPECT_EQ(fixture.compare(*verdict.stage(), one.sql, buckets), "")
           << title(one) << "\nbuckets: " << buckets;
     }

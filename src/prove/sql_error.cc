@@ -18,7 +18,7 @@ bool has(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }
 
-std::string first_line(std::string text) {
+std::string first_sentence(std::string text) {
   text = text.substr(0, text.find('\n'));
   while (!text.empty() && (text.back() == ' ' || text.back() == '.')) text.pop_back();
   if (text.size() > 1 && std::isupper(static_cast<unsigned char>(text[0])) &&
@@ -76,7 +76,7 @@ const char* code_of(const SqlError& error) {
 }  // namespace
 
 Problem problem_of(const SqlError& error, const std::string& sql) {
-  Problem problem{code_of(error), first_line(error.message)};
+  Problem problem{code_of(error), first_sentence(error.message)};
   if (has(problem.message, "unterminated quoted"))
     problem.message = problem.message.substr(0, problem.message.find(" at or near"));
   if (problem.code == std::string(codes::kSqlNotSelect)) {
@@ -95,7 +95,7 @@ Problem problem_of(const SqlError& error, const std::string& sql) {
   const bool quotes_sql = has(error.message, "at or near");
   if (problem.help.empty() && name.empty() && !quotes_sql && line != std::string::npos &&
       !has(error.message, "LINE ")) {
-    problem.help = first_line(error.message.substr(line + 1));
+    problem.help = first_sentence(error.message.substr(line + 1));
   }
   uint32_t end = static_cast<uint32_t>(sql.size());
   problem.range = Range{0, end};

@@ -13,8 +13,8 @@
 namespace tidegate {
 namespace {
 
-constexpr const char* kMagic = "tidegate-commit";
-constexpr int64_t kVersion = 1;
+constexpr const char* kCommitMagic = "tidegate-commit";
+constexpr int64_t kCommitVersion = 1;
 constexpr uint64_t kEntryBytesMax = uint64_t{256} << 20;
 constexpr int kNewestTriesMax = 8;
 constexpr std::string_view kKinds[] = {"publish", "rollback", "abandon"};
@@ -30,8 +30,8 @@ std::string to_text(const Commit& commit) {
   for (const RejectedGeneration& one : commit.rejected)
     rejected.push_back(
         {{"output", one.output}, {"generation", one.generation}, {"identity", one.identity}});
-  const nlohmann::json json = {{"magic", kMagic},
-                               {"version", kVersion},
+  const nlohmann::json json = {{"magic", kCommitMagic},
+                               {"version", kCommitVersion},
                                {"number", commit.number},
                                {"previous", commit.previous},
                                {"kind", std::string(to_string(commit.kind))},
@@ -55,8 +55,8 @@ Result<Commit> parse(const std::string& text, const std::string& path) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return corrupt(path);
   try {
-    if (json.at("magic") != kMagic) return corrupt(path);
-    if (json.at("version").get<int64_t>() > kVersion)
+    if (json.at("magic") != kCommitMagic) return corrupt(path);
+    if (json.at("version").get<int64_t>() > kCommitVersion)
       return fail(FailureClass::kDefect, "publish.newer",
                   fmt::format("a newer tidegate published here: \"{}\"", path));
     Commit commit;

@@ -11,8 +11,8 @@
 namespace tidegate {
 namespace {
 
-constexpr const char* kMagic = "tidegate-output";
-constexpr int64_t kVersion = 1;
+constexpr const char* kOwnerMagic = "tidegate-output";
+constexpr int64_t kOwnerVersion = 1;
 constexpr uint64_t kOwnerBytesMax = 64 * 1024;
 constexpr int kSettleTriesMax = 8;
 constexpr size_t kNumberDigitsMin = 6;
@@ -22,7 +22,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); }
 
 std::string to_text(const Owner& owner) {
-  const nlohmann::json json = {{"magic", kMagic},         {"version", kVersion},
+  const nlohmann::json json = {{"magic", kOwnerMagic},         {"version", kOwnerVersion},
                                {"state", owner.state_id}, {"pipeline", owner.pipeline},
                                {"output", owner.output},  {"together", owner.in_set}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -144,9 +144,9 @@ Result<std::optional<Owner>> read_owner(Effects& effects, const std::string& roo
   }
   const auto json = nlohmann::json::parse(*text, nullptr, false);
   try {
-    if (!json.is_object() || json.at("magic") != kMagic)
+    if (!json.is_object() || json.at("magic") != kOwnerMagic)
       return foreign_directory(root, ".owner.json");
-    if (json.at("version").get<int64_t>() > kVersion)
+    if (json.at("version").get<int64_t>() > kOwnerVersion)
       return fail(FailureClass::kDefect, "publish.newer",
                   fmt::format("a newer tidegate published here: \"{}\"", root));
     return Owner{json.at("state").get<std::string>(), json.at("pipeline").get<std::string>(),

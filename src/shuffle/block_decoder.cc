@@ -13,7 +13,6 @@ namespace {
 using batch::Storage;
 using batch::StringRef;
 
-constexpr double kRoundingMagic = 6755399441055744.0;  // 1.5 * 2^52
 
 std::unexpected<Failure> malformed(const char* what) {
   return fail(FailureClass::kLost, "shuffle.block", std::string("a block is malformed: ") + what);

@@ -25,7 +25,6 @@ constexpr uint32_t kSlots = 16'384;
 constexpr uint32_t kDictionarySample = 256;
 constexpr uint32_t kDecimalSample = 16;
 /// Adding it to a small double leaves the double's nearest integer in the low mantissa bits.
-constexpr double kRoundingMagic = 6755399441055744.0;  // 1.5 * 2^52
 
 template <typename T>
 struct UnsignedOf {

@@ -32,6 +32,8 @@ namespace tidegate::shuffle {
 static_assert(std::endian::native == std::endian::little);
 
 inline constexpr uint32_t kFormatVersion = 1;
+/// 1.5 * 2^52: added to a double it leaves the nearest integer in the low bits.
+inline constexpr double kRoundingMagic = 6755399441055744.0;
 inline constexpr char kHeadMagic[8] = {'T', 'G', 'M', 'A', 'P', 'O', 'U', 'T'};
 inline constexpr char kTailMagic[8] = {'T', 'G', 'M', 'A', 'P', 'E', 'N', 'D'};
 inline constexpr uint32_t kRangeMagic = 0x474e4152;

@@ -43,10 +43,12 @@ bool is_pair(const std::string& type, const std::string& published) {
          type == "TIMESTAMP_MS" || type.starts_with("ENUM(");
 }
 
+}  // namespace
+
 /// Writes a file from front to back, and hashes what it writes.
-class Output {
+class OutputFile {
  public:
-  Output(Effects& effects, size_t held_max) : effects_(effects), held_max_(held_max) {
+  OutputFile(Effects& effects, size_t held_max) : effects_(effects), held_max_(held_max) {
     held_.reserve(held_max);
   }
   Status create(const std::string& path) {
@@ -89,6 +91,8 @@ class Output {
   uint64_t written_ = 0;
   Xxh3Stream hash_;
 };
+
+namespace {
 
 void put_chunk(ThriftWriter& out, const ColumnForm& form, const Chunk& chunk, uint64_t begin) {
   out.begin();
@@ -136,7 +140,7 @@ struct ParquetWriter::State {
         workshop(*compressor) {}
 
   ParquetOptions options;
-  Output output;
+  OutputFile output;
   std::unique_ptr<Compressor> compressor;
   Workshop workshop;
   std::vector<ColumnForm> forms;

@@ -1,7 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstring>
 #include <map>
 
@@ -19,12 +18,6 @@ constexpr size_t kBatchFiles = 256;
 constexpr size_t kMagicBytes = 4;
 constexpr uint64_t kSmallestBytes = 12;
 constexpr const char* kShapeRecipe = "parquet.1.duckdb-1.5";
-
-uint64_t to_u64(const std::string& text) {
-  uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 /// Why a file cannot be Parquet, by its first and last bytes; empty if it looks like it.
 struct MagicProblem {

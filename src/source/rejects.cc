@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <map>
 
 #include "base/text.h"
@@ -14,12 +13,6 @@ namespace {
 
 /// Lines beyond are not shown. DuckDB's CSV reader allocates 16 times as much for its buffer.
 constexpr uint64_t kLineBytesMax = 1024 * 1024;
-
-uint64_t to_u64(const std::string& text) {
-  uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 /// At most kRejectTextMax bytes, cut between characters, without what is no UTF-8.
 std::string clipped(std::string text) {

@@ -17,8 +17,6 @@ namespace {
 /// Header cells read beyond the declared columns, so that extra ones can be named.
 constexpr size_t kExtraHeaderCells = 64;
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 const std::string* option_of(const ReadRecipe& recipe, std::string_view name) {
   for (const auto& [key, value] : recipe.options)
     if (key == name) return &value;

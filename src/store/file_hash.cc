@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/hash.h"
@@ -9,12 +10,13 @@
 namespace tidegate {
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
 
 /// Feeds the file behind `fd` to a hash, and each piece to `sink` before the next is read.
 template <typename Sink>
 Result<FileHash> read_through(Effects& effects, int fd, Sink sink) {
-  std::vector<std::byte> buffer(kPieceBytes);
+  TG_ASSIGN(const FileStat stat, effects.fstat(fd));
+  std::vector<std::byte> buffer(std::min(stat.size + 1, kPieceBytes));
   Xxh3Stream hash;
   FileHash out;
   for (;;) {

@@ -10,8 +10,6 @@ namespace {
 
 constexpr const char* kTable = "t";
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 /// Types whose equal values have one text, as they are published.
 bool names_a_file(std::string_view type) {
   for (const std::string_view plain : {"BOOLEAN",      "TINYINT",      "SMALLINT",

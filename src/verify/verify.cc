@@ -31,8 +31,6 @@ bool is_of_the_machine(const Failure& failure) {
          failure.cls == FailureClass::kTransient || failure.code == "sql.interrupted";
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
 bool is_row_wise(CheckKind kind) {
   return kind == CheckKind::kNotNull || kind == CheckKind::kAccepted || kind == CheckKind::kRange ||
          kind == CheckKind::kRegex || kind == CheckKind::kExpect;

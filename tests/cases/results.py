@@ -3,7 +3,7 @@ input. Arguments: names of cases (default: all). In an empty directory.
 
 A case is a text file of sections. What stands before the first `---` are comments and `key: value` lines:
   files: N      each table in N files (default 1)           groups: N   rows a row group (default 2048)
-  buckets: ...  counts to run with (default 1 2 7 64), or as_written       tolerance: X   of doubles, relative (default exact)
+  buckets: ...  counts to run with (default 1 2 7), or as_written       tolerance: X   of doubles, relative (default exact)
   partition: SIZE   how much one task reads (default 1KiB: one task a file)
 --- input       SQL; each table it makes becomes Parquet files and a source of its name, unless `--- sources` is there
 --- sources     YAML of `sources:`, for files that the input's own COPY statements write under data/
@@ -30,7 +30,7 @@ def indent(text, by):
 
 def read_case(path):
     """Options, and sections as (name, argument, text)."""
-    options, sections = {"files": "1", "groups": "2048", "buckets": "1 2 7 64", "partition": "1KiB", "tolerance": "0"}, []
+    options, sections = {"files": "1", "groups": "2048", "buckets": "1 2 7", "partition": "1KiB", "tolerance": "0"}, []
     with open(path, encoding="utf-8") as file:
         for line in file:
             if line.startswith("--- "):
