@@ -334,13 +334,17 @@ Result<std::unique_ptr<ExternalSort::Merge>> ExternalSort::open_merge(
   return merge;
 }
 
-/// Merges neighbouring runs, so that equal keys keep their order, until one merge is left.
-Status ExternalSort::merge_down() {
-  const uint64_t fan_in = std::clamp(options_.memory_bytes / kReaderBytes, kFanInMin, kFanInMax);
-  while (runs_.size() > fan_in) {
+uint64_t ExternalSort::fan_in() const {
+  return std::clamp(options_.memory_bytes / kReaderBytes, kFanInMin, kFanInMax);
+}
+
+/// Merges neighbouring runs, so that equal keys keep their order, until so many are left.
+Status ExternalSort::merge_down(uint64_t runs_max) {
+  const uint64_t step = fan_in();
+  while (runs_.size() > runs_max) {
     std::vector<Run> longer;
-    for (size_t begin = 0; begin < runs_.size(); begin += fan_in) {
-      const size_t end = std::min<size_t>(begin + fan_in, runs_.size());
+    for (size_t begin = 0; begin < runs_.size(); begin += step) {
+      const size_t end = std::min<size_t>(begin + step, runs_.size());
       const std::vector<Run> group(runs_.begin() + static_cast<ptrdiff_t>(begin),
                                    runs_.begin() + static_cast<ptrdiff_t>(end));
       if (group.size() == 1) {
@@ -370,8 +374,33 @@ Status ExternalSort::finish() {
     return {};
   }
   if (buffer_.rows() > 0) TG_TRY(spill());
-  TG_TRY(merge_down());
+  TG_TRY(merge_down(fan_in()));
   TG_ASSIGN(merge_, open_merge(runs_));
+  return {};
+}
+
+Status ExternalSort::finish_for_cursors() {
+  if (runs_.empty()) return finish();
+  if (buffer_.rows() > 0) TG_TRY(spill());
+  return merge_down(1);
+}
+
+std::unique_ptr<SortedCursor> ExternalSort::cursor(std::vector<uint32_t> columns,
+                                                   uint64_t memory_bytes) const {
+  if (runs_.empty()) return std::make_unique<SortedCursor>(buffer_, order_, std::move(columns));
+  shuffle::BucketTable table;
+  table.effects = &effects_;
+  table.schema = schema_;
+  table.types = types_;
+  table.files = {{runs_.front().path, kRunAttempt}};
+  table.bucket_end = 1;
+  table.memory_bytes = std::max(memory_bytes, kReaderBytesMin);
+  return std::make_unique<SortedCursor>(std::move(table), std::move(columns));
+}
+
+Status ExternalSort::discard() {
+  merge_.reset();
+  for (const Run& run : std::exchange(runs_, {})) TG_TRY(effects_.unlink(run.path));
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "base/failure.h"
 #include "batch/chunk_view.h"
 #include "sort/run_sort.h"
+#include "sort/sorted_cursor.h"
 #include "sql/sql.h"
 
 namespace tidegate::sort {
@@ -31,6 +32,9 @@ struct SortCounts {
 /// on the rows alone and never on the bound. `add` all rows, `finish`, then `next` until it gives
 /// none. A row that alone is larger than the bound is a failure of class memory ("sort.memory").
 /// Not thread-safe.
+///
+/// Rows that are read several times are sorted by `finish_for_cursors` in place of `finish`: then
+/// each `cursor` is a pass of its own, and `next` is not called.
 class ExternalSort {
  public:
   static Result<std::unique_ptr<ExternalSort>> create(Effects& effects, sql::Schema schema,
@@ -44,6 +48,14 @@ class ExternalSort {
   Status finish();
   /// The number of rows in `views`, valid until the next call; 0 at the end.
   Result<uint32_t> next(std::vector<batch::ColumnView>& views);
+  /// What was spilled becomes one run, of which each cursor is one reader: memory for cursors is
+  /// theirs, the sort then holds none.
+  Status finish_for_cursors();
+  /// A pass over some columns; the sort outlives it. `memory_bytes`: of its blocks, if runs were
+  /// spilled.
+  std::unique_ptr<SortedCursor> cursor(std::vector<uint32_t> columns, uint64_t memory_bytes) const;
+  /// Removes what was spilled; the sort is of no more use.
+  Status discard();
   const SortCounts& counts() const { return counts_; }
 
  private:
@@ -66,7 +78,8 @@ class ExternalSort {
   template <typename Pull>
   Result<Run> write_run(Pull pull);
   Result<std::unique_ptr<Merge>> open_merge(const std::vector<Run>& runs);
-  Status merge_down();
+  Status merge_down(uint64_t runs_max);
+  uint64_t fan_in() const;
 
   Effects& effects_;
   sql::Schema schema_;

@@ -51,9 +51,17 @@ class RowBuffer {
     std::vector<std::vector<char>> values;
     std::vector<std::vector<uint64_t>> validity;
     std::vector<batch::ColumnView> views;
+    void resize(size_t columns) {
+      values.resize(columns);
+      validity.resize(columns);
+      views.resize(columns);
+    }
   };
   /// Views of these rows in this order; texts are those of the buffer.
   void gather(const uint32_t* rows, uint32_t count, Output& out) const;
+  /// The same of one column, to place `at` of the output.
+  void gather_column(size_t column, const uint32_t* rows, uint32_t count, size_t at,
+                     Output& out) const;
 
  private:
   struct Column {
