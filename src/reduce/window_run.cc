@@ -156,7 +156,10 @@ Status WindowRun::sort_bucket(uint32_t bucket) {
   std::iota(columns.begin(), columns.end(), 0U);
   shuffle::BucketScan scan(table, std::move(columns));
   std::vector<batch::ColumnView> views;
-  TG_ASSIGN(sort_, open_sort());
+  // The next bucket's rows go where those of the last were.
+  if (sort_ == nullptr) {
+    TG_ASSIGN(sort_, open_sort());
+  }
   while (true) {
     TG_ASSIGN(const uint32_t rows, scan.next(views));
     if (rows == 0) break;
@@ -174,14 +177,15 @@ Result<bool> WindowRun::next_part() {
     rows_.reset();
     for (const auto& leader : leaders_) leader->close();
     for (const auto& follower : followers_) follower->close();
-    TG_TRY(sort_->discard());
+    TG_TRY(sort_->reset());
+    done_ |= input_.stream != nullptr;
+  }
+  done_ |= !input_.stream && bucket_ >= input_.bucket_end;
+  if (done_) {
     sort_.reset();
+    return false;
   }
-  if (!input_.stream) {
-    if (bucket_ >= input_.bucket_end) return false;
-    TG_TRY(sort_bucket(bucket_++));
-  }
-  if (sort_ == nullptr) return false;
+  if (!input_.stream) TG_TRY(sort_bucket(bucket_++));
   const sort::SortCounts& counts = sort_->counts();
   counts_->rows_in += counts.rows;
   counts_->spilled_bytes += counts.spilled_bytes;
@@ -214,7 +218,8 @@ Status WindowRun::open_readers() {
 
 void WindowRun::number_rows() {
   const Slice& slice = rows_->slice();
-  count_partitions(slice, partition_, partitions_);
+  if (!followers_.empty()) count_partitions(slice, partition_, partitions_);
+  if (followers_.empty() && numbers_.empty()) return;
   int64_t number = row_numbers_.empty() ? 0 : row_numbers_.back();
   row_numbers_.resize(slice.rows);
   for (uint32_t row = 0; row < slice.rows; ++row) {

@@ -68,6 +68,7 @@ class WindowRun final : public KernelRows {
   KernelOptions options_;
   std::shared_ptr<KernelCounts> counts_;
   uint32_t bucket_ = 0;  ///< of the input, the next
+  bool done_ = false;
   std::unique_ptr<sort::ExternalSort> sort_;
 
   bool looked_ = false;

@@ -213,8 +213,8 @@ ExternalSort::ExternalSort(Effects& effects, sql::Schema schema,
       maker_(std::move(maker)),
       options_(std::move(options)),
       writer_bytes_(std::clamp(options_.memory_bytes / 8, kWriterBytesMin, kWriterBytesMax)),
-      buffer_(std::move(types)),
-      keys_(maker_.fixed_width()) {
+      buffer_(std::move(types), pool_),
+      keys_(maker_.fixed_width(), pool_) {
   for (const batch::ColumnType& type : types_) texts_ |= type.storage == batch::Storage::kBytes;
   const uint64_t slack = std::min(kSlackBytes, options_.memory_bytes / 8);
   const uint64_t reserved = std::min(writer_bytes_ + slack, options_.memory_bytes / 2);
@@ -308,9 +308,7 @@ uint32_t ExternalSort::next_sorted(std::vector<batch::ColumnView>& views) {
 }
 
 Status ExternalSort::spill() {
-  order_ = keys_.order();
-  keys_.clear();
-  emitted_ = 0;
+  sort_in_memory();
   TG_ASSIGN(Run run, write_run([this](std::vector<batch::ColumnView>& views) -> Result<uint32_t> {
               return next_sorted(views);
             }));
@@ -366,22 +364,32 @@ Status ExternalSort::merge_down(uint64_t runs_max) {
   return {};
 }
 
+void ExternalSort::sort_in_memory() {
+  order_ = keys_.order();
+  keys_.clear();
+  emitted_ = 0;
+}
+
 Status ExternalSort::finish() {
   if (runs_.empty()) {
-    order_ = keys_.order();
-    keys_.clear();
-    emitted_ = 0;
+    sort_in_memory();
+    pool_.release();
     return {};
   }
   if (buffer_.rows() > 0) TG_TRY(spill());
+  pool_.release();
   TG_TRY(merge_down(fan_in()));
   TG_ASSIGN(merge_, open_merge(runs_));
   return {};
 }
 
 Status ExternalSort::finish_for_cursors() {
-  if (runs_.empty()) return finish();
+  if (runs_.empty()) {
+    sort_in_memory();
+    return {};
+  }
   if (buffer_.rows() > 0) TG_TRY(spill());
+  pool_.release();
   return merge_down(1);
 }
 
@@ -398,8 +406,13 @@ std::unique_ptr<SortedCursor> ExternalSort::cursor(std::vector<uint32_t> columns
   return std::make_unique<SortedCursor>(std::move(table), std::move(columns));
 }
 
-Status ExternalSort::discard() {
+Status ExternalSort::reset() {
   merge_.reset();
+  buffer_.clear();
+  keys_.clear();
+  order_.clear();
+  emitted_ = 0;
+  counts_ = {};
   for (const Run& run : std::exchange(runs_, {})) TG_TRY(effects_.unlink(run.path));
   return {};
 }

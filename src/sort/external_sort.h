@@ -54,8 +54,8 @@ class ExternalSort {
   /// A pass over some columns; the sort outlives it. `memory_bytes`: of its blocks, if runs were
   /// spilled.
   std::unique_ptr<SortedCursor> cursor(std::vector<uint32_t> columns, uint64_t memory_bytes) const;
-  /// Removes what was spilled; the sort is of no more use.
-  Status discard();
+  /// Forgets the rows, removes what was spilled of them, and begins anew. Cursors go before.
+  Status reset();
   const SortCounts& counts() const { return counts_; }
 
  private:
@@ -73,6 +73,7 @@ class ExternalSort {
   /// The end of a slice of rows from `begin` on whose texts and keys are of bounded size.
   size_t slice_end(const batch::RowsView& rows, size_t begin, uint64_t& bytes) const;
   uint32_t next_sorted(std::vector<batch::ColumnView>& views);
+  void sort_in_memory();
   Status spill();
   /// Writes what `pull` gives to a new run.
   template <typename Pull>
@@ -90,6 +91,7 @@ class ExternalSort {
   uint64_t writer_bytes_ = 0;
   uint64_t rows_bytes_max_ = 0;  ///< of rows in memory with their keys and order
   SortCounts counts_;
+  SlabPool pool_;
   RowBuffer buffer_;
   KeyColumn keys_;
   KeyBatch batch_;

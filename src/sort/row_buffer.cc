@@ -29,7 +29,7 @@ void gather_values(const std::vector<Slab>& blocks, uint64_t begin, uint32_t shi
 char* PieceStore::take(size_t size) {
   if (size > left_) {
     const size_t block = slab_bytes(size);
-    blocks_.push_back(allocate_slab(block));
+    blocks_.push_back(pool_.take(block));
     bytes_ += block;
     if (size > kSlabBytes) return blocks_.back().get();
     at_ = blocks_.back().get();
@@ -48,8 +48,8 @@ void PieceStore::clear() {
   bytes_ = 0;
 }
 
-RowBuffer::RowBuffer(std::vector<batch::ColumnType> types)
-    : types_(std::move(types)), columns_(types_.size()) {
+RowBuffer::RowBuffer(std::vector<batch::ColumnType> types, SlabPool& pool)
+    : types_(std::move(types)), columns_(types_.size()), pool_(pool), texts_(pool) {
   for (size_t i = 0; i < types_.size(); ++i) {
     columns_[i].width = value_width(types_[i]);
     row_bytes_ += columns_[i].width;
@@ -80,7 +80,7 @@ void RowBuffer::append(const batch::RowsView& rows, size_t begin, size_t end) {
   const uint32_t block_rows = 1U << block_shift_;
   while (begin < end) {
     const uint32_t used = rows_ & (block_rows - 1);
-    if (used == 0) blocks_.push_back(allocate_slab(block_bytes_));
+    if (used == 0) blocks_.push_back(pool_.take(block_bytes_));
     const size_t count = std::min<size_t>(end - begin, block_rows - used);
     for (size_t i = 0; i < columns_.size(); ++i) copy_column(rows.column(i), begin, count, i);
     rows_ += static_cast<uint32_t>(count);

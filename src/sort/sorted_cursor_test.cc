@@ -50,24 +50,46 @@ TEST_F(SortedCursorTest, EachIsAPassOfItsOwn) {
     i.push_back(std::stoll(row[0]));
     n.push_back(std::stoll(row[1]));
   }
-  for (const uint64_t memory : {256 * kMiB, 8 * kMiB}) {
+  for (const uint64_t memory : {256 * kMiB, 12 * kMiB}) {
     const auto sort = sort_for_cursors("FROM t", memory);
     const bool spilled = sort->counts().runs > 0;
     EXPECT_EQ(spilled, memory < 256 * kMiB);
     const auto first = sort->cursor({2, 1}, kMiB), second = sort->cursor({1}, kMiB);
     // One is ahead of the other all the while.
     std::vector<batch::ColumnView> views;
-    ASSERT_TRUE(second->next(views));
+    const auto begun = second->next(views);
+    ASSERT_TRUE(begun);
     EXPECT_EQ(column(*first, 0), n);
     const std::vector<int64_t> rest = column(*second, 0);
     EXPECT_EQ(rest, std::vector<int64_t>(i.end() - static_cast<long>(rest.size()), i.end()));
-    EXPECT_EQ(rest.size(), i.size() - SortedCursor::kSliceRows);
+    EXPECT_EQ(rest.size(), i.size() - *begun);
     EXPECT_EQ(column(*sort->cursor({0, 1, 2, 3}, kMiB), 1), i);
     const auto files = real_effects().list(spill_.path());
     ASSERT_TRUE(files);
     EXPECT_EQ(files->size(), spilled ? 1u : 0u);
-    EXPECT_TRUE(sort->discard());
-    EXPECT_TRUE(real_effects().list(spill_.path())->empty());
+  }
+}
+
+TEST_F(SortedCursorTest, ASortBeginsAnew) {
+  ASSERT_TRUE(
+      connection_->execute("CREATE TABLE t AS SELECT (hash(i) >> 2)::BIGINT AS h, 'a text to fill "
+                           "memory with ' || i AS s "
+                           "FROM range(200000) r(i)"));
+  std::vector<int64_t> all;
+  for (const auto& row : table("SELECT h FROM t ORDER BY h")) all.push_back(std::stoll(row[0]));
+  for (const uint64_t memory : {256 * kMiB, 12 * kMiB}) {
+    const auto sort = sort_for_cursors("FROM t", memory);
+    for (int turn = 0; turn < 3; ++turn) {
+      EXPECT_EQ(column(*sort->cursor({0}, kMiB), 0), all);
+      EXPECT_EQ(sort->counts().rows, all.size());
+      ASSERT_TRUE(sort->reset());
+      EXPECT_TRUE(real_effects().list(spill_.path())->empty());
+      each_chunk("FROM t",
+                 [&](const auto&, const batch::RowsView& rows) { ASSERT_TRUE(sort->add(rows)); });
+      EXPECT_LE(sort->counts().peak_bytes, memory);
+      ASSERT_TRUE(sort->finish_for_cursors());
+    }
+    ASSERT_TRUE(sort->reset());
   }
 }
 
