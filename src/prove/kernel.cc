@@ -212,9 +212,10 @@ class Chooser {
       if (!window.otherwise) continue;
       if (!input) {
         const auto text = print_selects(scratch_, {draft.input});
-        const auto schema = text ? scratch_.describe(text->front()) : fail_unbound();
+        if (!text) return;
+        auto schema = scratch_.describe(text->front());
         if (!schema) return;
-        input = *schema;
+        input = std::move(*schema);
       }
       const std::string& type = input->at(window.aggregate.arguments[0]).type;
       if (input->at(*window.otherwise).type == type) continue;
@@ -225,10 +226,6 @@ class Chooser {
       made["child"] = named(item, "");
       item = named(std::move(made), text_in(item, "alias"));
     }
-  }
-
-  static Result<sql::Schema> fail_unbound() {
-    return fail(FailureClass::kData, "prove.unbound", "it does not bind");
   }
 
   KernelChoice finish(Draft& draft) {
