@@ -9,7 +9,6 @@
 namespace tidegate::prove {
 namespace {
 
-using reduce::AggregateKind;
 using reduce::OrderColumn;
 using reduce::WindowFunction;
 using reduce::WindowKind;
