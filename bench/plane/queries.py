@@ -117,7 +117,7 @@ QUERIES = {
               "PRECEDING AND CURRENT ROW) AS BIGINT) AS running FROM facts",
               {"k": "BIGINT", "ts": "TIMESTAMP", "amount": "INTEGER", "running": "BIGINT"}, ("k", "ts", "amount"),
               target=2),
-    "l": _one("sessions for each key: a GROUP BY over a window, no kernel", "k", _SESSIONS,
+    "l": _one("sessions for each key: a GROUP BY over a window", "k", _SESSIONS,
               {"k": "BIGINT", "n": "BIGINT", "sessions": "BIGINT"}, ("k", "ts"), target_1g=1.5, any_peer=False),
 }
 

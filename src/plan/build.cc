@@ -273,7 +273,7 @@ uint32_t Builder::count_units(uint32_t g, const CheckedStage& stage, const Stage
                                  std::max(chosen, least_buckets(stage.name, read_bytes)));
       if (made || joins_by_bucket(stage, buckets))
         buckets_a_unit_[g] = std::max(
-            1U, remembered("kernel_buckets", stage.name, choose_kernel_buckets(bytes)) / buckets);
+            1U, remembered("kernel_buckets", stage.name, kernel_buckets(stage, bytes)) / buckets);
       why = written.buckets ? "buckets as declared"
                             : fmt::format("about {} MiB in memory under a bound of {} MiB",
                                           bytes >> 20, memory_of(&written) >> 20);

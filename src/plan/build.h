@@ -18,6 +18,9 @@ inline constexpr uint32_t kKernelTasksMin = 8;
 inline constexpr uint64_t kKernelBucketBytes = uint64_t{4} << 20;
 inline constexpr uint64_t kKernelBucketBytesMax = uint64_t{32} << 20;
 inline constexpr uint32_t kKernelBucketsFine = 256;
+/// Windows are sorted: each row lies there with its key and is moved, which takes the cache of so
+/// many rows of a table.
+inline constexpr uint32_t kWindowBucketsTimes = 4;
 
 /// Tasks, and buckets in all, of a kernel over that many bytes in memory: powers of two.
 uint32_t choose_kernel_tasks(uint64_t bytes);

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "plan/build.h"
 #include "plan/builder.h"
 #include "plan/estimate.h"
 #include "task/limits.h"
@@ -33,6 +34,13 @@ bool Builder::joins_by_bucket(const CheckedStage& stage, uint32_t buckets) {
     return !is_joined(stage, input) || input.mode == InputMode::kShuffle ||
            (input.mode == InputMode::kAligned && units_of(input.name) != buckets);
   });
+}
+
+uint32_t Builder::kernel_buckets(const CheckedStage& stage, uint64_t bytes) {
+  const uint32_t buckets = choose_kernel_buckets(bytes);
+  const bool windows =
+      stage.kernel && stage.kernel->kernel.kind == reduce::KernelSpec::Kind::kWindow;
+  return windows ? std::min(buckets * kWindowBucketsTimes, kBucketsMax) : buckets;
 }
 
 std::vector<HashKey> Builder::keys_of(const CheckedStage& stage, const StageInput& input,

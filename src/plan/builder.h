@@ -37,6 +37,8 @@ class Builder {
   static bool is_joined(const CheckedStage& stage, const StageInput& input);
   /// Whether both inputs of the stage's join are shuffled into buckets of its own.
   bool joins_by_bucket(const CheckedStage& stage, uint32_t buckets);
+  /// Into how many buckets a kernel's rows are put in all.
+  static uint32_t kernel_buckets(const CheckedStage& stage, uint64_t bytes);
   std::vector<HashKey> keys_of(const CheckedStage& stage, const StageInput& input,
                                const sql::Schema& schema) const;
   /// The group that scans a source for shuffles, with all columns that its consumers read; a stage

@@ -22,6 +22,7 @@ constexpr size_t kSqlBytesMax = size_t{64} << 10;
 struct Site {
   Path path;
   bool numbered = false;  ///< the node below it is numbered, and its WHERE says how many rows stay
+  bool windows = false;   ///< it has window functions, of all rows
 };
 
 /// From the innermost outwards, as the innermost has the most rows to save.
@@ -40,10 +41,16 @@ void sites_in_from(const Json& ref, const Path& path, std::vector<Site>& out) {
 void sites_below(const Json& node, const Path& path, std::vector<Site>& out) {
   if (!is_select(node)) return;
   sites_in_from(node.at("from_table"), path / "from_table", out);
-  if (numbered_rows(node)) out.push_back({path, true});
-  if (is_group_shape(node) || is_distinct_shape(node) || is_top_shape(node)) {
-    out.push_back({path, false});
+  if (const auto rows = numbered_rows(node)) {
+    // Those few rows rather than all of them with their numbers.
+    const auto inner = std::find_if(out.begin(), out.end(), [&](const Site& site) {
+      return site.windows && site.path == path / rows->inner;
+    });
+    out.insert(inner, {path, true});
   }
+  if (is_group_shape(node) || is_top_shape(node)) out.push_back({path, false});
+  if (is_window_shape(node)) out.push_back({path, false, true});
+  if (is_distinct_shape(node)) out.push_back({path, false});
 }
 
 /// The only table that the rows of FROM come from, one by one; "" if there is more to it.
@@ -81,8 +88,7 @@ class Chooser {
       out.why = choice.why;
     }
     if (sites.empty()) {
-      out.why = !is_select(tree_)   ? "a set operation"
-                : has_window(tree_) ? "window functions"
+      out.why = !is_select(tree_) ? "a set operation"
                 : text_in(tree_.at("from_table"), "type") == "JOIN"
                     ? "a join"
                     : "no GROUP BY, DISTINCT or first rows by key";
@@ -139,6 +145,9 @@ class Chooser {
       draft = draft_numbered(part, tree_.at(site.path), *rows);
       if (draft) put_output(*draft, path);
       if (draft) draft->output[site.path / "where_clause"] = rows->where;
+    } else if (site.windows) {
+      draft = draft_window(part);
+      if (draft && !top) put_output(*draft, path);
     } else if (is_group_shape(node)) {
       draft = draft_group(part);
       if (draft && !top) put_output(*draft, path);
@@ -196,8 +205,32 @@ class Chooser {
     draft.output = nullptr;
   }
 
+  /// A default of lag or lead is cast to the value's type, as DuckDB does.
+  void cast_defaults(Draft& draft) {
+    std::optional<sql::Schema> input;
+    for (const reduce::WindowFunction& window : draft.spec.windows) {
+      if (!window.otherwise) continue;
+      if (!input) {
+        const auto text = print_selects(scratch_, {draft.input});
+        if (!text) return;
+        auto schema = scratch_.describe(text->front());
+        if (!schema) return;
+        input = std::move(*schema);
+      }
+      const std::string& type = input->at(window.aggregate.arguments[0]).type;
+      if (input->at(*window.otherwise).type == type) continue;
+      Json cast = parse_select(scratch_, fmt::format("SELECT CAST(NULL AS {})", type));
+      if (cast.is_null()) return;
+      Json& item = draft.input.at("select_list").at(*window.otherwise);
+      Json made = cast.at("select_list").at(0);
+      made["child"] = named(item, "");
+      item = named(std::move(made), text_in(item, "alias"));
+    }
+  }
+
   KernelChoice finish(Draft& draft) {
     prune_ctes(draft.input);
+    cast_defaults(draft);
     // Groups by another equality than that of the bytes.
     auto collates = [](const Json& json) { return is_class(json, "COLLATE"); };
     if (any_below(draft.input, true, collates)) return refused("COLLATE");
@@ -252,6 +285,8 @@ class Chooser {
     for (size_t i = 0; i < spec.aggregates.size(); ++i) {
       spec.aggregates[i].type = (*output)[spec.keys + i].type;
     }
+    for (size_t i = 0; i < spec.windows.size(); ++i)
+      spec.windows[i].aggregate.type = (*output)[spec.input.size() + i].type;
     for (size_t i = 0; i < output->size(); ++i) spec.output[i].type = (*output)[i].type;
     if (auto why = reduce::unsupported(spec)) return why;
     if (out.output_sql.empty()) {
@@ -269,9 +304,11 @@ class Chooser {
   Json tree_;
 };
 
-std::string order_text(const std::vector<reduce::OrderColumn>& order, const sql::Schema& input) {
+std::string order_text(const std::vector<reduce::OrderColumn>& order, const sql::Schema& input,
+                       size_t count = SIZE_MAX) {
   std::vector<std::string> parts;
   for (const reduce::OrderColumn& by : order) {
+    if (parts.size() == count) break;
     parts.push_back(fmt::format("{} {} NULLS {}", quote_identifier(input[by.column].name),
                                 by.descending ? "DESC" : "ASC", by.nulls_first ? "FIRST" : "LAST"));
   }
@@ -304,6 +341,38 @@ std::string call_text(const reduce::Aggregate& aggregate, const sql::Schema& inp
   return out;
 }
 
+std::string window_text(const reduce::WindowFunction& window, const KernelSpec& spec) {
+  using reduce::WindowKind;
+  const auto name = [&](uint32_t column) { return quote_identifier(spec.input[column].name); };
+  std::string call;
+  if (window.kind == WindowKind::kAggregate) {
+    call = call_text(window.aggregate, spec.input);
+  } else {
+    std::vector<std::string> arguments;
+    for (const uint32_t column : window.aggregate.arguments) arguments.push_back(name(column));
+    const bool follows = window.kind == WindowKind::kLag || window.kind == WindowKind::kLead;
+    if (follows || window.kind == WindowKind::kNtile || window.kind == WindowKind::kNthValue)
+      arguments.push_back(std::to_string(window.number));
+    if (window.otherwise) arguments.push_back(name(*window.otherwise));
+    call = fmt::format("{}({}{})", to_string(window.kind), join(arguments, ", "),
+                       window.ignore_nulls ? " IGNORE NULLS" : "");
+  }
+  std::vector<std::string> over, keys;
+  for (uint32_t i = 0; i < spec.keys; ++i) keys.push_back(name(i));
+  if (!keys.empty()) over.push_back("PARTITION BY " + join(keys, ", "));
+  const bool ranks = window.kind == WindowKind::kRank || window.kind == WindowKind::kDenseRank ||
+                     window.kind == WindowKind::kPercentRank ||
+                     window.kind == WindowKind::kCumeDist;
+  const bool by_peers = ranks || (!window.by_row && window.peers > 0);
+  std::string order = order_text(spec.order, spec.input, by_peers ? window.peers : SIZE_MAX);
+  if (!order.empty()) over.push_back(std::move(order));
+  if (window.by_row)
+    over.push_back("ROWS UNBOUNDED PRECEDING");
+  else if (!ranks && window.peers == 0)
+    over.push_back("ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING");
+  return fmt::format("{} OVER ({})", call, join(over, " "));
+}
+
 }  // namespace
 
 KernelChoice choose_kernel(sql::Connection& scratch, const std::string& stage,
@@ -319,7 +388,8 @@ KernelChoice choose_kernel(sql::Connection& scratch, const std::string& stage,
 std::string kernel_as_sql(const KernelSpec& spec) {
   std::vector<std::string> items, keys;
   const bool top = spec.kind == KernelSpec::Kind::kTop;
-  const size_t plain = top ? spec.input.size() : spec.keys;
+  const bool windows = spec.kind == KernelSpec::Kind::kWindow;
+  const size_t plain = top || windows ? spec.input.size() : spec.keys;
   for (size_t i = 0; i < plain; ++i) {
     std::string name = quote_identifier(spec.input[i].name);
     if (i < spec.keys) keys.push_back("q." + name);
@@ -329,7 +399,12 @@ std::string kernel_as_sql(const KernelSpec& spec) {
     items.push_back(fmt::format("{} AS {}", call_text(spec.aggregates[i], spec.input),
                                 quote_identifier(spec.output[spec.keys + i].name)));
   }
+  for (size_t i = 0; i < spec.windows.size(); ++i) {
+    items.push_back(fmt::format("{} AS {}", window_text(spec.windows[i], spec),
+                                quote_identifier(spec.output[spec.input.size() + i].name)));
+  }
   std::string out = fmt::format("SELECT {} FROM ({}) q", join(items, ", "), spec.input_sql);
+  if (windows) return out;
   if (top) {
     return out + fmt::format(" QUALIFY row_number() OVER (PARTITION BY {} {}) <= {}",
                              join(keys, ", "), order_text(spec.order, spec.input), spec.limit);

@@ -33,11 +33,14 @@ struct Part {
 bool is_group_shape(const Json& node);
 bool is_distinct_shape(const Json& node);
 bool is_top_shape(const Json& node);
+bool is_window_shape(const Json& node);
 
 Drafted draft_group(const Part& part);
 Drafted draft_distinct(const Part& part);
 /// QUALIFY row_number() OVER (...) <= n, and DISTINCT ON.
 Drafted draft_top(const Part& part);
+/// Window functions over one PARTITION BY, in orders of which each begins the longest.
+Drafted draft_window(const Part& part);
 
 struct TopItem {
   Json expression;
@@ -71,6 +74,8 @@ struct ReadAggregate {
 std::expected<ReadAggregate, std::string> read_aggregate(
     const Json& call, const std::function<uint32_t(const Json&)>& column);
 
+/// The whole number, 0 or more, that a constant is.
+std::optional<uint64_t> whole_number(const Json& json);
 /// row_number() OVER (...) of all rows.
 bool is_row_number(const Json& json);
 /// `x = 1`, `x <= n`, `x < n + 1` and the same turned round: how many of x = 1, 2, ... pass.

@@ -10,15 +10,6 @@ namespace {
 
 using reduce::OrderColumn;
 
-std::optional<uint64_t> whole_number(const Json& json) {
-  if (!is_class(json, "CONSTANT")) return {};
-  const Json& value = json.at("value");
-  if (value.value("is_null", true) || !value.at("value").is_number_unsigned()) return {};
-  const std::string id = value.at("type").value("id", "");
-  if (id != "INTEGER" && id != "BIGINT") return {};
-  return value.at("value").get<uint64_t>();
-}
-
 bool is_distinct_on(const Json& modifier) {
   return text_in(modifier, "type") == "DISTINCT_MODIFIER" &&
          !modifier.value("distinct_on_targets", Json::array()).empty();
@@ -146,6 +137,15 @@ class Top {
 };
 
 }  // namespace
+
+std::optional<uint64_t> whole_number(const Json& json) {
+  if (!is_class(json, "CONSTANT")) return {};
+  const Json& value = json.at("value");
+  if (value.value("is_null", true) || !value.at("value").is_number_unsigned()) return {};
+  const std::string id = value.at("type").value("id", "");
+  if (id != "INTEGER" && id != "BIGINT") return {};
+  return value.at("value").get<uint64_t>();
+}
 
 bool is_row_number(const Json& json) {
   return is_class(json, "WINDOW") && text_in(json, "type") == "WINDOW_ROW_NUMBER" &&

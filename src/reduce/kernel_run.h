@@ -6,25 +6,22 @@
 
 #include "batch/row_hash.h"
 #include "reduce/kernel.h"
+#include "reduce/kernel_rows.h"
 #include "reduce/kernel_table.h"
 #include "shuffle/bucket_scan.h"
 
 namespace tidegate::reduce {
 
 /// One kernel over one input, bucket after bucket. One thread.
-class KernelRun {
+class KernelRun final : public KernelRows {
  public:
   KernelRun(Effects& effects, KernelSpec spec, std::vector<batch::ColumnType> types,
             KernelInput input, KernelOptions options, std::shared_ptr<KernelCounts> counts);
-  ~KernelRun();
+  ~KernelRun() override;
 
-  /// Reads a stream through; nothing for buckets.
-  Status start();
-  /// Writes the next result rows to the chunk, whose vectors are `columns` of the result; no rows
-  /// at the end.
-  Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk);
-
-  const KernelSpec& spec() const { return spec_; }
+  const KernelSpec& spec() const override { return spec_; }
+  Status start() override;
+  Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk) override;
 
  private:
   /// One bucket of some files.

@@ -8,13 +8,14 @@
 #include "base/text.h"
 #include "duckdb.h"
 #include "reduce/kernel_run.h"
+#include "reduce/window_run.h"
 #include "shuffle/failure_text.h"
 
 namespace tidegate::reduce {
 namespace {
 
 struct Registered {
-  std::unique_ptr<KernelRun> run;
+  std::unique_ptr<KernelRows> run;
   std::vector<duckdb_logical_type> types;
   std::atomic<bool> scanned = false;
 
@@ -90,8 +91,12 @@ Result<std::string> register_kernel(sql::Connection& connection, Effects& effect
     TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));
     registered->types.push_back(type);
   }
-  registered->run = std::make_unique<KernelRun>(effects, spec, std::move(types), std::move(input),
-                                                std::move(options), std::move(counts));
+  if (spec.kind == KernelSpec::Kind::kWindow)
+    registered->run = std::make_unique<WindowRun>(effects, spec, std::move(types), std::move(input),
+                                                  std::move(options), std::move(counts));
+  else
+    registered->run = std::make_unique<KernelRun>(effects, spec, std::move(types), std::move(input),
+                                                  std::move(options), std::move(counts));
   TG_TRY(registered->run->start());
 
   static std::atomic<uint64_t> counter{0};

@@ -264,13 +264,18 @@ std::optional<std::string> unsupported(const KernelSpec& spec) {
     const auto type = batch::parse_scalar_type(spec.input[i].type);
     if (!type || !is_key(*type)) return "keys of " + spec.input[i].type;
   }
-  if (spec.kind == KernelSpec::Kind::kTop) {
-    if (spec.keys == 0) return "no keys";
+  if (spec.kind != KernelSpec::Kind::kGroup) {
+    if (spec.keys == 0 && spec.kind == KernelSpec::Kind::kTop) return "no keys";
     for (const OrderColumn& order : spec.order) {
       if (order.column >= spec.input.size()) return "an order by a column that is not there";
       const auto type = batch::parse_scalar_type(spec.input[order.column].type);
       if (!type || !is_plain(*type)) return "an order by " + spec.input[order.column].type;
     }
+    for (const sql::Column& column : spec.input)
+      if (!batch::parse_scalar_type(column.type) && !is_carried(column.type))
+        return "rows with " + column.type;
+    for (const WindowFunction& window : spec.windows)
+      if (auto reason = unsupported(window, spec.input)) return reason;
     return {};
   }
   for (const Aggregate& aggregate : spec.aggregates)

@@ -87,10 +87,43 @@ struct Aggregate {
   bool operator==(const Aggregate&) const = default;
 };
 
+/// What a window function computes for each row of a partition. Numbers stand in task specs.
+enum class WindowKind : uint8_t {
+  kRowNumber = 1,
+  kRank = 2,
+  kDenseRank = 3,
+  kPercentRank = 4,
+  kCumeDist = 5,
+  kNtile = 6,
+  kLag = 7,
+  kLead = 8,
+  kFirstValue = 9,  ///< of the frame
+  kLastValue = 10,
+  kNthValue = 11,
+  kAggregate = 12,  ///< count, sum, avg, min or max of the frame
+};
+
+/// A window function over the spec's partition and order. Its frame begins with the partition.
+struct WindowFunction {
+  WindowKind kind = WindowKind::kRowNumber;
+  /// The frame ends with the row itself (ROWS); else with the last of its peers.
+  bool by_row = false;
+  /// Rows that agree in so many of the spec's first order columns are peers; 0: the whole partition
+  /// is. Ranks go by it, too.
+  uint32_t peers = 0;
+  uint64_t number = 0;  ///< of rows (lag, lead), of parts (ntile), of the value (nth_value)
+  std::optional<uint32_t> otherwise = {};  ///< lag, lead: the column in place of a missing row
+  bool ignore_nulls = false;               ///< first, last and nth value
+  /// Arguments and the result's type; for kAggregate all of it.
+  Aggregate aggregate = {};
+  bool operator==(const WindowFunction&) const = default;
+};
+
 struct KernelSpec {
   enum class Kind : uint8_t {
-    kGroup = 1,  ///< GROUP BY; without aggregates it is DISTINCT
-    kTop = 2,    ///< the first `limit` rows of each group by `order`: all input columns come out
+    kGroup = 1,   ///< GROUP BY; without aggregates it is DISTINCT
+    kTop = 2,     ///< the first `limit` rows of each group by `order`: all input columns come out
+    kWindow = 3,  ///< all rows, each with the values of `windows`
   };
   Kind kind = Kind::kGroup;
   std::string name = {};       ///< the relation that the kernel's result is called
@@ -103,10 +136,12 @@ struct KernelSpec {
   /// Columns of `input` that are the stage's partition keys, in their order and unchanged, with
   /// `input_table`'s names; empty if one is missing or changed.
   std::vector<uint32_t> partition = {};
-  std::vector<Aggregate> aggregates = {};  ///< kGroup
-  std::vector<OrderColumn> order = {};     ///< kTop
-  uint64_t limit = 1;                      ///< kTop: 1 and more
-  /// kGroup: the keys, then a column for each aggregate. kTop: as `input`.
+  std::vector<Aggregate> aggregates = {};    ///< kGroup
+  std::vector<OrderColumn> order = {};       ///< kTop, kWindow
+  uint64_t limit = 1;                        ///< kTop: 1 and more
+  std::vector<WindowFunction> windows = {};  ///< kWindow
+  /// kGroup: the keys, then a column for each aggregate. kTop: as `input`. kWindow: as `input`,
+  /// then a column for each window function.
   sql::Schema output = {};
   bool operator==(const KernelSpec&) const = default;
 };
@@ -122,13 +157,18 @@ struct StageKernel {
 
 /// The text of a kind as SQL calls it ("count_star" for kCountRows), and back.
 std::string_view to_string(AggregateKind kind);
+/// "row_number", ...; kAggregate is called by its aggregate.
+std::string_view to_string(WindowKind kind);
 
 /// Nothing if the kernel can run this aggregate over columns of these types and gives what DuckDB's
 /// binder says (`aggregate.type`), bit for bit but for the order of sums of floating-point numbers;
 /// else the reason in a few words ("sum of INTERVAL").
 std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Schema& input);
 
-/// The same for a whole kernel: its keys, its order columns, each aggregate.
+/// The same for a window function.
+std::optional<std::string> unsupported(const WindowFunction& window, const sql::Schema& input);
+
+/// The same for a whole kernel: its keys, its order columns, each aggregate and window function.
 std::optional<std::string> unsupported(const KernelSpec& spec);
 
 }  // namespace tidegate::reduce

@@ -32,6 +32,56 @@ std::vector<OrderColumn> order_from(const json& j) {
   return order;
 }
 
+json aggregate_json(const Aggregate& aggregate) {
+  json item = {{"kind", static_cast<int>(aggregate.kind)},
+               {"arguments", aggregate.arguments},
+               {"distinct", aggregate.distinct},
+               {"order", order_json(aggregate.order)},
+               {"quantile", aggregate.quantile},
+               {"separator", aggregate.separator},
+               {"scale", aggregate.scale},
+               {"type", aggregate.type}};
+  if (aggregate.filter) item["filter"] = *aggregate.filter;
+  return item;
+}
+
+Aggregate aggregate_from(const json& item) {
+  Aggregate aggregate;
+  aggregate.kind = static_cast<AggregateKind>(item.at("kind").get<int>());
+  aggregate.arguments = item.at("arguments").get<std::vector<uint32_t>>();
+  aggregate.distinct = item.at("distinct");
+  aggregate.order = order_from(item.at("order"));
+  aggregate.quantile = item.at("quantile");
+  aggregate.separator = item.at("separator");
+  aggregate.scale = item.at("scale");
+  aggregate.type = item.at("type");
+  if (item.contains("filter")) aggregate.filter = item.at("filter").get<uint32_t>();
+  return aggregate;
+}
+
+json window_json(const WindowFunction& window) {
+  json item = {{"kind", static_cast<int>(window.kind)},
+               {"by_row", window.by_row},
+               {"peers", window.peers},
+               {"number", window.number},
+               {"ignore_nulls", window.ignore_nulls},
+               {"aggregate", aggregate_json(window.aggregate)}};
+  if (window.otherwise) item["otherwise"] = *window.otherwise;
+  return item;
+}
+
+WindowFunction window_from(const json& item) {
+  WindowFunction window;
+  window.kind = static_cast<WindowKind>(item.at("kind").get<int>());
+  window.by_row = item.at("by_row");
+  window.peers = item.at("peers");
+  window.number = item.at("number");
+  window.ignore_nulls = item.at("ignore_nulls");
+  window.aggregate = aggregate_from(item.at("aggregate"));
+  if (item.contains("otherwise")) window.otherwise = item.at("otherwise").get<uint32_t>();
+  return window;
+}
+
 StageKernel read(const json& j) {
   StageKernel stage;
   KernelSpec& kernel = stage.kernel;
@@ -42,19 +92,10 @@ StageKernel read(const json& j) {
   kernel.input = schema_from(j.at("input"));
   kernel.keys = j.at("keys");
   kernel.partition = j.at("partition").get<std::vector<uint32_t>>();
-  for (const json& item : j.at("aggregates")) {
-    Aggregate aggregate;
-    aggregate.kind = static_cast<AggregateKind>(item.at("kind").get<int>());
-    aggregate.arguments = item.at("arguments").get<std::vector<uint32_t>>();
-    aggregate.distinct = item.at("distinct");
-    aggregate.order = order_from(item.at("order"));
-    aggregate.quantile = item.at("quantile");
-    aggregate.separator = item.at("separator");
-    aggregate.scale = item.at("scale");
-    aggregate.type = item.at("type");
-    if (item.contains("filter")) aggregate.filter = item.at("filter").get<uint32_t>();
-    kernel.aggregates.push_back(std::move(aggregate));
-  }
+  for (const json& item : j.at("aggregates")) kernel.aggregates.push_back(aggregate_from(item));
+  // Only there if there are any, so that other kernels keep their identities.
+  for (const json& item : j.value("windows", json::array()))
+    kernel.windows.push_back(window_from(item));
   kernel.order = order_from(j.at("order"));
   kernel.limit = j.at("limit");
   kernel.output = schema_from(j.at("output"));
@@ -67,24 +108,15 @@ StageKernel read(const json& j) {
 std::string to_json(const StageKernel& stage) {
   const KernelSpec& kernel = stage.kernel;
   json aggregates = json::array();
-  for (const Aggregate& aggregate : kernel.aggregates) {
-    json item = {{"kind", static_cast<int>(aggregate.kind)},
-                 {"arguments", aggregate.arguments},
-                 {"distinct", aggregate.distinct},
-                 {"order", order_json(aggregate.order)},
-                 {"quantile", aggregate.quantile},
-                 {"separator", aggregate.separator},
-                 {"scale", aggregate.scale},
-                 {"type", aggregate.type}};
-    if (aggregate.filter) item["filter"] = *aggregate.filter;
-    aggregates.push_back(std::move(item));
-  }
-  const json out = {{"kind", static_cast<int>(kernel.kind)}, {"name", kernel.name},
-                    {"input_sql", kernel.input_sql},         {"input_table", kernel.input_table},
-                    {"input", schema_json(kernel.input)},    {"keys", kernel.keys},
-                    {"partition", kernel.partition},         {"aggregates", aggregates},
-                    {"order", order_json(kernel.order)},     {"limit", kernel.limit},
-                    {"output", schema_json(kernel.output)},  {"output_sql", stage.output_sql}};
+  for (const Aggregate& aggregate : kernel.aggregates)
+    aggregates.push_back(aggregate_json(aggregate));
+  json out = {{"kind", static_cast<int>(kernel.kind)}, {"name", kernel.name},
+              {"input_sql", kernel.input_sql},         {"input_table", kernel.input_table},
+              {"input", schema_json(kernel.input)},    {"keys", kernel.keys},
+              {"partition", kernel.partition},         {"aggregates", aggregates},
+              {"order", order_json(kernel.order)},     {"limit", kernel.limit},
+              {"output", schema_json(kernel.output)},  {"output_sql", stage.output_sql}};
+  for (const WindowFunction& window : kernel.windows) out["windows"].push_back(window_json(window));
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

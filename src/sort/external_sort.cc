@@ -213,8 +213,8 @@ ExternalSort::ExternalSort(Effects& effects, sql::Schema schema,
       maker_(std::move(maker)),
       options_(std::move(options)),
       writer_bytes_(std::clamp(options_.memory_bytes / 8, kWriterBytesMin, kWriterBytesMax)),
-      buffer_(std::move(types)),
-      keys_(maker_.fixed_width()) {
+      buffer_(std::move(types), pool_),
+      keys_(maker_.fixed_width(), pool_) {
   for (const batch::ColumnType& type : types_) texts_ |= type.storage == batch::Storage::kBytes;
   const uint64_t slack = std::min(kSlackBytes, options_.memory_bytes / 8);
   const uint64_t reserved = std::min(writer_bytes_ + slack, options_.memory_bytes / 2);
@@ -308,9 +308,7 @@ uint32_t ExternalSort::next_sorted(std::vector<batch::ColumnView>& views) {
 }
 
 Status ExternalSort::spill() {
-  order_ = keys_.order();
-  keys_.clear();
-  emitted_ = 0;
+  sort_in_memory();
   TG_ASSIGN(Run run, write_run([this](std::vector<batch::ColumnView>& views) -> Result<uint32_t> {
               return next_sorted(views);
             }));
@@ -334,13 +332,17 @@ Result<std::unique_ptr<ExternalSort::Merge>> ExternalSort::open_merge(
   return merge;
 }
 
-/// Merges neighbouring runs, so that equal keys keep their order, until one merge is left.
-Status ExternalSort::merge_down() {
-  const uint64_t fan_in = std::clamp(options_.memory_bytes / kReaderBytes, kFanInMin, kFanInMax);
-  while (runs_.size() > fan_in) {
+uint64_t ExternalSort::fan_in() const {
+  return std::clamp(options_.memory_bytes / kReaderBytes, kFanInMin, kFanInMax);
+}
+
+/// Merges neighbouring runs, so that equal keys keep their order, until so many are left.
+Status ExternalSort::merge_down(uint64_t runs_max) {
+  const uint64_t step = fan_in();
+  while (runs_.size() > runs_max) {
     std::vector<Run> longer;
-    for (size_t begin = 0; begin < runs_.size(); begin += fan_in) {
-      const size_t end = std::min<size_t>(begin + fan_in, runs_.size());
+    for (size_t begin = 0; begin < runs_.size(); begin += step) {
+      const size_t end = std::min<size_t>(begin + step, runs_.size());
       const std::vector<Run> group(runs_.begin() + static_cast<ptrdiff_t>(begin),
                                    runs_.begin() + static_cast<ptrdiff_t>(end));
       if (group.size() == 1) {
@@ -362,16 +364,56 @@ Status ExternalSort::merge_down() {
   return {};
 }
 
+void ExternalSort::sort_in_memory() {
+  order_ = keys_.order();
+  keys_.clear();
+  emitted_ = 0;
+}
+
 Status ExternalSort::finish() {
   if (runs_.empty()) {
-    order_ = keys_.order();
-    keys_.clear();
-    emitted_ = 0;
+    sort_in_memory();
+    pool_.release();
     return {};
   }
   if (buffer_.rows() > 0) TG_TRY(spill());
-  TG_TRY(merge_down());
+  pool_.release();
+  TG_TRY(merge_down(fan_in()));
   TG_ASSIGN(merge_, open_merge(runs_));
+  return {};
+}
+
+Status ExternalSort::finish_for_cursors() {
+  if (runs_.empty()) {
+    sort_in_memory();
+    return {};
+  }
+  if (buffer_.rows() > 0) TG_TRY(spill());
+  pool_.release();
+  return merge_down(1);
+}
+
+std::unique_ptr<SortedCursor> ExternalSort::cursor(std::vector<uint32_t> columns,
+                                                   uint64_t memory_bytes) const {
+  if (runs_.empty()) return std::make_unique<SortedCursor>(buffer_, order_, std::move(columns));
+  shuffle::BucketTable table;
+  table.effects = &effects_;
+  table.schema = schema_;
+  table.types = types_;
+  table.files = {{runs_.front().path, kRunAttempt}};
+  table.bucket_end = 1;
+  table.memory_bytes = std::max(memory_bytes, kReaderBytesMin);
+  return std::make_unique<SortedCursor>(std::move(table), std::move(columns));
+}
+
+Status ExternalSort::reset() {
+  merge_.reset();
+  buffer_.clear();
+  keys_.clear();
+  order_.clear();
+  emitted_ = 0;
+  counts_ = {};
+  for (const Run& run : std::exchange(runs_, {})) TG_TRY(effects_.unlink(run.path));
   return {};
 }
 

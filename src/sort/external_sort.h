@@ -9,6 +9,7 @@
 #include "base/failure.h"
 #include "batch/chunk_view.h"
 #include "sort/run_sort.h"
+#include "sort/sorted_cursor.h"
 #include "sql/sql.h"
 
 namespace tidegate::sort {
@@ -31,6 +32,9 @@ struct SortCounts {
 /// on the rows alone and never on the bound. `add` all rows, `finish`, then `next` until it gives
 /// none. A row that alone is larger than the bound is a failure of class memory ("sort.memory").
 /// Not thread-safe.
+///
+/// Rows that are read several times are sorted by `finish_for_cursors` in place of `finish`: then
+/// each `cursor` is a pass of its own, and `next` is not called.
 class ExternalSort {
  public:
   static Result<std::unique_ptr<ExternalSort>> create(Effects& effects, sql::Schema schema,
@@ -44,6 +48,14 @@ class ExternalSort {
   Status finish();
   /// The number of rows in `views`, valid until the next call; 0 at the end.
   Result<uint32_t> next(std::vector<batch::ColumnView>& views);
+  /// What was spilled becomes one run, of which each cursor is one reader: memory for cursors is
+  /// theirs, the sort then holds none.
+  Status finish_for_cursors();
+  /// A pass over some columns; the sort outlives it. `memory_bytes`: of its blocks, if runs were
+  /// spilled.
+  std::unique_ptr<SortedCursor> cursor(std::vector<uint32_t> columns, uint64_t memory_bytes) const;
+  /// Forgets the rows, removes what was spilled of them, and begins anew. Cursors go before.
+  Status reset();
   const SortCounts& counts() const { return counts_; }
 
  private:
@@ -61,12 +73,14 @@ class ExternalSort {
   /// The end of a slice of rows from `begin` on whose texts and keys are of bounded size.
   size_t slice_end(const batch::RowsView& rows, size_t begin, uint64_t& bytes) const;
   uint32_t next_sorted(std::vector<batch::ColumnView>& views);
+  void sort_in_memory();
   Status spill();
   /// Writes what `pull` gives to a new run.
   template <typename Pull>
   Result<Run> write_run(Pull pull);
   Result<std::unique_ptr<Merge>> open_merge(const std::vector<Run>& runs);
-  Status merge_down();
+  Status merge_down(uint64_t runs_max);
+  uint64_t fan_in() const;
 
   Effects& effects_;
   sql::Schema schema_;
@@ -77,6 +91,7 @@ class ExternalSort {
   uint64_t writer_bytes_ = 0;
   uint64_t rows_bytes_max_ = 0;  ///< of rows in memory with their keys and order
   SortCounts counts_;
+  SlabPool pool_;
   RowBuffer buffer_;
   KeyColumn keys_;
   KeyBatch batch_;

@@ -29,7 +29,7 @@ void gather_values(const std::vector<Slab>& blocks, uint64_t begin, uint32_t shi
 char* PieceStore::take(size_t size) {
   if (size > left_) {
     const size_t block = slab_bytes(size);
-    blocks_.push_back(allocate_slab(block));
+    blocks_.push_back(pool_.take(block));
     bytes_ += block;
     if (size > kSlabBytes) return blocks_.back().get();
     at_ = blocks_.back().get();
@@ -48,8 +48,8 @@ void PieceStore::clear() {
   bytes_ = 0;
 }
 
-RowBuffer::RowBuffer(std::vector<batch::ColumnType> types)
-    : types_(std::move(types)), columns_(types_.size()) {
+RowBuffer::RowBuffer(std::vector<batch::ColumnType> types, SlabPool& pool)
+    : types_(std::move(types)), columns_(types_.size()), pool_(pool), texts_(pool) {
   for (size_t i = 0; i < types_.size(); ++i) {
     columns_[i].width = value_width(types_[i]);
     row_bytes_ += columns_[i].width;
@@ -80,7 +80,7 @@ void RowBuffer::append(const batch::RowsView& rows, size_t begin, size_t end) {
   const uint32_t block_rows = 1U << block_shift_;
   while (begin < end) {
     const uint32_t used = rows_ & (block_rows - 1);
-    if (used == 0) blocks_.push_back(allocate_slab(block_bytes_));
+    if (used == 0) blocks_.push_back(pool_.take(block_bytes_));
     const size_t count = std::min<size_t>(end - begin, block_rows - used);
     for (size_t i = 0; i < columns_.size(); ++i) copy_column(rows.column(i), begin, count, i);
     rows_ += static_cast<uint32_t>(count);
@@ -127,47 +127,48 @@ void RowBuffer::clear() {
 }
 
 void RowBuffer::gather(const uint32_t* rows, uint32_t count, Output& out) const {
-  out.values.resize(columns_.size());
-  out.validity.resize(columns_.size());
-  out.views.resize(columns_.size());
+  out.resize(columns_.size());
+  for (size_t c = 0; c < columns_.size(); ++c) gather_column(c, rows, count, c, out);
+}
+
+void RowBuffer::gather_column(size_t index, const uint32_t* rows, uint32_t count, size_t at,
+                              Output& out) const {
   const uint32_t mask = (1U << block_shift_) - 1;
-  for (size_t c = 0; c < columns_.size(); ++c) {
-    const Column& column = columns_[c];
-    out.values[c].resize(size_t{count} * column.width);
-    char* values = out.values[c].data();
-    switch (column.width) {
-      case 0:
-        break;
-      case 1:
-        gather_values<1>(blocks_, column.values, block_shift_, rows, count, values);
-        break;
-      case 2:
-        gather_values<2>(blocks_, column.values, block_shift_, rows, count, values);
-        break;
-      case 4:
-        gather_values<4>(blocks_, column.values, block_shift_, rows, count, values);
-        break;
-      case 8:
-        gather_values<8>(blocks_, column.values, block_shift_, rows, count, values);
-        break;
-      default:
-        TG_ASSERT(column.width == 16);
-        gather_values<16>(blocks_, column.values, block_shift_, rows, count, values);
-    }
-    out.views[c] = {values, nullptr};
-    if (!column.any_null) continue;
-    out.validity[c].assign((count + 63) / 64, 0);
-    for (uint32_t i = 0; i < count; ++i) {
-      uint64_t word = 0;
-      std::memcpy(&word,
-                  blocks_[rows[i] >> block_shift_].get() + column.validity +
-                      (rows[i] & mask) / 64 * sizeof word,
-                  sizeof word);
-      word >>= rows[i] % 64;
-      out.validity[c][i / 64] |= (word & 1) << (i % 64);
-    }
-    out.views[c].validity = out.validity[c].data();
+  const Column& column = columns_[index];
+  out.values[at].resize(size_t{count} * column.width);
+  char* values = out.values[at].data();
+  switch (column.width) {
+    case 0:
+      break;
+    case 1:
+      gather_values<1>(blocks_, column.values, block_shift_, rows, count, values);
+      break;
+    case 2:
+      gather_values<2>(blocks_, column.values, block_shift_, rows, count, values);
+      break;
+    case 4:
+      gather_values<4>(blocks_, column.values, block_shift_, rows, count, values);
+      break;
+    case 8:
+      gather_values<8>(blocks_, column.values, block_shift_, rows, count, values);
+      break;
+    default:
+      TG_ASSERT(column.width == 16);
+      gather_values<16>(blocks_, column.values, block_shift_, rows, count, values);
   }
+  out.views[at] = {values, nullptr};
+  if (!column.any_null) return;
+  out.validity[at].assign((count + 63) / 64, 0);
+  for (uint32_t i = 0; i < count; ++i) {
+    uint64_t word = 0;
+    std::memcpy(&word,
+                blocks_[rows[i] >> block_shift_].get() + column.validity +
+                    (rows[i] & mask) / 64 * sizeof word,
+                sizeof word);
+    word >>= rows[i] % 64;
+    out.validity[at][i / 64] |= (word & 1) << (i % 64);
+  }
+  out.views[at].validity = out.validity[at].data();
 }
 
 }  // namespace tidegate::sort

@@ -14,6 +14,7 @@ namespace tidegate::sort {
 /// Memory for many small pieces that goes as a whole. Pieces do not move.
 class PieceStore {
  public:
+  explicit PieceStore(SlabPool& pool) : pool_(pool) {}
   /// Uninitialised, not aligned.
   char* take(size_t size);
   uint64_t bytes() const { return bytes_; }
@@ -23,6 +24,7 @@ class PieceStore {
   void clear();
 
  private:
+  SlabPool& pool_;
   std::vector<Slab> blocks_;
   char* at_ = nullptr;
   size_t left_ = 0;
@@ -32,7 +34,8 @@ class PieceStore {
 /// Rows of some columns in memory, column by column in blocks, to be read again in any order.
 class RowBuffer {
  public:
-  explicit RowBuffer(std::vector<batch::ColumnType> types);
+  /// `pool` outlives the buffer.
+  RowBuffer(std::vector<batch::ColumnType> types, SlabPool& pool);
 
   /// Copies rows [begin, end). At most UINT32_MAX rows in all.
   void append(const batch::RowsView& rows, size_t begin, size_t end);
@@ -51,9 +54,17 @@ class RowBuffer {
     std::vector<std::vector<char>> values;
     std::vector<std::vector<uint64_t>> validity;
     std::vector<batch::ColumnView> views;
+    void resize(size_t columns) {
+      values.resize(columns);
+      validity.resize(columns);
+      views.resize(columns);
+    }
   };
   /// Views of these rows in this order; texts are those of the buffer.
   void gather(const uint32_t* rows, uint32_t count, Output& out) const;
+  /// The same of one column, to place `at` of the output.
+  void gather_column(size_t column, const uint32_t* rows, uint32_t count, size_t at,
+                     Output& out) const;
 
  private:
   struct Column {
@@ -66,6 +77,7 @@ class RowBuffer {
 
   std::vector<batch::ColumnType> types_;
   std::vector<Column> columns_;
+  SlabPool& pool_;
   std::vector<Slab> blocks_;  ///< each of all columns
   PieceStore texts_;
   uint64_t row_bytes_ = 0;

@@ -23,7 +23,7 @@ void KeyColumn::append(const KeyBatch& keys) {
     std::memcpy(out, keys.bytes.data(), keys.begins[count]);
     for (size_t i = 0; i < count; ++i, ++rows_) {
       const uint32_t at = rows_ % block_rows_;
-      if (at == 0) blocks_.push_back(allocate_slab(block_bytes_));
+      if (at == 0) blocks_.push_back(pool_.take(block_bytes_));
       reinterpret_cast<std::string_view*>(blocks_.back().get())[at] = {
           out + keys.begins[i], keys.begins[i + 1] - keys.begins[i]};
     }
@@ -31,12 +31,23 @@ void KeyColumn::append(const KeyBatch& keys) {
   }
   for (size_t i = 0; i < count;) {
     const uint32_t used = rows_ % block_rows_;
-    if (used == 0) blocks_.push_back(allocate_slab(block_bytes_));
+    if (used == 0) blocks_.push_back(pool_.take(block_bytes_));
     const size_t part = std::min<size_t>(count - i, block_rows_ - used);
     std::memcpy(blocks_.back().get() + size_t{used} * width_, keys.bytes.data() + i * width_,
                 part * width_);
     rows_ += static_cast<uint32_t>(part);
     i += part;
+  }
+}
+
+template <typename Take>
+void KeyColumn::each(Take take) const {
+  for (uint32_t row = 0; row < rows_;) {
+    const char* entry = blocks_[row / block_rows_].get();
+    const uint32_t end = std::min(rows_, row + block_rows_);
+    for (; row < end; ++row, entry += entry_bytes_)
+      take(row, width_ != 0 ? std::string_view(entry, width_)
+                            : *reinterpret_cast<const std::string_view*>(entry));
   }
 }
 
@@ -52,17 +63,14 @@ class KeyColumn::Heads {
  public:
   explicit Heads(const KeyColumn& keys) {
     if (keys.rows_ == 0) return;
-    const auto first = looked_at(keys.key(0));
-    std::array<uint64_t, kLookedAt / 8> differ{};
-    size_t longest = 0;
-    for (uint32_t row = 0; row < keys.rows_; ++row) {
-      const std::string_view key = keys.key(row);
-      longest = std::max(longest, key.size());
-      const auto words = looked_at(key);
-      for (size_t w = 0; w < words.size(); ++w) differ[w] |= words[w] ^ first[w];
-    }
+    std::array<uint8_t, kLookedAt> differ{};
+    size_t longest = keys.width_;
+    if (keys.width_ >= sizeof(uint64_t))
+      look_at_fixed(keys, differ);
+    else
+      longest = look_at_any(keys, differ);
     for (size_t byte = 0; byte < kLookedAt; ++byte) {
-      if ((differ[byte / 8] >> (byte % 8 * 8) & 0xff) == 0) continue;
+      if (differ[byte] == 0) continue;
       if (places_ == kHeadBytes) {
         whole_ = false;
         return;
@@ -84,6 +92,45 @@ class KeyColumn::Heads {
   bool whole() const { return whole_; }
 
  private:
+  static uint64_t word_at(const char* at) {
+    uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    return word;
+  }
+  static void note(uint64_t word, size_t begin, std::array<uint8_t, kLookedAt>& differ) {
+    for (size_t i = 0; i < sizeof word; ++i)
+      differ[begin + i] |= static_cast<uint8_t>(word >> (8 * i));
+  }
+
+  /// By words, the last of which begins so that it ends with what is looked at.
+  static void look_at_fixed(const KeyColumn& keys, std::array<uint8_t, kLookedAt>& differ) {
+    const size_t span = std::min<size_t>(keys.width_, kLookedAt), words = (span + 7) / 8;
+    std::array<size_t, kLookedAt / 8> begins{};
+    std::array<uint64_t, kLookedAt / 8> first{}, differing{};
+    for (size_t w = 0; w < words; ++w) {
+      begins[w] = std::min(8 * w, span - 8);
+      first[w] = word_at(keys.key(0).data() + begins[w]);
+    }
+    keys.each([&](uint32_t, std::string_view key) {
+      for (size_t w = 0; w < words; ++w) differing[w] |= word_at(key.data() + begins[w]) ^ first[w];
+    });
+    for (size_t w = 0; w < words; ++w) note(differing[w], begins[w], differ);
+  }
+
+  /// Returns the longest key's length.
+  static size_t look_at_any(const KeyColumn& keys, std::array<uint8_t, kLookedAt>& differ) {
+    const auto first = looked_at(keys.key(0));
+    std::array<uint64_t, kLookedAt / 8> differing{};
+    size_t longest = 0;
+    keys.each([&](uint32_t, std::string_view key) {
+      longest = std::max(longest, key.size());
+      const auto words = looked_at(key);
+      for (size_t w = 0; w < words.size(); ++w) differing[w] |= words[w] ^ first[w];
+    });
+    for (size_t w = 0; w < differing.size(); ++w) note(differing[w], 8 * w, differ);
+    return longest;
+  }
+
   static std::array<uint64_t, kLookedAt / 8> looked_at(std::string_view key) {
     std::array<uint64_t, kLookedAt / 8> words{};
     std::memcpy(words.data(), key.data(), std::min(key.size(), kLookedAt));
@@ -165,12 +212,12 @@ class KeyColumn::Sorter {
 
 std::vector<uint32_t> KeyColumn::order() const {
   const Heads heads(*this);
-  const Slab memory = allocate_slab(rows_ * sizeof(Entry));
+  const Slab memory = pool_.take(rows_ * sizeof(Entry));
   auto* entries = reinterpret_cast<Entry*>(memory.get());
   std::vector<uint32_t> rows;
   {
-    const Slab room = allocate_slab(rows_ * sizeof(Entry));
-    for (uint32_t row = 0; row < rows_; ++row) entries[row] = {heads.head(key(row)), row};
+    const Slab room = pool_.take(rows_ * sizeof(Entry));
+    each([&](uint32_t row, std::string_view key) { entries[row] = {heads.head(key), row}; });
     Sorter(*this, heads.bytes(), heads.whole())
         .sort(entries, reinterpret_cast<Entry*>(room.get()), rows_, 56);
   }

@@ -13,12 +13,14 @@ namespace tidegate::sort {
 /// The keys of rows in memory, and the order that they make.
 class KeyColumn {
  public:
-  /// `fixed_width`: of every key; 0 if they differ.
-  explicit KeyColumn(uint32_t fixed_width)
-      : width_(fixed_width),
+  /// `fixed_width`: of every key; 0 if they differ. `pool` outlives the column.
+  KeyColumn(uint32_t fixed_width, SlabPool& pool)
+      : pool_(pool),
+        width_(fixed_width),
         entry_bytes_(fixed_width != 0 ? fixed_width : sizeof(std::string_view)),
         block_bytes_(slab_bytes(entry_bytes_)),
-        block_rows_(static_cast<uint32_t>(block_bytes_ / entry_bytes_)) {}
+        block_rows_(static_cast<uint32_t>(block_bytes_ / entry_bytes_)),
+        pieces_(pool) {}
 
   void append(const KeyBatch& keys);
   uint32_t rows() const { return rows_; }
@@ -49,6 +51,11 @@ class KeyColumn {
   class Heads;
   class Sorter;
 
+  /// `take(row, key)` for each row from the first on.
+  template <typename Take>
+  void each(Take take) const;
+
+  SlabPool& pool_;
   uint32_t width_;
   size_t entry_bytes_;
   size_t block_bytes_;

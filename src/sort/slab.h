@@ -3,11 +3,14 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 namespace tidegate::sort {
 
+class SlabPool;
 struct SlabDeleter {
-  void operator()(char* memory) const { std::free(memory); }
+  SlabPool* pool = nullptr;  ///< takes it back
+  void operator()(char* memory) const;
 };
 /// Uninitialised memory that is read here and there: in huge pages where the system gives them, so
 /// that neither faults nor address translation cost much.
@@ -20,5 +23,31 @@ inline constexpr size_t slab_bytes(size_t bytes) {
 }
 /// Throws std::bad_alloc.
 Slab allocate_slab(size_t bytes);
+
+/// Keeps slabs of kSlabBytes that were given back, as new pages cost more than what is done with
+/// them. What lies idle makes way for larger slabs: idle and in use never are more than what was in
+/// use at once, up to kSlabBytes. Outlives its slabs. Not thread-safe.
+class SlabPool {
+ public:
+  SlabPool() = default;
+  SlabPool(const SlabPool&) = delete;
+  SlabPool& operator=(const SlabPool&) = delete;
+  /// As allocate_slab.
+  Slab take(size_t bytes);
+  /// Frees what lies idle.
+  void release() { idle_.clear(); }
+
+ private:
+  friend struct SlabDeleter;
+  std::vector<Slab> idle_;
+  size_t given_ = 0;  ///< slabs that may come back at once, at most
+};
+
+inline void SlabDeleter::operator()(char* memory) const {
+  if (pool != nullptr)
+    pool->idle_.emplace_back(memory);
+  else
+    std::free(memory);
+}
 
 }  // namespace tidegate::sort

@@ -37,6 +37,7 @@ SPILLS = {
     "group_by_lists": "SELECT sum(len(l)) AS x FROM (SELECT i % 1000 AS g, list(i) AS l FROM t, range(40000000) r(i) GROUP BY 1)",
     "sort": "SELECT i FROM t, range(30000000) r(i) ORDER BY hash(i) LIMIT 30000000 OFFSET 29999990",
     "group_by": "SELECT count(*) AS x FROM (SELECT i * 7 AS g, count(*) AS n FROM t, range(20000000) r(i) GROUP BY 1)",
+    "window": "SELECT max(s) + max(n) + max(c) AS x FROM (SELECT sum(i) OVER w AS s, lead(i, 3000000) OVER w AS n, cume_dist() OVER w AS c FROM t, range(8000000) r(i) WINDOW w AS (PARTITION BY i % 2 ORDER BY hash(i), i))",
 }
 
 PIPELINE = """version: 1

@@ -365,19 +365,40 @@ class Maker:
         return out
 
     def window(self, name, r):
+        """Mostly over one PARTITION BY, in orders of which each begins the longest; else as it comes."""
         keys = [c.name for c in self.keys(r, 2)]
-        items = []
-        for _ in range(self.rng.randrange(1, 4)):
-            over, c = f"OVER (PARTITION BY {', '.join(keys)} ORDER BY {self.order(r)}", self.pick(self.columns(r))
+        partition = f"PARTITION BY {', '.join(keys)}"
+        one = self.order(r).split(", ") if self.chance(70) else None
+        items = [self.window_item(r, partition, one or self.order(r).split(", ")) for _ in range(self.rng.randrange(1, 5))]
+        if not one and self.chance(50):
             o = self.pick(self.columns(r, nested=False)).name
-            kinds = [Item(f"row_number() {over})"), Item(f"rank() OVER (PARTITION BY {', '.join(keys)} ORDER BY {o})"),
-                     Item(f"lag({c.name}, {self.pick([1, 2])}) {over})"), Item(f"lead({c.name}) {over})"), Item(f"count({c.name}) {over})"),
-                     Item(f"max({c.name}) {over} ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)"), Item(f"first_value({c.name}) {over})"),
-                     Item(f"dense_rank() OVER (PARTITION BY {', '.join(keys)} ORDER BY {o} DESC)")]
-            sums = [s for s in self.columns(r) if s.kind in NUMBERS and s.plain and s.kind not in ("HUGEINT", "UHUGEINT")]
-            kinds += [Item(f"sum({s.name}) {over} ROWS UNBOUNDED PRECEDING)", (1e-12, 1e-9)) for s in sums[:2]]
-            items.append(self.pick(kinds))
-        return Stage(name, f"SELECT {{items}} FROM {r}{{where}}", ["u"] + keys, items, self.fields(keys), [r])
+            items.append(Item(f"dense_rank() OVER ({partition} ORDER BY {o} DESC)"))
+        form = f"SELECT {{items}} FROM {r}{{where}}"
+        if self.chance(15):
+            form += f" QUALIFY {self.pick(['rank', 'row_number'])}() OVER ({partition} ORDER BY {', '.join(one or ['u'])}) % 3 = 1"
+        out = Stage(name, form, ["u"] + keys, items, self.fields(keys), [r])
+        out.where = self.condition(r) if self.chance(25) else ""
+        return out
+
+    def window_item(self, r, partition, order):
+        """A window function whose value no order of ties can change; `order` is total."""
+        c = self.pick(self.columns(r))
+        total, some = ", ".join(order), order[:self.rng.randrange(len(order) + 1)]
+        total, peers = f"{partition} ORDER BY {total}", partition + (f" ORDER BY {', '.join(some)}" if some else "")
+        frame = self.pick(["", " ROWS UNBOUNDED PRECEDING", " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"])
+        nulls = self.pick(["", "", " IGNORE NULLS"])
+        kinds = [Item(f"{self.pick(['rank', 'dense_rank', 'percent_rank', 'cume_dist'])}() OVER ({peers})")] * 3
+        kinds += [Item(f"row_number() OVER ({total})"), Item(f"ntile({self.pick([1, 3, 50])}) OVER ({total})")]
+        kinds += [Item(f"{self.pick(['lag', 'lead'])}({c.name}{self.pick(['', ', 1', ', 3', f', 2, {c.name}'])}) OVER ({total})")] * 3
+        kinds += [Item(f"{value}{nulls}) OVER ({total}{frame})")
+                  for value in (f"first_value({c.name}", f"last_value({c.name}", f"nth_value({c.name}, {self.pick([1, 2, 5])}")]
+        kinds += [Item(f"{self.pick(['max', 'min'])}({c.name}) OVER ({total} ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)")]
+        folds = ["count(*)", f"count({c.name})", f"min({c.name})", f"max({c.name})"]
+        only = f" FILTER (WHERE {self.condition(r)})" if self.chance(15) else ""
+        kinds += [Item(f"{self.pick(folds)}{only} OVER ({self.pick([peers, total + frame])})")] * 3
+        sums = [s for s in self.columns(r) if s.kind in NUMBERS and s.plain and s.kind not in ("HUGEINT", "UHUGEINT")]
+        kinds += [Item(f"{self.pick(['sum', 'avg'])}({s.name}){only} OVER ({self.pick([peers, total + frame])})", (1e-12, 1e-9)) for s in sums[:2]]
+        return self.pick(kinds)
 
 
 def write_pipeline(directory, name, tables, sources, stages):

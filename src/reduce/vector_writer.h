@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/failure.h"
+#include "batch/chunk_view.h"
+#include "batch/type.h"
+
+struct _duckdb_vector;
+
+namespace tidegate::reduce {
+
+// Values of a column to rows of a flat DuckDB vector from `at` on, which were not written before.
+// Nested values that do not decode are a lost failure "batch.value".
+
+/// Rows [begin, begin + count).
+Status copy_rows(const batch::ColumnType& type, const batch::ColumnView& from, uint32_t begin,
+                 uint32_t count, _duckdb_vector* vector, uint32_t at);
+/// Rows by their numbers; kNoRow (stored_rows.h) is NULL.
+Status gather_rows(const batch::ColumnType& type, const batch::ColumnView& from,
+                   const uint32_t* rows, uint32_t count, _duckdb_vector* vector, uint32_t at);
+/// One row, in the place of a NULL.
+Status replace_null(const batch::ColumnType& type, const batch::ColumnView& from, uint32_t row,
+                    _duckdb_vector* vector, uint32_t at);
+
+}  // namespace tidegate::reduce

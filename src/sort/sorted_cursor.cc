@@ -1,0 +1,53 @@
+#include "sort/sorted_cursor.h"
+
+#include <algorithm>
+
+namespace tidegate::sort {
+
+SortedCursor::SortedCursor(const RowBuffer& rows, const std::vector<uint32_t>& order,
+                           std::vector<uint32_t> columns)
+    : columns_(std::move(columns)), rows_(&rows), order_(&order) {
+  output_.resize(columns_.size());
+}
+
+SortedCursor::SortedCursor(shuffle::BucketTable run, std::vector<uint32_t> columns)
+    : columns_(std::move(columns)), run_(std::move(run)) {
+  scan_.emplace(run_, columns_);
+}
+
+Result<uint32_t> SortedCursor::next(std::vector<batch::ColumnView>& views) {
+  if (scan_) return next_of_run(views);
+  const auto count = static_cast<uint32_t>(std::min<size_t>(kSliceRows, order_->size() - at_));
+  if (count == 0) return 0;
+  for (size_t i = 0; i < columns_.size(); ++i)
+    rows_->gather_column(columns_[i], order_->data() + at_, count, i, output_);
+  at_ += count;
+  views = output_.views;
+  return count;
+}
+
+/// Slices of a block begin at whole words of its bitmaps.
+Result<uint32_t> SortedCursor::next_of_run(std::vector<batch::ColumnView>& views) {
+  static_assert(kSliceRows % 64 == 0);
+  if (block_at_ == block_rows_) {
+    TG_ASSIGN(block_rows_, scan_->next(block_));
+    block_at_ = 0;
+    if (block_rows_ == 0) return 0;
+  }
+  const uint32_t count = std::min(kSliceRows, block_rows_ - block_at_);
+  views.resize(columns_.size());
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    const batch::ColumnType& type = run_.types[columns_[i]];
+    const size_t width =
+        type.storage == batch::Storage::kBytes ? sizeof(batch::StringRef) : type.width;
+    views[i].data = block_[i].data == nullptr
+                        ? nullptr
+                        : static_cast<const char*>(block_[i].data) + block_at_ * width;
+    views[i].validity =
+        block_[i].validity == nullptr ? nullptr : block_[i].validity + block_at_ / 64;
+  }
+  block_at_ += count;
+  return count;
+}
+
+}  // namespace tidegate::sort
