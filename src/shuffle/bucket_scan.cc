@@ -18,7 +18,8 @@ constexpr uint64_t kReadBytes = 1 << 20;
 
 }  // namespace
 
-Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref) {
+Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref,
+                               std::string_view known) {
   TG_ASSIGN(MapOutputFile file, MapOutputFile::open(*table.effects, ref.path));
   if (file.attempt() != ref.attempt) {
     return fail(
@@ -26,10 +27,12 @@ Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref
         fmt::format("a map output is of another attempt ({}, not {}): {}",
                     quote_json(file.attempt()), quote_json(ref.attempt), quote_json(ref.path)));
   }
-  TG_ASSIGN(const sql::Schema schema, file.schema());
-  if (schema != table.schema) {
-    return fail(FailureClass::kDefect, "shuffle.schema",
-                "a map output has another schema than its readers: " + quote_json(ref.path));
+  if (file.schema_bytes() != known) {
+    TG_ASSIGN(const sql::Schema schema, file.schema());
+    if (schema != table.schema) {
+      return fail(FailureClass::kDefect, "shuffle.schema",
+                  "a map output has another schema than its readers: " + quote_json(ref.path));
+    }
   }
   if (table.bucket_end > file.buckets()) {
     return fail(FailureClass::kDefect, "shuffle.schema",
@@ -155,12 +158,20 @@ Status BucketScan::open_columns(const std::vector<std::span<const std::byte>>& c
 
 Status BucketScan::open_file() {
   file_.reset();
-  TG_ASSIGN(MapOutputFile file, open_for(table_, table_.files[file_index_++]));
+  TG_ASSIGN(MapOutputFile file, open_for(table_, table_.files[file_index_++], schema_bytes_));
   file_ = std::move(file);
   entries_.clear();
   entry_index_ = 0;
   bucket_ = table_.bucket_begin;
+  if (file_->schema_bytes() == schema_bytes_) return {};
   TG_TRY(check_.open(*file_, table_.types));
+  schema_bytes_ = file_->schema_bytes();
+  place_keys();
+  return {};
+}
+
+/// Finds the keys' columns among those that are read, or has them read, too.
+void BucketScan::place_keys() {
   keys_.clear();
   key_columns_.clear();
   for (const HashKey& hashed : check_.keys()) {
@@ -174,7 +185,6 @@ Status BucketScan::open_file() {
   }
   key_views_.resize(keys_.size());
   buffers_.resize(columns_.size() + key_columns_.size());
-  return {};
 }
 
 /// Reads the range's next blocks: as many as fit, at least one.

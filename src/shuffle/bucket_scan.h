@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "batch/type.h"
@@ -27,7 +29,9 @@ struct BucketTable {
 
 /// Opens a file of the table and checks attempt, schema and buckets: another attempt is lost
 /// ("shuffle.attempt"), another schema or bucket count is a defect ("shuffle.schema").
-Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref);
+/// `known` are the schema's bytes of another file that passed: most files of a table have the same.
+Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref,
+                               std::string_view known = {});
 
 /// One pass over a bucket table's rows: file by file, bucket by bucket. Who reads to the end has
 /// read each bucket's rows as they were written, each once, or has a failure. One thread at a time.
@@ -49,6 +53,7 @@ class BucketScan {
   Result<bool> next_block();
   Status open_columns(const std::vector<std::span<const std::byte>>& columns, uint32_t rows);
   Status open_file();
+  void place_keys();
   /// Views of the keys of rows that were put into the chunk's rows from `at` on.
   void view_keys(_duckdb_data_chunk* chunk, uint32_t at, uint32_t count);
   Result<bool> next_range();
@@ -75,6 +80,7 @@ class BucketScan {
   uint32_t block_rows_ = 0;
   uint32_t rows_left_ = 0;  ///< of the open block
   ReadCheck check_;
+  std::string schema_bytes_;  ///< of the last file
   bool in_bucket_ = false;
   /// A key's values: the place of its column, those after `columns_` being read for nothing else.
   struct Key {

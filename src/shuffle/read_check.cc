@@ -24,10 +24,7 @@ void ReadCheck::begin(const BucketEntry& entry) {
 Status ReadCheck::add(const batch::ColumnView* columns, size_t rows) {
   rows_ += rows;
   if (!hasher_.has_keys()) return {};
-  if (hashes_.size() < rows) hashes_.resize(rows);
-  TG_TRY(hasher_.hash(columns, rows, hashes_.data()));
-  for (size_t i = 0; i < rows; ++i) keys_ += hashes_[i];
-  return {};
+  return hasher_.add(columns, rows, keys_);
 }
 
 Status ReadCheck::end(const MapOutputFile& file) {

@@ -13,7 +13,7 @@ namespace tidegate::shuffle {
 /// there are, and the sum of the hashes of their keys.
 class ReadCheck {
  public:
-  /// Rows of this file follow; `types` of all columns.
+  /// Rows of this file, or of others with the same schema's bytes, follow; `types` of all columns.
   Status open(const MapOutputFile& file, const std::vector<batch::ColumnType>& types);
   const std::vector<HashKey>& keys() const { return hasher_.keys(); }
   /// Rows of this bucket follow.
@@ -29,7 +29,6 @@ class ReadCheck {
   BucketEntry wanted_{};
   uint64_t rows_ = 0;
   uint64_t keys_ = 0;
-  std::vector<uint64_t> hashes_;
 };
 
 }  // namespace tidegate::shuffle

@@ -20,4 +20,12 @@ Status RowHasher::hash(const batch::ColumnView* columns, size_t rows, uint64_t* 
   return {};
 }
 
+Status RowHasher::add(const batch::ColumnView* columns, size_t rows, uint64_t& sum) {
+  if (hashers_.size() == 1) return hashers_[0].sum(columns[0], rows, sum);
+  if (hashes_.size() < rows) hashes_.resize(rows);
+  TG_TRY(hash(columns, rows, hashes_.data()));
+  for (size_t i = 0; i < rows; ++i) sum += hashes_[i];
+  return {};
+}
+
 }  // namespace tidegate::shuffle

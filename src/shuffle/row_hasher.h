@@ -22,10 +22,13 @@ class RowHasher {
   const std::vector<HashKey>& keys() const { return keys_; }
   /// `columns` are the keys', in their order.
   Status hash(const batch::ColumnView* columns, size_t rows, uint64_t* hashes) const;
+  /// Adds the rows' hashes to `sum`.
+  Status add(const batch::ColumnView* columns, size_t rows, uint64_t& sum);
 
  private:
   std::vector<HashKey> keys_;
   std::vector<batch::KeyHasher> hashers_;
+  std::vector<uint64_t> hashes_;
 };
 
 }  // namespace tidegate::shuffle
