@@ -54,6 +54,8 @@ class KeyHasher {
   static Result<KeyHasher> create(const ColumnType& source, std::string_view target);
   /// Folds the hashes of the column's first `rows` values into `hashes`, or sets them if `first`.
   Status fold(const ColumnView& column, size_t rows, bool first, uint64_t* hashes) const;
+  /// Adds the hashes of the column's first `rows` values to `sum`: for rows of one key.
+  Status sum(const ColumnView& column, size_t rows, uint64_t& sum) const;
 
  private:
   enum class Method : uint8_t {
@@ -67,6 +69,7 @@ class KeyHasher {
     kNested,
     kNull
   };
+  Status hash(const ColumnView& column, size_t begin, size_t count, uint64_t* out) const;
   void values(const ColumnView& column, size_t rows, uint64_t* out) const;
   Status nested(const ColumnView& column, size_t rows, uint64_t* out) const;
 

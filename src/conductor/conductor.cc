@@ -282,6 +282,12 @@ void Conductor::task_done(uint32_t index, std::string digest) {
   }
 }
 
+/// What a kernel cannot hold of one key would not be less in parts of other keys.
+bool Conductor::splits_again(uint32_t index, const Failure& failure) const {
+  return failure.cls == FailureClass::kMemory && failure.code != "reduce.memory" &&
+         graph_.groups[graph_.tasks[index].group].can_split && records_[index].splits < kSplitsMax;
+}
+
 void Conductor::handle_failure(uint32_t index, const std::string& attempt, const Failure& failure,
                                std::optional<uint32_t> lost_producer, int64_t now_us) {
   TaskRecord& record = records_[index];
@@ -298,6 +304,10 @@ void Conductor::handle_failure(uint32_t index, const std::string& attempt, const
     number = ++record.transient_used;
   else if (failure.cls == FailureClass::kLost && record.lost_used < retry.lost_max)
     number = ++record.lost_used;
+  else if (splits_again(index, failure)) {
+    number = ++record.splits;
+    record.parts *= kSplitWays;
+  }
   if (number == 0) {
     task_failed(index, failure);
     return;
@@ -308,7 +318,7 @@ void Conductor::handle_failure(uint32_t index, const std::string& attempt, const
     const int64_t most = std::min(kBackoffMaxUs, kBackoffFirstUs << std::min(number - 1, 20u));
     delay = static_cast<int64_t>(random_() % static_cast<uint64_t>(most + 1));
   }
-  actions_.push_back(RecordRetry{index, delay, number, failure});
+  actions_.push_back(RecordRetry{index, delay, number, failure, record.parts});
   if (lost_producer && *lost_producer != index) make_again(*lost_producer);
   task.state = TaskState::kBackoff;
   record.wake_us = now_us + delay;
@@ -429,7 +439,7 @@ void Conductor::schedule(int64_t now_us) {
     const auto& timeout = graph_.groups[task.group].timeout_us;
     record.deadline_us = timeout ? now_us + *timeout : 0;
     slots_[slot] = {SlotUse::kTask, index, {}};
-    actions_.push_back(StartTask{index, task.identity, record.running_attempt, slot});
+    actions_.push_back(StartTask{index, task.identity, record.running_attempt, slot, record.parts});
     if (timeout) actions_.push_back(WakeAt{record.deadline_us});
   }
 }

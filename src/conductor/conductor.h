@@ -82,6 +82,7 @@ struct StartTask {
   std::string identity;
   std::string attempt;
   uint32_t slot;
+  uint32_t parts = 1;  ///< run it over its inputs' rows in so many parts
 };
 struct StopSlot {
   uint32_t slot;
@@ -113,6 +114,7 @@ struct RecordRetry {
   int64_t delay_us;
   uint32_t number;
   Failure failure;
+  uint32_t parts = 1;  ///< of the next attempt
 };
 struct RecordFailure {
   uint32_t task;
@@ -167,11 +169,17 @@ class Conductor {
   /// at most kBackoffMax.
   static constexpr int64_t kBackoffFirstUs = 100'000;
   static constexpr int64_t kBackoffMaxUs = 20'000'000;
+  /// A task that can be split and crosses its bound runs again in so many parts, then in so many of
+  /// each.
+  static constexpr uint32_t kSplitWays = 16;
+  static constexpr uint32_t kSplitsMax = 2;
 
  private:
   struct TaskRecord {
     uint32_t transient_used = 0;
     uint32_t lost_used = 0;
+    uint32_t splits = 0;
+    uint32_t parts = 1;
     uint32_t started = 0;
     uint32_t slot = 0;
     int64_t wake_us = 0;
@@ -213,6 +221,7 @@ class Conductor {
   void task_failed(uint32_t task, const Failure& failure);
   void handle_failure(uint32_t task, const std::string& attempt, const Failure& failure,
                       std::optional<uint32_t> lost_producer, int64_t now_us);
+  bool splits_again(uint32_t task, const Failure& failure) const;
   void make_again(uint32_t task);
   void renew_needed();
   void unqueue(uint32_t task);

@@ -73,6 +73,9 @@ class World {
 
   double transient = 0, lost = 0, slot_loss = 0, lost_result = 0;
   std::optional<uint32_t> defect_task;
+  uint32_t parts_needed = 1;  ///< with fewer a task of the last group crosses its bound
+  std::string memory_code = "memory.bound";
+  std::vector<uint32_t> parts;  ///< of its attempts
   bool refuse = false;
 
   void run() {
@@ -142,6 +145,12 @@ class World {
       if (defect_task == start->task)
         return tell(
             TaskBroke{start->task, start->attempt, {FailureClass::kDefect, "sql.binder", "no"}});
+      if (task.group + 1 == conductor.graph().groups.size()) {
+        parts.push_back(start->parts);
+        if (start->parts < parts_needed)
+          return tell(
+              TaskBroke{start->task, start->attempt, {FailureClass::kMemory, memory_code, "m"}});
+      }
       if (chance(transient))
         return tell(TaskBroke{start->task, start->attempt, {FailureClass::kTransient, "t", "t"}});
       if (chance(lost_result) && task.group > 0) {
@@ -309,6 +318,26 @@ TEST(Conductor, ReusedResultsAreNotRunAndTheirProducersAreNotNeeded) {
   world.run();
   EXPECT_EQ(world.state, "succeeded");
   EXPECT_TRUE(world.finished.empty());
+}
+
+TEST(Conductor, ATaskThatCrossesItsBoundRunsAgainInParts) {
+  const auto run = [](bool can_split, uint32_t parts_needed, const char* code) {
+    Graph graph = chain({3, 1});
+    graph.groups[1].can_split = can_split;
+    World world(graph, 2, 9);
+    world.parts_needed = parts_needed;
+    world.memory_code = code;
+    world.run();
+    return std::pair(world.state, world.parts);
+  };
+  using Parts = std::vector<uint32_t>;
+  EXPECT_EQ(run(true, 1, "memory.bound"), std::pair(std::string("succeeded"), Parts{1}));
+  EXPECT_EQ(run(true, 16, "memory.bound"), std::pair(std::string("succeeded"), Parts{1, 16}));
+  EXPECT_EQ(run(true, 17, "memory.bound"), std::pair(std::string("succeeded"), Parts{1, 16, 256}));
+  EXPECT_EQ(run(true, 300, "memory.bound"), std::pair(std::string("failed"), Parts{1, 16, 256}));
+  EXPECT_EQ(run(false, 16, "memory.bound"), std::pair(std::string("failed"), Parts{1}));
+  // One key's rows: parts of other keys do not make them fewer.
+  EXPECT_EQ(run(true, 16, "reduce.memory"), std::pair(std::string("failed"), Parts{1}));
 }
 
 TEST(Conductor, ConsumersOfUnorderedResultsGoByContent) {

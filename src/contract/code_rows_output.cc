@@ -103,9 +103,6 @@ constexpr CodeInfo kOutput[] = {
 };
 
 constexpr CodeInfo kLater[] = {
-    {codes::kSkewNotYet, "skew-not-yet", "`skew: split` is not supported by this version",
-     "A bucket that is too large for its bound fails with class `memory` and says so.",
-     "skew: split", "skew: fail"},
     {codes::kRetryNotYet, "retry-not-yet", "a retry class that is not supported by this version",
      "Stages retry `transient` and `lost`. Bad rows are set aside at their source.",
      "retry: {memory: split}", "retry: {transient: 5}"},

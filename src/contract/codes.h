@@ -232,7 +232,6 @@ inline constexpr const char* kMemoryAboveHost = "T0725";
 inline constexpr const char* kPublishByColumn = "T0726";
 inline constexpr const char* kPublishByType = "T0727";
 
-inline constexpr const char* kSkewNotYet = "T0802";
 inline constexpr const char* kRetryNotYet = "T0803";
 inline constexpr const char* kWatermarkNotYet = "T0804";
 inline constexpr const char* kSourceKindNotYet = "T0805";

@@ -118,6 +118,7 @@ struct Stage {
   std::optional<Retry> retry;
   std::optional<Spanned<int64_t>> timeout_us;
   OnEmpty on_empty = OnEmpty::kAllow;
+  std::optional<bool> splits_skew;  ///< `skew`: split, or fail
   Span span;
 };
 
@@ -187,6 +188,7 @@ struct Pipeline {
   std::string owner;
   uint64_t memory_bytes = uint64_t{512} << 20;  ///< defaults.memory
   Retry retry;
+  bool splits_skew = false;     ///< defaults.skew
   std::vector<Source> sources;  ///< in file order
   std::vector<Stage> stages;    ///< in file order
   std::vector<Output> outputs;  ///< in file order

@@ -21,10 +21,6 @@ const std::vector<NotYetKey> kRootNotYet = {
     {"contracts", codes::kOdcsNotYet, "write the promises as `checks` and `freshness`"},
 };
 
-const std::vector<NotYetKey> kDefaultsNotYet = {
-    {"skew", codes::kSkewNotYet, "remove it"},
-};
-
 void check_version(const YamlNode& root, Fields& fields) {
   const YamlNode* version = root.find("version");
   if (version == nullptr) {
@@ -62,11 +58,13 @@ void section(const YamlNode& root, std::string_view name, const char* missing_co
 
 void parse_defaults(const YamlNode& node, Pipeline& pipeline, Fields& fields) {
   if (!fields.is_mapping(node, "defaults", "defaults: {memory: 512MiB}")) return;
-  fields.check_keys(node, "`defaults`", {"memory", "retry"}, kDefaultsNotYet);
+  fields.check_keys(node, "`defaults`", {"memory", "retry", "skew"});
   if (const YamlNode* memory = node.find("memory")) {
     if (const auto value = parse_memory(*memory, fields)) pipeline.memory_bytes = value->value;
   }
   if (const YamlNode* retry = node.find("retry")) pipeline.retry = parse_retry(*retry, fields);
+  if (const YamlNode* skew = node.find("skew"))
+    pipeline.splits_skew = parse_skew(*skew, fields).value_or(false);
 }
 
 void parse_root(const YamlNode& root, Pipeline& pipeline, Fields& fields) {

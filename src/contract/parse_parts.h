@@ -20,6 +20,8 @@ std::optional<Check> parse_check(const YamlNode& node, Fields& fields);
 /// `memory` and `retry` of `defaults` and of stages.
 std::optional<Spanned<uint64_t>> parse_memory(const YamlNode& node, Fields& fields);
 Retry parse_retry(const YamlNode& node, Fields& fields);
+/// `skew`: true for `split`.
+std::optional<bool> parse_skew(const YamlNode& node, Fields& fields);
 
 /// Checks between sections: names, references, keys of exchanged inputs, paths. Names that were
 /// written in another case become as they were declared.

@@ -152,6 +152,12 @@ std::optional<Spanned<uint64_t>> parse_memory(const YamlNode& node, Fields& fiel
   return fields.size(node, "memory", kMemoryBytesMin, kMemoryBytesMax);
 }
 
+std::optional<bool> parse_skew(const YamlNode& node, Fields& fields) {
+  const auto index = fields.word(node, "skew", {"fail", "split"});
+  if (!index) return std::nullopt;
+  return *index == 1;
+}
+
 Stage parse_stage(const YamlPair& entry, Fields& fields) {
   Stage out;
   out.name = {entry.key, entry.key_span};
@@ -207,15 +213,7 @@ Stage parse_stage(const YamlPair& entry, Fields& fields) {
   if (const YamlNode* empty = node.find("on_empty")) {
     out.on_empty = fields.on_empty(*empty).value_or(OnEmpty::kAllow);
   }
-  if (const YamlNode* skew = node.find("skew")) {
-    const auto index = fields.word(*skew, "skew", {"fail", "split"});
-    if (index == 1) {
-      fields.error(codes::kSkewNotYet, skew->span, "`skew: split` is not supported by this version",
-                   "not yet",
-                   "write `skew: fail` (what happens anyway), and raise `buckets` or "
-                   "`memory` if one bucket is too large");
-    }
-  }
+  if (const YamlNode* skew = node.find("skew")) out.splits_skew = parse_skew(*skew, fields);
   return out;
 }
 

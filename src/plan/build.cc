@@ -203,6 +203,7 @@ Status Builder::add_stage(const CheckedStage& stage) {
   graph_group(g).unordered |= stage.unordered;
   uses_run_time_[g] |= stage.uses_run_time;
   plan_group(g).on_empty = written->on_empty;
+  plan_group(g).splits_skew |= written->splits_skew.value_or(plan_.pipeline.splits_skew);
   const auto merge = merges_.find(stage.name);
   plan_group(g).steps.push_back(
       {stage.name, stage.join ? stage.join_sql : stage.sql, stage.join,
@@ -340,12 +341,14 @@ Status Builder::add_input(uint32_t g, const CheckedStage& stage, const StageInpu
     made.buckets_a_unit = fine && buckets_a_unit_.contains(g) ? buckets_a_unit_.at(g) : 1;
     made.buckets = units * made.buckets_a_unit;
     made.unit_count = units;
-    made.sink_file = want_sink(producer, keys_of(stage, input, made.schema), made.buckets);
+    made.split_keys = keys_of(stage, input, made.schema);
+    made.sink_file = want_sink(producer, made.split_keys, made.buckets);
   } else if (mode == InputMode::kBroadcast) {
     made.kind = PlanInput::Kind::kGroupWhole;
     made.sink_file = want_sink(producer, {}, 1);
   } else {
     made.kind = PlanInput::Kind::kUnit;
+    if (mode == InputMode::kAligned) made.split_keys = keys_of(stage, input, made.schema);
     made.sink_file = want_sink(producer, {}, 1);
     made.unit_begin = mode == InputMode::kPartition ? next_partition_[g] : 0;
     made.unit_count = units_[producer];

@@ -139,8 +139,25 @@ void Builder::name_recipes() {
   }
 }
 
+namespace {
+
+/// What every unit reads whole may be read whole by each part of it, too.
+bool can_split(const PlanGroup& group) {
+  bool parts = false;
+  for (const PlanInput& input : group.inputs) {
+    parts |= !input.split_keys.empty();
+    if (input.split_keys.empty() && input.kind != PlanInput::Kind::kSourceWhole &&
+        input.kind != PlanInput::Kind::kGroupWhole)
+      return false;
+  }
+  return parts;
+}
+
+}  // namespace
+
 void Builder::add_tasks(uint32_t g) {
   const PlanGroup& group = plan_group(g);
+  graph_group(g).can_split = group.splits_skew && can_split(group);
   for (uint32_t unit = 0; unit < units_[g]; ++unit) {
     GraphTask task;
     task.group = g;

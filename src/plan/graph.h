@@ -67,6 +67,9 @@ struct GraphGroup {
   uint64_t memory_bytes = 0;
   Retry retry;
   std::optional<int64_t> timeout_us;
+  /// `skew: split`, and what a task reads can be parted by its keys: one that crosses its bound
+  /// runs again in parts.
+  bool can_split = false;
   std::vector<GraphInput> inputs;
   std::vector<uint32_t> tasks;  ///< by unit
 };

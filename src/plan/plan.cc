@@ -325,7 +325,7 @@ TaskScan whole_scan(const SourceSnapshot& snapshot, const std::vector<std::strin
 }
 
 Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t index,
-                                const std::string& attempt) {
+                                const std::string& attempt, uint32_t parts) {
   TG_ASSERT(plan.state.has_value());
   const GraphTask& task = graph.tasks[index];
   const PlanGroup& group = plan.groups[task.group];
@@ -340,11 +340,14 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
   spec.state_dir = plan.state->path();
   spec.steps = group.steps;
   spec.combine = group.combine;
+  spec.splits_skew = group.splits_skew;
+  spec.parts = parts;
   spec.sinks = group.sinks;
   for (const PlanInput& input : group.inputs) {
     TaskInput made;
     made.name = input.name;
     made.schema = input.schema;
+    made.split_keys = input.split_keys;
     const bool mine =
         task.unit >= input.unit_begin && task.unit - input.unit_begin < input.unit_count;
     const auto add_result = [&](uint32_t producer) {

@@ -36,6 +36,9 @@ struct PlanInput {
   uint32_t unit_count = 0;           ///< units that have rows of it; the others see it empty
   std::vector<std::string> columns;  ///< of a source; empty: all
   sql::Schema schema;
+  /// The stage's partition keys among `schema`, where its rows lie in buckets of them: rows of one
+  /// unit may be parted further by these.
+  std::vector<HashKey> split_keys = {};
 };
 
 /// What stands beside graph.groups[i]: how its tasks are made.
@@ -49,6 +52,7 @@ struct PlanGroup {
   std::string why;
   std::string kernel;  ///< how the last step runs: the kernel and what was recognised, or why not
   OnEmpty on_empty = OnEmpty::kAllow;  ///< of the last step
+  bool splits_skew = false;            ///< `skew: split` at one of the stages
   uint64_t estimated_bytes = 0;
   uint64_t estimated_rows = 0;
 };
@@ -88,9 +92,9 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
                        const PlanOptions& options, Diagnostics& diagnostics);
 
 /// What a worker needs for an attempt of a task, once its inputs are there. `attempts` gives the
-/// attempt that counts of each task.
+/// attempt that counts of each task; `parts` as in TaskSpec.
 Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t task,
-                                const std::string& attempt);
+                                const std::string& attempt, uint32_t parts = 1);
 
 /// All of a source, with these columns.
 TaskScan whole_scan(const SourceSnapshot& snapshot, const std::vector<std::string>& columns);

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "duckdb.h"
 #include "reduce/accumulator.h"
 #include "reduce/emit.h"
+#include "reduce/quantile.h"
 #include "reduce/rows_of_groups.h"
 
 namespace tidegate::reduce {
@@ -12,29 +12,14 @@ namespace {
 
 using batch::ColumnType;
 using batch::ColumnView;
-using batch::Meaning;
 using batch::Storage;
-
-template <typename T>
-struct Less {
-  bool operator()(T a, T b) const {
-    if constexpr (std::is_floating_point_v<T>) {
-      if (std::isnan(b)) return !std::isnan(a);
-    }
-    return a < b;
-  }
-};
 
 /// median and quantiles: keeps every value with its group, sorts them by group at the end.
 template <typename T>
 class Quantiles final : public Accumulator {
  public:
   Quantiles(const Aggregate& aggregate, const ColumnType& type)
-      : column_(aggregate.arguments[0]),
-        meaning_(type.meaning),
-        discrete_(aggregate.kind == AggregateKind::kQuantileDisc ||
-                  type.meaning == Meaning::kBoolean),
-        quantile_(aggregate.kind == AggregateKind::kMedian ? 0.5 : aggregate.quantile) {}
+      : column_(aggregate.arguments[0]), rule_(aggregate, type) {}
 
   void grow(uint32_t groups) override { count_ = groups; }
   Status update(const GroupedRows& in) override {
@@ -57,12 +42,12 @@ class Quantiles final : public Accumulator {
       const size_t size = ends_[begin + i] - from;
       if (size == 0) {
         set_null(vector, validity, i);
-      } else if (discrete_) {
-        static_cast<T*>(duckdb_vector_get_data(vector))[i] =
-            at(from, size, discrete_index(quantile_, size));
-      } else {
-        TG_TRY(interpolate(from, size, duckdb_vector_get_data(vector), i));
+        continue;
       }
+      const size_t index = rule_.low(size);
+      const T low = at(from, size, index);
+      TG_TRY(rule_.write(low, rule_.high(size) == index ? low : next_after(from, size, index), size,
+                         duckdb_vector_get_data(vector), i));
     }
     return {};
   }
@@ -98,67 +83,15 @@ class Quantiles final : public Accumulator {
     std::nth_element(first, nth, first + static_cast<ptrdiff_t>(size), Less<T>());
     return *nth;
   }
-  /// Numbers to DOUBLE; decimals, FLOATs and times to their own type, dates to moments.
-  Status interpolate(size_t from, size_t size, void* out, uint32_t i) {
-    const double place = static_cast<double>(size - 1) * quantile_;
-    const auto index = static_cast<size_t>(std::floor(place));
-    const bool between = index != static_cast<size_t>(std::ceil(place));
-    const double share = place - static_cast<double>(index);
-    const T low = at(from, size, index);
-    T high = low;
-    if (between) {
-      const auto first = sorted_.begin() + static_cast<ptrdiff_t>(from + index + 1);
-      const auto last = sorted_.begin() + static_cast<ptrdiff_t>(from + size);
-      high = *std::min_element(first, last, Less<T>());
-    }
-    switch (meaning_) {
-      case Meaning::kDecimal:
-      case Meaning::kFloat: {
-        const auto apart = static_cast<T>(high - low);
-        const double step = static_cast<double>(apart) * share;
-        static_cast<T*>(out)[i] = !between ? low
-                                  : meaning_ == Meaning::kFloat
-                                      ? static_cast<T>(static_cast<double>(low) + step)
-                                      : static_cast<T>(low + static_cast<T>(step));
-        return {};
-      }
-      case Meaning::kDate:
-      case Meaning::kTime:
-      case Meaning::kTimestampUs:
-      case Meaning::kTimestampTz: {
-        int64_t below = 0, above = 0;
-        if (!microseconds(low, below) || !microseconds(high, above))
-          return fail(FailureClass::kData, "reduce.out_of_range",
-                      "a date of a median or quantile is out of the range of TIMESTAMP");
-        static_cast<int64_t*>(out)[i] =
-            between ? std::llround(static_cast<double>(below) * (1.0 - share) +
-                                   static_cast<double>(above) * share)
-                    : below;
-        return {};
-      }
-      default:
-        static_cast<double*>(out)[i] =
-            between ? static_cast<double>(low) * (1.0 - share) + static_cast<double>(high) * share
-                    : static_cast<double>(low);
-        return {};
-    }
-  }
-  bool microseconds(T value, int64_t& out) const {
-    out = static_cast<int64_t>(value);  // NOLINT(bugprone-signed-char-misuse): no text
-    if (meaning_ != Meaning::kDate) return true;
-    constexpr int64_t kInfinity = std::numeric_limits<int64_t>::max();
-    constexpr int64_t kDayMicros = 86'400'000'000;
-    if (out == std::numeric_limits<int32_t>::max() || out == -std::numeric_limits<int32_t>::max()) {
-      out = out > 0 ? kInfinity : -kInfinity;
-      return true;
-    }
-    return !__builtin_mul_overflow(out, kDayMicros, &out);
+  /// Of what `at` has parted: the least value behind it.
+  T next_after(size_t from, size_t size, size_t index) const {
+    const auto first = sorted_.begin() + static_cast<ptrdiff_t>(from + index + 1);
+    const auto last = sorted_.begin() + static_cast<ptrdiff_t>(from + size);
+    return *std::min_element(first, last, Less<T>());
   }
 
   uint32_t column_;
-  Meaning meaning_;
-  bool discrete_;
-  double quantile_;
+  QuantileRule<T> rule_;
   uint32_t count_ = 0;
   std::vector<uint32_t> groups_;
   std::vector<T> values_;

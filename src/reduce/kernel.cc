@@ -20,15 +20,29 @@ std::vector<ColumnType> first_of(const std::vector<ColumnType>& types, uint32_t 
   return {types.begin(), types.begin() + count};
 }
 
+/// With less even few runs cannot be merged.
+constexpr uint64_t kSpillBytesMin = uint64_t{2} << 20;
+
 /// GROUP BY and DISTINCT.
 class GroupKernel final : public Kernel {
  public:
-  GroupKernel(const KernelSpec& spec, std::vector<ColumnType> types, uint64_t memory_bytes)
+  GroupKernel(const KernelSpec& spec, std::vector<ColumnType> types, uint64_t memory_bytes,
+              const SpillSpace* spill)
       : Kernel(std::move(types), memory_bytes),
         keys_(spec.keys),
         table_(GroupTable::create(first_of(this->types(), spec.keys))) {
-    for (const Aggregate& aggregate : spec.aggregates)
-      accumulators_.push_back(Accumulator::create(aggregate, this->types()));
+    uint64_t spilling = 0;
+    for (const Aggregate& aggregate : spec.aggregates) spilling += can_spill(aggregate, spec.input);
+    for (const Aggregate& aggregate : spec.aggregates) {
+      if (!spill || !can_spill(aggregate, spec.input)) {
+        accumulators_.push_back(Accumulator::create(aggregate, this->types()));
+        continue;
+      }
+      SpillSpace share = *spill;
+      share.memory_bytes = std::max(share.memory_bytes / spilling, kSpillBytesMin);
+      accumulators_.push_back(
+          make_spilling(aggregate, spec.input, this->types(), std::move(share)));
+    }
   }
 
   uint64_t finish() override {
@@ -246,10 +260,10 @@ class TopKernel final : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> Kernel::create(const KernelSpec& spec, std::vector<ColumnType> types,
-                                       uint64_t memory_bytes) {
+                                       uint64_t memory_bytes, const SpillSpace* spill) {
   if (spec.kind == KernelSpec::Kind::kTop)
     return std::make_unique<TopKernel>(spec, std::move(types), memory_bytes);
-  return std::make_unique<GroupKernel>(spec, std::move(types), memory_bytes);
+  return std::make_unique<GroupKernel>(spec, std::move(types), memory_bytes, spill);
 }
 
 Result<bool> Kernel::consume(const RowsView& rows) {

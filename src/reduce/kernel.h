@@ -8,6 +8,7 @@
 #include "batch/chunk_view.h"
 #include "batch/type.h"
 #include "reduce/spec.h"
+#include "reduce/spilling.h"
 
 struct _duckdb_data_chunk;
 
@@ -18,10 +19,12 @@ namespace tidegate::reduce {
 /// the caller splits the bucket. Not thread-safe.
 class Kernel {
  public:
-  /// `types` of spec.input. The spec must be supported (spec.h).
+  /// `types` of spec.input. The spec must be supported (spec.h). With `spill`, aggregates that can
+  /// (spilling.h) share its memory and sort values on disk; the result is then emitted in ascending
+  /// order, once.
   static std::unique_ptr<Kernel> create(const KernelSpec& spec,
-                                        std::vector<batch::ColumnType> types,
-                                        uint64_t memory_bytes);
+                                        std::vector<batch::ColumnType> types, uint64_t memory_bytes,
+                                        const SpillSpace* spill = nullptr);
   virtual ~Kernel() = default;
 
   /// Takes rows in; the views are the caller's again afterwards. False: it may not fit, and nothing

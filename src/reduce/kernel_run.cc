@@ -84,10 +84,48 @@ KernelRun::KernelRun(Effects& effects, KernelSpec spec, std::vector<batch::Colum
 KernelRun::~KernelRun() = default;
 
 /// A kernel without memory of what was before.
-void KernelRun::renew() {
+void KernelRun::renew(bool spills) {
   if (kernel_) counts_->peak_bytes = std::max(counts_->peak_bytes, kernel_->peak_bytes());
   kernel_.reset();
-  kernel_ = Kernel::create(spec_, types_, options_.memory_bytes);
+  // The other quarter is for groups and the states of aggregates that are small.
+  const SpillSpace space{&effects_, options_.spill_directory, options_.memory_bytes / 4 * 3};
+  kernel_ = Kernel::create(spec_, types_, options_.memory_bytes, spills ? &space : nullptr);
+  spills_ = spills;
+}
+
+bool KernelRun::is_heavy(const Part& part) const {
+  if (!options_.splits_keys) return false;
+  if (!part.heavy && spec_.keys > 0 && part.depth < kSplitDepthMax) return false;
+  return std::any_of(spec_.aggregates.begin(), spec_.aggregates.end(),
+                     [&](const Aggregate& each) { return can_spill(each, spec_.input); });
+}
+
+Result<bool> KernelRun::take_heavy(Rows& rows) {
+  renew(true);
+  TG_ASSIGN(const bool fits, take_all(rows));
+  if (fits) {
+    ++counts_->heavy_keys;
+    result_rows_ = kernel_->finish();
+  }
+  return fits;
+}
+
+std::unexpected<Failure> KernelRun::too_heavy(const Part& part) const {
+  const bool spills =
+      std::any_of(spec_.aggregates.begin(), spec_.aggregates.end(),
+                  [&](const Aggregate& each) { return can_spill(each, spec_.input); });
+  std::string message = fmt::format("the rows of one key do not fit in {} of kernel memory",
+                                    format_size(options_.memory_bytes));
+  if (part.rows > 0)
+    message += fmt::format(
+        " ({} of the {} rows of {}, {:.1f}%)", part.rows, bucket_rows_,
+        input_.stream ? std::string("its bucket") : fmt::format("bucket {}", bucket_ - 1),
+        100.0 * static_cast<double>(part.rows) /
+            static_cast<double>(std::max<uint64_t>(bucket_rows_, 1)));
+  message += spills && !options_.splits_keys
+                 ? "; give the stage `skew: split`, or raise its `memory`"
+                 : "; raise `memory` of the stage";
+  return fail(FailureClass::kMemory, "reduce.memory", std::move(message));
 }
 
 Result<std::unique_ptr<KernelRun::Rows>> KernelRun::open_stream() {
@@ -106,9 +144,15 @@ Status KernelRun::start() {
     result_rows_ = kernel_->finish();
     return {};
   }
+  const Part all;
+  if (is_heavy(all)) {
+    TG_ASSIGN(const auto rows, open_stream());
+    TG_ASSIGN(fits, take_heavy(*rows));
+    if (fits) return {};
+  }
   renew();
   TG_ASSIGN(const auto rows, open_stream());
-  return split(*rows, 1);
+  return split(*rows, all);
 }
 
 Result<bool> KernelRun::take_all(Rows& rows) {
@@ -138,12 +182,11 @@ std::shared_ptr<shuffle::BucketTable> KernelRun::table_of(std::vector<MapOutputR
   return table;
 }
 
-Status KernelRun::split(Rows& rows, int depth) {
-  if (spec_.keys == 0 || depth > kSplitDepthMax) {
-    return fail(FailureClass::kMemory, "reduce.memory",
-                fmt::format("the rows of one key do not fit in {} of kernel memory",
-                            format_size(options_.memory_bytes)));
-  }
+Status KernelRun::split(Rows& rows, const Part& part) {
+  if (spec_.keys == 0 || part.depth >= kSplitDepthMax) return too_heavy(part);
+  const int depth = part.depth + 1;
+  std::vector<HashKey> keys;
+  for (uint32_t i = 0; i < spec_.keys; ++i) keys.push_back({i, spec_.input[i].type});
   if (hashers_.empty()) {
     for (uint32_t i = 0; i < spec_.keys; ++i) {
       TG_ASSIGN(auto hasher, batch::KeyHasher::create(types_[i], spec_.input[i].type));
@@ -154,7 +197,7 @@ Status KernelRun::split(Rows& rows, int depth) {
   const std::string path = fmt::format("{}/kernel-{}.tgm", options_.spill_directory, next_file++);
   MapOutputOptions options{
       .schema = spec_.input,
-      .keys = {},
+      .keys = keys,
       .buckets = kSplitWays,
       .attempt = kSplitAttempt,
       .memory_bytes = std::max<uint64_t>(options_.memory_bytes / 2, uint64_t{4} << 20)};
@@ -177,9 +220,12 @@ Status KernelRun::split(Rows& rows, int depth) {
   TG_ASSIGN(const MapOutputSummary summary, writer->finish());
   ++counts_->splits;
   counts_->spilled_bytes += summary.bytes;
+  if (part.depth == 0) bucket_rows_ = summary.rows;
   for (uint32_t bucket = kSplitWays; bucket-- > 0;) {
-    if (summary.bucket_rows[bucket] > 0)
-      parts_.push_back({table_of({{path, kSplitAttempt}}, bucket), depth});
+    const uint64_t count = summary.bucket_rows[bucket];
+    if (count == 0) continue;
+    parts_.push_back(
+        {table_of({{path, kSplitAttempt}}, bucket), depth, count > summary.rows / 2, count});
   }
   return {};
 }
@@ -193,7 +239,10 @@ Status KernelRun::next_part() {
   }
   const Part part = std::move(parts_.back());
   parts_.pop_back();
-  kernel_->clear();
+  if (spills_)
+    renew();
+  else
+    kernel_->clear();
   bool fits = true;
   {
     BucketRows rows(part.table);
@@ -204,9 +253,14 @@ Status KernelRun::next_part() {
     counts_->peak_bytes = std::max(counts_->peak_bytes, kernel_->peak_bytes());
     return {};
   }
+  if (is_heavy(part)) {
+    BucketRows rows(part.table);
+    TG_ASSIGN(fits, take_heavy(rows));
+    if (fits) return {};
+  }
   renew();
   BucketRows rows(part.table);
-  return split(rows, part.depth + 1);
+  return split(rows, part);
 }
 
 Status KernelRun::fill(const std::vector<uint32_t>& columns, duckdb_data_chunk chunk) {

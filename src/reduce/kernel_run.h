@@ -28,6 +28,9 @@ class KernelRun final : public KernelRows {
   struct Part {
     std::shared_ptr<const shuffle::BucketTable> table;
     int depth = 0;  ///< how often its rows have been split
+    /// Most of the rows that were split came to lie here: they share few keys.
+    bool heavy = false;
+    uint64_t rows = 0;  ///< 0: those of the whole bucket
   };
   class Rows;
   class BucketRows;
@@ -37,10 +40,15 @@ class KernelRun final : public KernelRows {
   Result<std::unique_ptr<Rows>> open_stream();
   /// Takes all rows in; false if they do not fit.
   Result<bool> take_all(Rows& rows);
+  /// Takes all rows in, sorting on disk what a heavy key would hold; false if that does not help.
+  Result<bool> take_heavy(Rows& rows);
+  /// Whether to try that instead of splitting rows again.
+  bool is_heavy(const Part& part) const;
   /// Writes rows to more buckets, which become parts.
-  Status split(Rows& rows, int depth);
+  Status split(Rows& rows, const Part& part);
+  std::unexpected<Failure> too_heavy(const Part& part) const;
   std::shared_ptr<shuffle::BucketTable> table_of(std::vector<MapOutputRef> files, uint32_t bucket);
-  void renew();
+  void renew(bool spills = false);
 
   Effects& effects_;
   KernelSpec spec_;
@@ -53,6 +61,8 @@ class KernelRun final : public KernelRows {
   uint32_t bucket_ = 0;      ///< of the input, the next
   std::vector<batch::KeyHasher> hashers_;
   std::vector<batch::ColumnView> views_;
+  bool spills_ = false;                     ///< the kernel of the current part does
+  uint64_t bucket_rows_ = 0;                ///< of the bucket that is being split
   uint64_t result_rows_ = 0, emitted_ = 0;  ///< of the current part
 };
 

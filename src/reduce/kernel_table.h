@@ -28,6 +28,8 @@ struct KernelInput {
 struct KernelOptions {
   uint64_t memory_bytes = 0;    ///< of tables and, while rows are split, of their buffers
   std::string spill_directory;  ///< where rows that do not fit are split into more buckets
+  /// `skew: split`: what one key's rows hold is sorted on disk where it does not fit.
+  bool splits_keys = false;
   std::function<void(uint64_t rows)> progress = {};  ///< called with rows as they are taken in
 };
 
@@ -35,7 +37,8 @@ struct KernelOptions {
 struct KernelCounts {
   uint64_t rows_in = 0;
   uint64_t rows_out = 0;
-  uint64_t splits = 0;  ///< buckets whose rows were split again
+  uint64_t splits = 0;      ///< buckets whose rows were split again
+  uint64_t heavy_keys = 0;  ///< parts of buckets whose values were sorted on disk
   uint64_t spilled_bytes = 0;
   uint64_t peak_bytes = 0;  ///< of the kernel's memory
 };
@@ -44,8 +47,9 @@ struct KernelCounts {
 /// name of the table function behind it. A stream is read
 /// through at once; buckets are read as the table is scanned. Rows that do not fit in the kernel's
 /// memory are split by other bits of their keys' hash into files of the spill directory, again if
-/// need be; a key whose rows alone do not fit is a failure of class memory ("reduce.memory").
-/// Failures travel through DuckDB as those of bucket tables do (map_output_failure).
+/// need be; a key whose rows alone do not fit is a failure of class memory ("reduce.memory"),
+/// unless options.splits_keys and its aggregates can spill. Failures travel through DuckDB as those
+/// of bucket tables do (map_output_failure).
 Result<std::string> register_kernel(sql::Connection& connection, Effects& effects,
                                     const KernelSpec& spec, KernelInput input,
                                     KernelOptions options, std::shared_ptr<KernelCounts> counts);

@@ -265,7 +265,7 @@ class Driver {
   Status act(const StartTask& action) {
     const GraphTask& task = conductor_.graph().tasks[action.task];
     TG_ASSIGN(TaskSpec spec,
-              make_task_spec(plan_, conductor_.graph(), action.task, action.attempt));
+              make_task_spec(plan_, conductor_.graph(), action.task, action.attempt, action.parts));
     TG_TRY(emit(
         "task_started",
         fmt::format(R"({{"identity":"{}","attempt":"{}","stage":{},"partition":{},"worker":{}}})",
@@ -381,11 +381,15 @@ class Driver {
   }
 
   Status act(const RecordRetry& action) {
-    reporter_.say(fmt::format("{}: again in {}", conductor_.graph().tasks[action.task].label,
-                              format_duration_us(action.delay_us)));
-    return emit("task_retried", fmt::format(R"({{"identity":"{}","delay_us":{},"number":{}}})",
-                                            conductor_.graph().tasks[action.task].identity,
-                                            action.delay_us, action.number));
+    const GraphTask& task = conductor_.graph().tasks[action.task];
+    const bool split = action.failure.cls == FailureClass::kMemory;
+    reporter_.say(
+        split ? fmt::format("{}: again in {} parts", task.label, action.parts)
+              : fmt::format("{}: again in {}", task.label, format_duration_us(action.delay_us)));
+    return emit("task_retried",
+                fmt::format(R"({{"identity":"{}","delay_us":{},"number":{}{}}})", task.identity,
+                            action.delay_us, action.number,
+                            action.parts > 1 ? fmt::format(R"(,"parts":{})", action.parts) : ""));
   }
 
   Status act(const Finish& action) {

@@ -18,7 +18,8 @@ constexpr uint64_t kReadBytes = 1 << 20;
 
 }  // namespace
 
-Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref) {
+Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref,
+                               std::string_view known) {
   TG_ASSIGN(MapOutputFile file, MapOutputFile::open(*table.effects, ref.path));
   if (file.attempt() != ref.attempt) {
     return fail(
@@ -26,10 +27,12 @@ Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref
         fmt::format("a map output is of another attempt ({}, not {}): {}",
                     quote_json(file.attempt()), quote_json(ref.attempt), quote_json(ref.path)));
   }
-  TG_ASSIGN(const sql::Schema schema, file.schema());
-  if (schema != table.schema) {
-    return fail(FailureClass::kDefect, "shuffle.schema",
-                "a map output has another schema than its readers: " + quote_json(ref.path));
+  if (file.schema_bytes() != known) {
+    TG_ASSIGN(const sql::Schema schema, file.schema());
+    if (schema != table.schema) {
+      return fail(FailureClass::kDefect, "shuffle.schema",
+                  "a map output has another schema than its readers: " + quote_json(ref.path));
+    }
   }
   if (table.bucket_end > file.buckets()) {
     return fail(FailureClass::kDefect, "shuffle.schema",
@@ -47,6 +50,8 @@ Status BucketScan::fill(_duckdb_data_chunk* chunk) {
     if (rows_left_ == 0) {
       TG_ASSIGN(const bool more, next_block());
       if (!more) break;
+      for (Key& key : keys_)
+        if (key.from_block) key.block = cursors_[key.place].view(buffers_[key.place]);
     }
     const uint32_t count = std::min(rows_left_, room - filled);
     for (size_t i = 0; i < columns_.size(); ++i) {
@@ -54,6 +59,8 @@ Status BucketScan::fill(_duckdb_data_chunk* chunk) {
       auto read = cursors_[i].read(count, duckdb_data_chunk_get_vector(chunk, i), filled);
       if (!read) return file_->torn(read.error().message);
     }
+    view_keys(chunk, filled, count);
+    TG_TRY(check_.add(key_views_.data(), count));
     rows_left_ -= count;
     filled += count;
   }
@@ -64,10 +71,51 @@ Status BucketScan::fill(_duckdb_data_chunk* chunk) {
 Result<uint32_t> BucketScan::next(std::vector<batch::ColumnView>& views) {
   TG_ASSIGN(const bool more, next_block());
   if (!more) return 0;
-  views_.resize(columns_.size());
   views.resize(columns_.size());
-  for (size_t i = 0; i < columns_.size(); ++i) views[i] = cursors_[i].view(views_[i]);
+  for (size_t i = 0; i < columns_.size(); ++i) views[i] = cursors_[i].view(buffers_[i]);
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    const uint32_t place = keys_[i].place;
+    key_views_[i] = place < columns_.size() ? views[place] : cursors_[place].view(buffers_[place]);
+  }
+  TG_TRY(check_.add(key_views_.data(), rows_left_));
   return std::exchange(rows_left_, 0);
+}
+
+void BucketScan::view_keys(_duckdb_data_chunk* chunk, uint32_t at, uint32_t count) {
+  const uint32_t done = block_rows_ - rows_left_;
+  for (size_t i = 0; i < keys_.size(); ++i) {
+    Key& key = keys_[i];
+    const batch::ColumnType& type = table_.types[check_.keys()[i].column];
+    const size_t width =
+        type.storage == batch::Storage::kBytes ? sizeof(batch::StringRef) : type.width;
+    batch::ColumnView& view = key_views_[i];
+    if (key.from_block) {
+      view = key.block;
+    } else {
+      duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, key.place);
+      view = {duckdb_vector_get_data(vector), duckdb_vector_get_validity(vector)};
+    }
+    const uint32_t from = key.from_block ? done : at;
+    view.data = static_cast<const char*>(view.data) + from * width;
+    if (view.validity == nullptr) continue;
+    // Under a NULL of a vector lies anything.
+    if (!key.from_block && type.storage == batch::Storage::kBytes) {
+      const auto* refs = static_cast<const batch::StringRef*>(view.data);
+      key.texts.assign(count, {});
+      for (uint32_t row = 0; row < count; ++row) {
+        const uint32_t bit = from + row;
+        if (view.validity[bit / 64] >> (bit % 64) & 1) key.texts[row] = refs[row];
+      }
+      view.data = key.texts.data();
+    }
+    if (from == 0) continue;
+    key.validity.assign((count + 63) / 64, 0);
+    for (uint32_t row = 0; row < count; ++row) {
+      const uint32_t bit = from + row;
+      key.validity[row / 64] |= (view.validity[bit / 64] >> (bit % 64) & 1) << (row % 64);
+    }
+    view.validity = key.validity.data();
+  }
 }
 
 Result<bool> BucketScan::next_block() {
@@ -84,18 +132,59 @@ Result<bool> BucketScan::next_block() {
   }
   auto columns = split_block(block, table_.schema.size());
   if (!columns) return file_->torn(columns.error().message);
+  TG_TRY(open_columns(*columns, entry.rows));
+  rows_left_ = block_rows_ = entry.rows;
+  return true;
+}
+
+Status BucketScan::open_columns(const std::vector<std::span<const std::byte>>& columns,
+                                uint32_t rows) {
   cursors_.clear();
-  for (const uint32_t column : columns_) {
-    if (column == kNoColumn) {
-      cursors_.emplace_back();
-      continue;
-    }
-    auto cursor = ColumnCursor::open(table_.types[column], (*columns)[column], entry.rows);
+  const auto open = [&](uint32_t column) -> Status {
+    auto cursor = ColumnCursor::open(table_.types[column], columns[column], rows);
     if (!cursor) return file_->torn(cursor.error().message);
     cursors_.push_back(std::move(*cursor));
+    return {};
+  };
+  for (const uint32_t column : columns_) {
+    if (column == kNoColumn)
+      cursors_.emplace_back();
+    else
+      TG_TRY(open(column));
   }
-  rows_left_ = entry.rows;
-  return true;
+  for (const uint32_t column : key_columns_) TG_TRY(open(column));
+  return {};
+}
+
+Status BucketScan::open_file() {
+  file_.reset();
+  TG_ASSIGN(MapOutputFile file, open_for(table_, table_.files[file_index_++], schema_bytes_));
+  file_ = std::move(file);
+  entries_.clear();
+  entry_index_ = 0;
+  bucket_ = table_.bucket_begin;
+  if (file_->schema_bytes() == schema_bytes_) return {};
+  TG_TRY(check_.open(*file_, table_.types));
+  schema_bytes_ = file_->schema_bytes();
+  place_keys();
+  return {};
+}
+
+/// Finds the keys' columns among those that are read, or has them read, too.
+void BucketScan::place_keys() {
+  keys_.clear();
+  key_columns_.clear();
+  for (const HashKey& hashed : check_.keys()) {
+    const auto at = std::find(columns_.begin(), columns_.end(), hashed.column);
+    Key& key = keys_.emplace_back();
+    key.place = static_cast<uint32_t>(at - columns_.begin());
+    key.from_block = at == columns_.end() || table_.types[hashed.column].is_nested();
+    if (at != columns_.end()) continue;
+    key.place += static_cast<uint32_t>(key_columns_.size());
+    key_columns_.push_back(hashed.column);
+  }
+  key_views_.resize(keys_.size());
+  buffers_.resize(columns_.size() + key_columns_.size());
 }
 
 /// Reads the range's next blocks: as many as fit, at least one.
@@ -128,17 +217,13 @@ Status BucketScan::read_blocks() {
 
 Result<bool> BucketScan::next_range() {
   while (range_index_ == ranges_.size()) {
+    if (std::exchange(in_bucket_, false)) TG_TRY(check_.end(*file_));
     if (!file_ || (entry_index_ == entries_.size() && bucket_ == table_.bucket_end)) {
       if (file_index_ == table_.files.size()) {
         file_.reset();
         return false;
       }
-      file_.reset();
-      TG_ASSIGN(MapOutputFile file, open_for(table_, table_.files[file_index_++]));
-      file_ = std::move(file);
-      entries_.clear();
-      entry_index_ = 0;
-      bucket_ = table_.bucket_begin;
+      TG_TRY(open_file());
       if (bucket_ == table_.bucket_end) continue;
     }
     TG_TRY(next_bucket());
@@ -161,7 +246,10 @@ Status BucketScan::next_bucket() {
   }
   range_index_ = 0;
   ranges_.clear();
-  TG_ASSIGN(ranges_, bucket_ranges(*file_, entries_[entry_index_++], table_.memory_bytes / 4));
+  const BucketEntry& entry = entries_[entry_index_++];
+  check_.begin(entry);
+  in_bucket_ = true;
+  TG_ASSIGN(ranges_, bucket_ranges(*file_, entry, table_.memory_bytes / 4));
   return {};
 }
 

@@ -3,11 +3,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "batch/type.h"
 #include "shuffle/block_decoder.h"
 #include "shuffle/map_output_file.h"
+#include "shuffle/read_check.h"
 
 struct _duckdb_data_chunk;
 
@@ -26,9 +29,12 @@ struct BucketTable {
 
 /// Opens a file of the table and checks attempt, schema and buckets: another attempt is lost
 /// ("shuffle.attempt"), another schema or bucket count is a defect ("shuffle.schema").
-Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref);
+/// `known` are the schema's bytes of another file that passed: most files of a table have the same.
+Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref,
+                               std::string_view known = {});
 
-/// One pass over a bucket table's rows: file by file, bucket by bucket. One thread at a time.
+/// One pass over a bucket table's rows: file by file, bucket by bucket. Who reads to the end has
+/// read each bucket's rows as they were written, each once, or has a failure. One thread at a time.
 class BucketScan {
  public:
   static constexpr uint32_t kNoColumn = UINT32_MAX;
@@ -45,6 +51,11 @@ class BucketScan {
 
  private:
   Result<bool> next_block();
+  Status open_columns(const std::vector<std::span<const std::byte>>& columns, uint32_t rows);
+  Status open_file();
+  void place_keys();
+  /// Views of the keys of rows that were put into the chunk's rows from `at` on.
+  void view_keys(_duckdb_data_chunk* chunk, uint32_t at, uint32_t count);
   Result<bool> next_range();
   Status next_bucket();
   Status read_blocks();
@@ -65,8 +76,23 @@ class BucketScan {
   std::vector<std::byte> buffer_;
   size_t buffer_at_ = 0;
   std::vector<ColumnCursor> cursors_;
-  std::vector<ColumnBuffer> views_;  ///< what `next` gave out
-  uint32_t rows_left_ = 0;           ///< of the open block
+  std::vector<ColumnBuffer> buffers_;  ///< by column: the views' memory
+  uint32_t block_rows_ = 0;
+  uint32_t rows_left_ = 0;  ///< of the open block
+  ReadCheck check_;
+  std::string schema_bytes_;  ///< of the last file
+  bool in_bucket_ = false;
+  /// A key's values: the place of its column, those after `columns_` being read for nothing else.
+  struct Key {
+    uint32_t place = 0;
+    bool from_block = false;  ///< not as they were put into a chunk
+    batch::ColumnView block = {};
+    std::vector<uint64_t> validity = {};
+    std::vector<batch::StringRef> texts = {};
+  };
+  std::vector<Key> keys_;
+  std::vector<uint32_t> key_columns_;  ///< read beside `columns_`
+  std::vector<batch::ColumnView> key_views_;
   uint64_t peak_bytes_ = 0;
 };
 

@@ -175,6 +175,7 @@ Result<MapOutputInfo> read_map_output_info(Effects& effects, const std::string& 
   TG_ASSIGN(const auto entries, file.all_entries());
   MapOutputInfo info;
   TG_ASSIGN(info.schema, file.schema());
+  TG_ASSIGN(info.keys, file.keys());
   info.attempt = file.attempt();
   info.buckets = file.buckets();
   info.rows = file.rows();

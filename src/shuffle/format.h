@@ -12,7 +12,7 @@ namespace tidegate::shuffle {
 
 // A map output file, all numbers little-endian:
 //
-//   header    FileHead, schema                 names the attempt; checked by FileHead.check
+//   header    FileHead, schema and keys        names the attempt; checked by FileHead.check
 //   ranges    blocks | BlockEntry x blocks | RangeTail
 //   footer    BucketEntry x buckets
 //   FileTail
@@ -27,11 +27,15 @@ namespace tidegate::shuffle {
 // A block holds up to kBlockRowsMax rows of all columns: u32 sizes of the columns, then the
 // columns (block_encoder.h has their layout).
 //
+// The blocks' checksums say that a reader has the bytes that were written. That it has the rows
+// that were to be written, each once, is said by BucketEntry.rows and .keys: the writer sums up the
+// hashes of the rows it was given, the reader those of the rows it hands on.
+//
 // The attempt's token stands in FileHead only; nothing but FileHead.check depends on it.
 
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 /// 1.5 * 2^52: added to a double it leaves the nearest integer in the low bits.
 inline constexpr double kRoundingMagic = 6755399441055744.0;
 inline constexpr char kHeadMagic[8] = {'T', 'G', 'M', 'A', 'P', 'O', 'U', 'T'};
@@ -53,14 +57,18 @@ struct FileHead {
   uint32_t hash_version;
   uint32_t buckets;
   uint32_t columns;
-  uint32_t schema_bytes;  ///< u32 length + name, u32 length + type for each column
+  /// u32 length + name, u32 length + type for each column; then for each key u32 column,
+  /// u32 length + type that it is hashed as
+  uint32_t schema_bytes;
   uint32_t attempt_bytes;
+  uint32_t keys;  ///< 0: not by hash
+  uint32_t zero;
   char attempt[kAttemptBytesMax];
-  uint64_t schema_check;   ///< XXH3 of the schema
-  uint64_t content_check;  ///< XXH3 of the schema and of what decides the rows' buckets
+  uint64_t schema_check;   ///< XXH3 of schema and keys
+  uint64_t content_check;  ///< XXH3 of schema, keys and of what else decides the rows' buckets
   uint64_t check;          ///< XXH3 of all before it
 };
-static_assert(sizeof(FileHead) == 248);
+static_assert(sizeof(FileHead) == 256);
 
 struct BlockEntry {
   uint32_t rows;
@@ -87,11 +95,12 @@ struct BucketEntry {
   uint64_t rows;
   uint64_t bytes;    ///< of all ranges
   uint64_t content;  ///< digest of the bucket's blocks in order
+  uint64_t keys;     ///< sum of the rows' hashes by the keys, whatever their order; 0: no keys
   uint32_t ranges;
   uint32_t bucket;
   uint64_t check;  ///< XXH3 of all before it, seeded with FileHead.content_check
 };
-static_assert(sizeof(BucketEntry) == 64);
+static_assert(sizeof(BucketEntry) == 72);
 
 struct FileTail {
   uint64_t footer_offset;

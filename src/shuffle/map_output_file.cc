@@ -65,8 +65,9 @@ Result<MapOutputFile> MapOutputFile::open(Effects& effects, const std::string& p
   }
   // Limits beside the checksums: what follows sizes buffers.
   if (head.buckets < 1 || head.buckets > kBucketsMax || head.columns < 1 ||
-      head.columns > kColumnsMax || head.schema_bytes > kSchemaBytesMax ||
-      head.attempt_bytes > kAttemptBytesMax || tail.footer_offset < file.data_begin() ||
+      head.columns > kColumnsMax || head.keys > kColumnsMax ||
+      head.schema_bytes > kSchemaBytesMax || head.attempt_bytes > kAttemptBytesMax ||
+      tail.footer_offset < file.data_begin() ||
       tail.footer_offset + uint64_t{head.buckets} * sizeof(BucketEntry) + sizeof tail !=
           stat.size) {
     return file.torn("its sizes");
@@ -80,13 +81,29 @@ Result<MapOutputFile> MapOutputFile::open(Effects& effects, const std::string& p
 
 Result<sql::Schema> MapOutputFile::schema() const {
   sql::Schema schema;
+  std::vector<HashKey> keys;
+  TG_TRY(parse_schema(schema, keys));
+  return schema;
+}
+
+Result<std::vector<HashKey>> MapOutputFile::keys() const {
+  sql::Schema schema;
+  std::vector<HashKey> keys;
+  TG_TRY(parse_schema(schema, keys));
+  return keys;
+}
+
+Status MapOutputFile::parse_schema(sql::Schema& schema, std::vector<HashKey>& keys) const {
   std::string_view rest = schema_;
+  auto number = [&](uint32_t& out) {
+    if (rest.size() < sizeof out) return false;
+    std::memcpy(&out, rest.data(), sizeof out);
+    rest.remove_prefix(sizeof out);
+    return true;
+  };
   auto text = [&](std::string& out) {
     uint32_t size = 0;
-    if (rest.size() < sizeof size) return false;
-    std::memcpy(&size, rest.data(), sizeof size);
-    rest.remove_prefix(sizeof size);
-    if (rest.size() < size) return false;
+    if (!number(size) || rest.size() < size) return false;
     out = rest.substr(0, size);
     rest.remove_prefix(size);
     return true;
@@ -96,8 +113,15 @@ Result<sql::Schema> MapOutputFile::schema() const {
     if (!text(column.name) || !text(column.type)) return torn("its schema");
     schema.push_back(std::move(column));
   }
+  for (uint32_t i = 0; i < head_.keys; ++i) {
+    HashKey key;
+    if (!number(key.column) || !text(key.type) || key.column >= head_.columns) {
+      return torn("its keys");
+    }
+    keys.push_back(std::move(key));
+  }
   if (!rest.empty()) return torn("its schema");
-  return schema;
+  return {};
 }
 
 Result<std::vector<BucketEntry>> MapOutputFile::entries(uint32_t begin, uint32_t end) const {

@@ -27,6 +27,8 @@ class MapOutputFile {
   uint64_t rows() const { return tail_.rows; }
   const std::string& schema_bytes() const { return schema_; }
   Result<sql::Schema> schema() const;
+  /// What the rows' buckets were chosen by; empty if not by hash.
+  Result<std::vector<HashKey>> keys() const;
   /// Verified entries of buckets [begin, end).
   Result<std::vector<BucketEntry>> entries(uint32_t begin, uint32_t end) const;
   /// As above for all buckets; verifies the footer's own checksum too.
@@ -40,6 +42,8 @@ class MapOutputFile {
   std::unexpected<Failure> torn(std::string_view what) const;
 
  private:
+  Status parse_schema(sql::Schema& schema, std::vector<HashKey>& keys) const;
+
   Effects* effects_ = nullptr;
   Fd fd_;
   std::string path_;

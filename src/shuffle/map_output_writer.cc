@@ -13,6 +13,7 @@
 #include "batch/type.h"
 #include "shuffle/bucket_store.h"
 #include "shuffle/format.h"
+#include "shuffle/row_hasher.h"
 #include "shuffle/shuffle.h"
 #include "shuffle/spill_buffer.h"
 
@@ -27,11 +28,15 @@ void put_text(std::string_view text, std::string& out) {
   out += text;
 }
 
-std::string encode_schema(const sql::Schema& schema) {
+std::string encode_schema(const sql::Schema& schema, const std::vector<HashKey>& keys) {
   std::string out;
   for (const sql::Column& column : schema) {
     put_text(column.name, out);
     put_text(column.type, out);
+  }
+  for (const HashKey& key : keys) {
+    out.append(reinterpret_cast<const char*>(&key.column), sizeof key.column);
+    put_text(key.type, out);
   }
   return out;
 }
@@ -82,14 +87,9 @@ class Writer final : public MapOutputWriter {
       : options_(std::move(options)), file_(effects, std::move(fd)) {}
 
   Status start() {
-    const std::string schema = encode_schema(options_.schema);
+    const std::string schema = encode_schema(options_.schema, options_.keys);
     if (schema.size() > kSchemaBytesMax) {
       return fail(FailureClass::kDefect, "shuffle.options", "a schema takes more than 64 MiB");
-    }
-    std::string decides = schema;
-    for (const HashKey& key : options_.keys) {
-      decides.append(reinterpret_cast<const char*>(&key.column), sizeof key.column);
-      put_text(key.type, decides);
     }
     FileHead head{};
     std::copy_n(kHeadMagic, sizeof kHeadMagic, head.magic);
@@ -99,8 +99,9 @@ class Writer final : public MapOutputWriter {
     head.columns = static_cast<uint32_t>(options_.schema.size());
     head.schema_bytes = static_cast<uint32_t>(schema.size());
     head.attempt_bytes = static_cast<uint32_t>(options_.attempt.size());
+    head.keys = static_cast<uint32_t>(options_.keys.size());
     std::copy(options_.attempt.begin(), options_.attempt.end(), head.attempt);
-    content_check_ = xxh3_64(decides, (uint64_t{options_.buckets} << 32) | batch::kRowHashVersion);
+    content_check_ = xxh3_64(schema, (uint64_t{options_.buckets} << 32) | batch::kRowHashVersion);
     head.schema_check = xxh3_64(schema);
     head.content_check = content_check_;
     head.check = check_of(head);
@@ -117,6 +118,10 @@ class Writer final : public MapOutputWriter {
                    const uint32_t* row_buckets) override {
     TG_TRY(usable());
     if (!store_) TG_TRY(remember(prepare(types)));
+    if (hasher_.has_keys()) {
+      TG_TRY(remember(hash(rows)));
+      for (size_t row = 0; row < rows.rows; ++row) key_sums_[row_buckets[row]] += hashes_[row];
+    }
     return remember(store_->add(rows, row_buckets));
   }
 
@@ -152,10 +157,8 @@ class Writer final : public MapOutputWriter {
                               quote_identifier(options_.schema[i].name), types[i].text,
                               options_.schema[i].type));
     }
-    for (const HashKey& key : options_.keys) {
-      TG_ASSIGN(auto hasher, batch::KeyHasher::create(types[key.column], key.type));
-      hashers_.push_back(std::move(hasher));
-    }
+    TG_ASSIGN(hasher_, RowHasher::create(types, options_.keys));
+    if (hasher_.has_keys()) key_sums_.resize(options_.buckets);
     TG_ASSIGN(store_, BucketStore::create(types, options_.buckets, options_.memory_bytes, file_));
     view_.emplace(std::move(types));
     return {};
@@ -170,17 +173,22 @@ class Writer final : public MapOutputWriter {
     const size_t rows = view_->rows();
     if (rows == 0) return {};
     row_buckets_.assign(rows, 0);
-    if (!hashers_.empty() && options_.buckets > 1) {
-      hashes_.resize(rows);
-      for (size_t i = 0; i < hashers_.size(); ++i) {
-        TG_TRY(
-            hashers_[i].fold(view_->column(options_.keys[i].column), rows, i == 0, hashes_.data()));
-      }
+    if (hasher_.has_keys()) {
+      TG_TRY(hash(view_->view()));
       for (size_t row = 0; row < rows; ++row) {
-        row_buckets_[row] = batch::bucket_of(hashes_[row], options_.buckets);
+        const uint32_t bucket = batch::bucket_of(hashes_[row], options_.buckets);
+        row_buckets_[row] = bucket;
+        key_sums_[bucket] += hashes_[row];
       }
     }
     return store_->add(view_->view(), row_buckets_.data());
+  }
+
+  Status hash(const batch::RowsView& rows) {
+    hashes_.resize(std::max(hashes_.size(), rows.rows));
+    key_views_.clear();
+    for (const HashKey& key : options_.keys) key_views_.push_back(rows.column(key.column));
+    return hasher_.hash(key_views_.data(), rows.rows, hashes_.data());
   }
 
   Result<MapOutputSummary> close() {
@@ -199,6 +207,7 @@ class Writer final : public MapOutputWriter {
     for (uint32_t i = 0; i < options_.buckets; ++i) {
       BucketEntry& entry = entries[i];
       entry.bucket = i;
+      if (!key_sums_.empty()) entry.keys = key_sums_[i];
       entry.check = check_of(entry, content_check_);
       const uint64_t facts[2] = {entry.rows, entry.content};
       content.update(facts, sizeof facts);
@@ -229,8 +238,10 @@ class Writer final : public MapOutputWriter {
   uint64_t content_check_ = 0;
   std::unique_ptr<BucketStore> store_;
   std::optional<batch::ChunkView> view_;
-  std::vector<batch::KeyHasher> hashers_;
+  RowHasher hasher_;
+  std::vector<batch::ColumnView> key_views_;
   std::vector<uint64_t> hashes_;
+  std::vector<uint64_t> key_sums_;  ///< by bucket
   std::vector<uint32_t> row_buckets_;
   std::optional<Failure> failed_;
 };

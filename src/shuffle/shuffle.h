@@ -21,9 +21,11 @@ struct HashKey {
 
 struct MapOutputOptions {
   sql::Schema schema;
-  std::vector<HashKey> keys;  ///< empty: all rows go to bucket 0
-  uint32_t buckets = 1;       ///< 1..65,536
-  std::string attempt;        ///< token; stands in the file and is asked for by readers
+  /// What rows are hashed by and, in `append`, put into buckets by; empty: all go to bucket 0.
+  /// Their readers compare the sum of these hashes.
+  std::vector<HashKey> keys;
+  uint32_t buckets = 1;  ///< 1..65,536
+  std::string attempt;   ///< token; stands in the file and is asked for by readers
   uint64_t memory_bytes = uint64_t{64} << 20;  ///< bound of all buffers of this writer
 };
 
@@ -63,8 +65,9 @@ struct MapOutputRef {
 /// Makes `name` a table of `connection` that streams buckets [bucket_begin, bucket_end) of these
 /// files, in file order, then bucket order, then row order. May be scanned any number of times,
 /// also within one statement; projection is pushed down. Holds at most `memory_bytes` of blocks for
-/// each scan. Every block's checksum is verified before a row of it is used; a missing, torn,
-/// foreign or altered file fails the statement with a text from which `map_output_failure` gets
+/// each scan. Every block's checksum is verified before a row of it is used, and at the end of each
+/// bucket that its rows and their keys were those that were written; a missing, torn, foreign or
+/// altered file fails the statement with a text from which `map_output_failure` gets
 /// the failure (class lost) back. `effects` must outlive the database. Works before and after
 /// Database::lock(). The planner is told the row count if the files can be read at this moment.
 Status register_bucket_table(sql::Connection& connection, Effects& effects, const std::string& name,
@@ -78,6 +81,7 @@ Failure map_output_failure(const Failure& from_duckdb);
 /// Rows, buckets and schema from a file's footer (verified).
 struct MapOutputInfo {
   sql::Schema schema;
+  std::vector<HashKey> keys;
   std::string attempt;
   uint32_t buckets = 0;
   uint64_t rows = 0;

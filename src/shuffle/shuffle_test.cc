@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include "base/hash.h"
 #include "shuffle/format.h"
 #include "shuffle/map_output_fixture.h"
@@ -262,7 +264,7 @@ TEST_F(Shuffle, NewerVersionIsRefused) {
   std::string text = bytes(file("m"));
   shuffle::FileHead head;
   std::memcpy(&head, text.data(), sizeof head);
-  head.version = 2;
+  head.version = shuffle::kFormatVersion + 1;
   head.check = shuffle::check_of(head);
   std::memcpy(text.data(), &head, sizeof head);
   ASSERT_TRUE(write_file(real_effects(), file("m"), text));
@@ -373,11 +375,21 @@ TEST_F(Shuffle, NamesMayBeAnything) {
   EXPECT_EQ(scalar("SELECT k FROM \"a \"\"table\"\" of; ours\""), "7");
 }
 
-// Map outputs of the first version must be read, or refused by name, for ever; and hashing and
-// encoding must not change under the same version.
-TEST_F(Shuffle, FirstVersionStaysReadableAndTheSame) {
-  const std::string fixture =
-      std::string(TIDEGATE_SOURCE_DIR) + "/src/shuffle/testdata/map_output_v1.bin";
+std::string fixture_of(int version) {
+  return fmt::format("{}/src/shuffle/testdata/map_output_v{}.bin", TIDEGATE_SOURCE_DIR, version);
+}
+
+// Map outputs of each version must be read, or refused by name, for ever; and hashing and encoding
+// must not change under the same version.
+TEST_F(Shuffle, TheFirstVersionIsRefusedByName) {
+  const auto info = read_map_output_info(real_effects(), fixture_of(1));
+  ASSERT_FALSE(info);
+  EXPECT_EQ(info.error().cls, FailureClass::kLost);
+  EXPECT_EQ(info.error().code, "shuffle.version");
+}
+
+TEST_F(Shuffle, ThisVersionStaysReadableAndTheSame) {
+  const std::string fixture = fixture_of(2);
   const std::string select =
       "SELECT i::BIGINT AS k, 's' || (i % 9) AS s, i * 0.25 AS d, CASE WHEN i % 4 = 0 THEN NULL "
       "ELSE "

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "batch/chunk_view.h"
+#include "batch/row_hash.h"
 #include "shuffle/shuffle.h"
 #include "sort/splitters.h"
 
@@ -15,6 +16,17 @@ TaskOutputFile file_of(const TaskSink& sink, const MapOutputSummary& summary) {
   if (sink.names_buckets)
     for (const uint64_t content : summary.bucket_content) file.buckets += hex64(content);
   return file;
+}
+
+/// Columns that rows are ordered by, so that who reads a range compares their hashes.
+std::vector<HashKey> compared_keys(const sql::Schema& schema, const sort::SortOrder& order) {
+  std::vector<HashKey> keys;
+  for (const sort::SortColumn& by : order) {
+    const std::string& type = schema[by.column].type;
+    const auto parts = batch::parse_scalar_type(type);
+    if (parts && batch::KeyHasher::create(*parts, type)) keys.push_back({by.column, type});
+  }
+  return keys;
 }
 
 /// Rows by the hash of their keys, or all in one bucket.
@@ -111,8 +123,8 @@ Result<std::unique_ptr<RowSink>> RowSink::create(Effects& effects, const TaskSin
   if (sink.kind == TaskSink::Kind::kSample)
     return std::make_unique<SampledRows>(effects, sink, std::move(options));
   const bool ranges = sink.kind == TaskSink::Kind::kRanges;
-  MapOutputOptions written{.schema = std::move(options.schema),
-                           .keys = ranges ? std::vector<HashKey>{} : sink.keys,
+  MapOutputOptions written{.schema = options.schema,
+                           .keys = ranges ? compared_keys(options.schema, sink.order) : sink.keys,
                            .buckets = sink.buckets,
                            .attempt = options.attempt,
                            .memory_bytes = options.memory_bytes};

@@ -98,6 +98,8 @@ class TaskRun {
   /// Closes DuckDB and removes what it spilled, so that only the result's files are left.
   Status close();
   TaskReport take_report();
+  /// Of the rows that went to map outputs.
+  const sql::Schema& schema() const { return schema_; }
 
  private:
   // run_inputs.cc
@@ -113,7 +115,6 @@ class TaskRun {
   /// Sorts an input's rows. What follows reads them as a table, but for our Parquet writer, which
   /// takes them as they come.
   Status bind_sorted(const TaskStep& step);
-  Result<std::vector<batch::ColumnType>> types_of(const sql::Schema& schema);
   std::vector<MapOutputRef> samples_of(const TaskSink& sink) const;
 
   // run_outputs.cc
@@ -153,5 +154,12 @@ class TaskRun {
   std::vector<RegisteredJoin> joins_;
   TaskReport report_;
 };
+
+/// All of a task but parts, from opening DuckDB to closing it.
+Status run_attempt(TaskRun& run, const TaskSpec& spec);
+
+/// How DuckDB's vectors hold columns of a schema.
+Result<std::vector<batch::ColumnType>> types_of(sql::Connection& connection,
+                                                const sql::Schema& schema);
 
 }  // namespace tidegate

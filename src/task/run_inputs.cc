@@ -56,6 +56,7 @@ Status TaskRun::bind_kernel(const TaskStep& step) {
             reduce::register_kernel(*connection_, effects_, kernel, std::move(input),
                                     {.memory_bytes = limits_.kernel_bytes,
                                      .spill_directory = path_join(directory_, kSpillDirectory),
+                                     .splits_keys = spec_.splits_skew,
                                      .progress = [this](uint64_t rows) { meter_.rows(rows); }},
                                     std::move(counts)));
   kernels_.push_back({kernel.name, std::move(function)});
@@ -119,7 +120,7 @@ Status TaskRun::bind_sorted(const TaskStep& step) {
                    [&](const TaskInput& candidate) { return candidate.name == step.sort->input; });
   if (input == spec_.inputs.end())
     return fail(FailureClass::kDefect, "task.bad_message", "a sort reads no input");
-  TG_ASSIGN(auto types, types_of(input->schema));
+  TG_ASSIGN(auto types, types_of(*connection_, input->schema));
   const std::string spill = path_join(directory_, kSpillDirectory);
   TG_ASSIGN(sorted_, SortedRows::read(effects_, *input, std::move(types), step.sort->order,
                                       {limits_.sort_bytes, spill}, limits_.scan_bytes,
@@ -134,10 +135,11 @@ Status TaskRun::bind_sorted(const TaskStep& step) {
                                {{path, spec_.attempt}}, 0, 1, limits_.scan_bytes);
 }
 
-Result<std::vector<batch::ColumnType>> TaskRun::types_of(const sql::Schema& schema) {
+Result<std::vector<batch::ColumnType>> types_of(sql::Connection& connection,
+                                                const sql::Schema& schema) {
   std::vector<batch::ColumnType> types;
   for (const sql::Column& column : schema) {
-    TG_ASSIGN(_duckdb_logical_type * type, connection_->make_type(column.type));
+    TG_ASSIGN(_duckdb_logical_type * type, connection.make_type(column.type));
     auto parts = batch::column_type(type);
     sql::destroy_type(type);
     if (!parts) return std::unexpected(std::move(parts).error());

@@ -116,6 +116,18 @@ TaskScan scan_from(const json& j) {
   return scan;
 }
 
+json keys_json(const std::vector<HashKey>& keys) {
+  json out = json::array();
+  for (const HashKey& key : keys) out.push_back({key.column, key.type});
+  return out;
+}
+
+std::vector<HashKey> keys_from(const json& j) {
+  std::vector<HashKey> keys;
+  for (const json& key : j) keys.push_back({key.at(0), key.at(1)});
+  return keys;
+}
+
 json input_json(const TaskInput& input) {
   json refs = json::array();
   for (const MapOutputRef& ref : input.map_outputs) refs.push_back({ref.path, ref.attempt});
@@ -125,6 +137,7 @@ json input_json(const TaskInput& input) {
               {"begin", input.bucket_begin},
               {"end", input.bucket_end}};
   if (input.scan) out["scan"] = scan_json(*input.scan);
+  if (!input.split_keys.empty()) out["split_keys"] = keys_json(input.split_keys);
   return out;
 }
 
@@ -136,6 +149,7 @@ TaskInput input_from(const json& j) {
   for (const json& ref : j.at("map_outputs")) input.map_outputs.push_back({ref.at(0), ref.at(1)});
   input.bucket_begin = j.at("begin");
   input.bucket_end = j.at("end");
+  if (j.contains("split_keys")) input.split_keys = keys_from(j.at("split_keys"));
   return input;
 }
 
@@ -153,11 +167,9 @@ sort::SortOrder order_from(const json& j) {
 }
 
 json sink_json(const TaskSink& sink) {
-  json keys = json::array();
-  for (const HashKey& key : sink.keys) keys.push_back({key.column, key.type});
   json out = {{"kind", static_cast<int>(sink.kind)},
               {"file", sink.file},
-              {"keys", keys},
+              {"keys", keys_json(sink.keys)},
               {"buckets", sink.buckets},
               {"compression", sink.compression},
               {"order", order_json(sink.order)},
@@ -172,7 +184,7 @@ TaskSink sink_from(const json& j) {
   TaskSink sink;
   sink.kind = static_cast<TaskSink::Kind>(j.at("kind").get<int>());
   sink.file = j.at("file");
-  for (const json& key : j.at("keys")) sink.keys.push_back({key.at(0), key.at(1)});
+  sink.keys = keys_from(j.at("keys"));
   sink.buckets = j.at("buckets");
   sink.compression = j.at("compression");
   if (j.contains("by")) sink.by = j.at("by").get<std::vector<uint32_t>>();
@@ -298,6 +310,14 @@ std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_hand
 
 }  // namespace
 
+std::string way_out_of_memory(const TaskSpec& spec) {
+  bool keyed = false;
+  for (const TaskInput& input : spec.inputs) keyed |= !input.split_keys.empty();
+  return keyed && !spec.splits_skew
+             ? "raise `memory` of the stage, give it more buckets, or `skew: split`"
+             : "raise `memory` of the stage, or give it more buckets";
+}
+
 std::string to_json(const TaskSpec& spec) {
   json inputs = json::array(), steps = json::array(), sinks = json::array();
   for (const TaskInput& input : spec.inputs) inputs.push_back(input_json(input));
@@ -314,6 +334,8 @@ std::string to_json(const TaskSpec& spec) {
               {"inputs", inputs},
               {"steps", steps},
               {"sinks", sinks}};
+  if (spec.splits_skew) out["splits_skew"] = true;
+  if (spec.parts > 1) out["parts"] = spec.parts;
   if (spec.combine) out["combine"] = reduce::to_json({*spec.combine, ""});
   if (spec.verify) out["verify"] = verify_json(*spec.verify);
   return dump(out);
@@ -336,6 +358,8 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
     if (j.contains("combine"))
       spec.combine =
           value_of(reduce::stage_kernel_from_json(j.at("combine").get<std::string>()), j).kernel;
+    spec.splits_skew = j.value("splits_skew", false);
+    spec.parts = j.value("parts", 1U);
     if (j.contains("verify")) spec.verify = verify_from(j.at("verify"));
     return spec;
   });

@@ -35,6 +35,8 @@ struct TaskInput {
   std::vector<MapOutputRef> map_outputs;
   uint32_t bucket_begin = 0;
   uint32_t bucket_end = 1;
+  /// What its rows may be parted by; empty: every part of the task reads all of them.
+  std::vector<HashKey> split_keys = {};
 };
 
 /// Sorts the rows of the input of that name: what a step does in place of its SQL.
@@ -108,6 +110,10 @@ struct TaskSpec {
   /// Aggregates the last step's rows before they go into map outputs.
   std::optional<reduce::KernelSpec> combine;
   std::vector<TaskSink> sinks;
+  bool splits_skew = false;  ///< `skew: split`
+  /// More than 1: the inputs' rows are parted by their keys, and the steps run over part after
+  /// part.
+  uint32_t parts = 1;
   std::optional<VerifyWork> verify;
 };
 
@@ -147,6 +153,9 @@ struct TaskReport {
   std::vector<TaskSourceCount> sources;  ///< that set bad rows aside
   std::vector<CheckOutcome> checks;      ///< of a verify task
 };
+
+/// What helps a task that crosses its bound, for a person.
+std::string way_out_of_memory(const TaskSpec& spec);
 
 std::string to_json(const TaskSpec& spec);
 Result<TaskSpec> task_spec_from_json(const std::string& json);

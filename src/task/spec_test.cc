@@ -43,6 +43,9 @@ TaskSpec full_spec() {
   bucket.map_outputs = {{"/r/rows-0.tgm", "000001-cd"}};
   bucket.bucket_begin = 4;
   bucket.bucket_end = 5;
+  bucket.split_keys = {{1, "VARCHAR"}};
+  spec.splits_skew = true;
+  spec.parts = 16;
   spec.inputs = {scan, bucket};
   spec.steps = {{"x", "SELECT 1"}};
   TaskSink sink;
@@ -74,6 +77,11 @@ TEST(TaskSpec, GoesThereAndBack) {
   EXPECT_EQ(*back->inputs[0].scan->snapshot.files[0].columns, (sql::Schema{{"A b", "DATE"}}));
   EXPECT_EQ(back->verify->rows_before, 9u);
   EXPECT_TRUE(back->sinks[0].names_buckets);
+  ASSERT_EQ(back->inputs[1].split_keys.size(), 1U);
+  EXPECT_EQ(back->inputs[1].split_keys[0].column, 1U);
+  EXPECT_EQ(back->inputs[1].split_keys[0].type, "VARCHAR");
+  EXPECT_TRUE(back->splits_skew);
+  EXPECT_EQ(back->parts, 16U);
   EXPECT_EQ(back->sinks[1].by, (std::vector<uint32_t>{2, 0}));
 }
 

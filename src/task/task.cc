@@ -10,6 +10,7 @@
 #include "source/rejects.h"
 #include "source/source.h"
 #include "store/results.h"
+#include "task/parts.h"
 #include "task/run.h"
 #include "verify/verify.h"
 
@@ -21,8 +22,8 @@ Failure of_task(const Failure& raw, const TaskSpec& spec) {
   Failure failure = map_output_failure(raw);
   if (failure.cls == FailureClass::kMemory) {
     failure.message = fmt::format(
-        "{} needs more than its bound of {}: raise `memory` of the stage, or give it more buckets",
-        spec.label, format_size(spec.memory_bytes));
+        "{} needs more than its bound of {}: {}", spec.label, format_size(spec.memory_bytes),
+        failure.code == "reduce.memory" ? failure.message : way_out_of_memory(spec));
     failure.cause = std::make_shared<const Failure>(raw);
   }
   failure.where = {spec.stage, spec.partition, spec.attempt, ""};
@@ -130,7 +131,7 @@ Status TaskRun::run_verify() {
 
 Status TaskRun::close() {
   report_.bytes_spilled = meter_.spilled();
-  for (const auto& counts : kernel_counts_) report_.splits += counts->splits;
+  for (const auto& counts : kernel_counts_) report_.splits += counts->splits + counts->heavy_keys;
   for (const RegisteredJoin& join : joins_) report_.splits += join.counts->turns;
   connection_.reset();
   database_.reset();
@@ -177,9 +178,7 @@ Status TaskRun::count_rejects(const TaskInput& input) {
   return {};
 }
 
-namespace {
-
-Status run_parts(TaskRun& run, const TaskSpec& spec) {
+Status run_attempt(TaskRun& run, const TaskSpec& spec) {
   TG_TRY(run.prepare());
   if (spec.verify) {
     TG_TRY(run.run_verify());
@@ -191,17 +190,21 @@ Status run_parts(TaskRun& run, const TaskSpec& spec) {
   return run.close();
 }
 
-}  // namespace
-
 Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
                             const std::function<void(const TaskProgress&)>& progress) {
   TG_ASSIGN(const StateDir state, StateDir::open(effects, spec.state_dir, StateDir::Mode::kWrite));
   TG_ASSIGN(Attempt attempt, Attempt::begin(effects, state, spec.identity, spec.attempt));
   TaskReport report;
   Status status;
-  {
+  if (spec.parts > 1) {
+    auto parts = run_in_parts(effects, spec, progress, attempt.directory());
+    if (parts)
+      report = std::move(*parts);
+    else
+      status = std::unexpected(parts.error());
+  } else {
     TaskRun run(effects, spec, progress, attempt.directory());
-    status = run_parts(run, spec);
+    status = run_attempt(run, spec);
     if (status) report = run.take_report();
   }
   if (!status) {

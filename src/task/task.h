@@ -10,7 +10,7 @@
 namespace tidegate {
 
 /// Versions that stand in every task's identity: what changes bytes changes one of these.
-inline constexpr uint64_t kTaskFormatVersion = 2;
+inline constexpr uint64_t kTaskFormatVersion = 3;
 /// The least bound of a task: an idle worker with DuckDB loaded takes about 60 MiB.
 inline constexpr uint64_t kTaskMemoryMin = uint64_t{128} << 20;
 /// How a worker ends that ran out of memory where C++ may not throw.

@@ -80,11 +80,10 @@ std::string outcome_frame(Effects& effects, const std::string& payload, int sock
                               progress.rows, progress.bytes));
     });
   } catch (const std::bad_alloc&) {
-    report = std::unexpected(Failure{
-        FailureClass::kMemory, "memory.bound",
-        fmt::format(
-            "{} crossed its bound of {}: raise `memory` of the stage, or give it more buckets",
-            spec->label, format_size(spec->memory_bytes))});
+    report = std::unexpected(
+        Failure{FailureClass::kMemory, "memory.bound",
+                fmt::format("{} crossed its bound of {}: {}", spec->label,
+                            format_size(spec->memory_bytes), way_out_of_memory(*spec))});
   } catch (const std::exception& error) {
     report = std::unexpected(unexpected_exception(error.what()));
   }

@@ -1,0 +1,173 @@
+#include <fmt/format.h>
+
+#include "reduce/kernel_fixture.h"
+
+namespace tidegate::reduce {
+namespace {
+
+using Kind = AggregateKind;
+
+constexpr uint64_t kTight = uint64_t{8} << 20;
+
+/// One key has most of the rows, and what aggregates hold of them does not fit in memory.
+class SkewTest : public KernelFixture {
+ protected:
+  void SetUp() override {
+    KernelFixture::SetUp();
+    splits_keys_ = true;
+  }
+  void make_source(const std::string& key, uint64_t rows = 300'000) {
+    run(fmt::format(
+        "CREATE OR REPLACE TABLE source AS SELECT {} AS k, i::INTEGER AS n, hash(i)::UBIGINT AS "
+        "big, CASE WHEN i % 11 = 0 THEN NULL ELSE 'a text of some length ' || (hash(i) % 200000) "
+        "END AS name, CASE WHEN i % 7 = 0 THEN NULL WHEN i % 5 = 0 THEN 'nan'::DOUBLE WHEN i % 13 "
+        "= 0 THEN -0.0 WHEN i % 17 = 0 THEN 0.0 ELSE (hash(i) % 100000)::DOUBLE / 8 END AS real, "
+        "((hash(i) % 1000000) / 100)::DECIMAL(12,2) AS money, (hash(i) % 90000)::HUGEINT * 1000003 "
+        "AS huge, DATE '1970-01-01' + (hash(i) % 20000)::INTEGER AS day, i % 3 = 0 AS flag, "
+        "(hash(i) % 60000)::INTEGER AS small FROM range({}) r(i)",
+        key, rows));
+    names_.input = schema_of("SELECT * FROM source");
+  }
+  uint32_t at(std::string_view name) { return column(names_, name); }
+
+  void expect_same(const std::string& table) {
+    EXPECT_EQ(difference("(" + expected_ + ")", table), "0+0") << expected_;
+  }
+  std::vector<std::pair<Aggregate, std::string>> holding() {
+    std::vector<std::pair<Aggregate, std::string>> all;
+    const auto add = [&](Kind kind, const char* function, const char* on) {
+      all.push_back({{.kind = kind, .arguments = {at(on)}}, fmt::format("{}({})", function, on)});
+    };
+    for (const char* on : {"big", "name", "real", "huge", "day"})
+      all.push_back({{.kind = Kind::kCount, .arguments = {at(on)}, .distinct = true},
+                     fmt::format("count(DISTINCT {})", on)});
+    all.push_back({{.kind = Kind::kCount, .arguments = {at("name"), at("flag")}, .distinct = true},
+                   "count(DISTINCT (name, flag))"});
+    all.push_back(
+        {{.kind = Kind::kCount, .arguments = {at("big")}, .filter = at("flag"), .distinct = true},
+         "count(DISTINCT big) FILTER (WHERE flag)"});
+    all.push_back({{.kind = Kind::kSum, .arguments = {at("money")}, .distinct = true},
+                   "sum(DISTINCT money)"});
+    for (const char* on : {"big", "name", "money", "day", "real"}) add(Kind::kMedian, "median", on);
+    all.push_back({{.kind = Kind::kQuantileDisc, .arguments = {at("big")}, .quantile = 0.9},
+                   "quantile_disc(big, 0.9)"});
+    all.push_back({{.kind = Kind::kQuantileCont, .arguments = {at("money")}, .quantile = 0.123},
+                   "quantile_cont(money, 0.123)"});
+    for (const char* on : {"big", "name", "real", "small", "day"}) add(Kind::kMode, "mode", on);
+    return all;
+  }
+
+  KernelSpec names_;
+};
+
+TEST_F(SkewTest, EachAggregateOfAHeavyKeyComesOutTheSame) {
+  make_source("CASE WHEN i % 10 > 0 THEN 7 ELSE (hash(i) % 5000)::BIGINT END");
+  const auto all = holding();
+  for (size_t i = 0; i + 1 < all.size(); i += 2) {
+    const std::string sql = all[i].second + ", " + all[i + 1].second;
+    const KernelSpec spec =
+        group_spec("source", 1, {{{Kind::kCountRows}, "count(*)"}, all[i], all[i + 1]});
+    const Status status = reduce_buckets(spec, 3, "reduced", kTight);
+    ASSERT_TRUE(status) << sql << ": " << status.error().describe();
+    EXPECT_LE(counts_->peak_bytes, kTight) << sql;
+    expect_same("reduced");
+  }
+}
+
+TEST_F(SkewTest, HalfOfTheRowsAndAllNullAndNoKey) {
+  const std::vector<std::string> keys = {
+      "CASE WHEN i % 2 > 0 THEN 7 ELSE (hash(i) % 50000)::BIGINT END", "NULL::BIGINT"};
+  for (const std::string& key : keys) {
+    make_source(key);
+    for (const uint32_t count : {1U, 0U}) {
+      const KernelSpec spec =
+          group_spec("source", count,
+                     {{{.kind = Kind::kCount, .arguments = {at("big")}, .distinct = true},
+                       "count(DISTINCT big)"},
+                      {{.kind = Kind::kSum, .arguments = {at("real")}, .filter = at("flag")},
+                       "sum(real) FILTER (WHERE flag)"},
+                      {{.kind = Kind::kMode, .arguments = {at("small")}}, "mode(small)"}});
+      Status status = reduce_stream(spec, "streamed", kTight);
+      ASSERT_TRUE(status) << key << ": " << status.error().describe();
+      EXPECT_GT(counts_->heavy_keys, 0U);
+      EXPECT_LE(counts_->peak_bytes, kTight);
+      expect_same("streamed");
+      if (count == 0) continue;
+      status = reduce_buckets(spec, 3, "bucketed", kTight);
+      ASSERT_TRUE(status) << key << ": " << status.error().describe();
+      EXPECT_GT(counts_->heavy_keys, 0U);
+      expect_same("bucketed");
+    }
+  }
+}
+
+TEST_F(SkewTest, AnOrderedTextOfAHeavyKey) {
+  make_source("CASE WHEN i % 10 > 0 THEN 7 ELSE i END", 120'000);
+  const KernelSpec spec =
+      group_spec("source", 1,
+                 {{{.kind = Kind::kStringAgg,
+                    .arguments = {at("name")},
+                    .order = {{at("small"), true, true}, {at("n")}},
+                    .separator = ", "},
+                   "string_agg(name, ', ' ORDER BY small DESC NULLS FIRST, n)"}});
+  const Status status = reduce_buckets(spec, 2, "reduced", kTight);
+  ASSERT_TRUE(status) << status.error().describe();
+  EXPECT_GT(counts_->heavy_keys, 0U);
+  expect_same("reduced");
+}
+
+// The first rows of a key, and what keeps one value, hold nothing more the more rows there are.
+TEST_F(SkewTest, FirstRowsOfAHeavyKeyNeedNoSplit) {
+  make_source("7::BIGINT");
+  KernelSpec spec;
+  spec.kind = KernelSpec::Kind::kTop;
+  spec.name = "kernel_result";
+  spec.input_sql = "SELECT * FROM source";
+  spec.input = spec.output = names_.input;
+  spec.keys = 1;
+  spec.limit = 3;
+  // Ever longer texts replace each other.
+  spec.order = {{at("n"), true, false}};
+  Status status = reduce_buckets(spec, 1, "reduced", kTight);
+  ASSERT_TRUE(status) << status.error().describe();
+  EXPECT_EQ(counts_->splits, 0U);
+  EXPECT_EQ(scalar("SELECT string_agg(n, ' ' ORDER BY n) FROM reduced"), "299997 299998 299999");
+  spec = group_spec(
+      "source", 1,
+      {{{.kind = Kind::kMax, .arguments = {at("name")}}, "max(name)"},
+       {{.kind = Kind::kArgMax, .arguments = {at("name"), at("n")}}, "arg_max(name, n)"}});
+  status = reduce_buckets(spec, 1, "reduced", kTight);
+  ASSERT_TRUE(status) << status.error().describe();
+  EXPECT_EQ(counts_->splits, 0U);
+  expect_same("reduced");
+}
+
+TEST_F(SkewTest, WithoutItTheFailureNamesBucketShareAndWayOut) {
+  splits_keys_ = false;
+  make_source("CASE WHEN i % 10 > 0 THEN 7 ELSE i END");
+  const KernelSpec spec =
+      group_spec("source", 1, {{{.kind = Kind::kMedian, .arguments = {at("big")}}, "median(big)"}});
+  const Status status = reduce_buckets(spec, 1, "reduced", kTight);
+  ASSERT_FALSE(status);
+  const Failure failure = map_output_failure(status.error());
+  EXPECT_EQ(failure.cls, FailureClass::kMemory);
+  EXPECT_EQ(failure.code, "reduce.memory");
+  EXPECT_EQ(
+      failure.message,
+      "the rows of one key do not fit in 8.00 MiB of kernel memory (270000 of the 300000 rows of "
+      "bucket 0, 90.0%); give the stage `skew: split`, or raise its `memory`");
+}
+
+TEST_F(SkewTest, AListOfAHeavyKeyIsItsRows) {
+  make_source("7::BIGINT");
+  const KernelSpec spec =
+      group_spec("source", 1,
+                 {{{.kind = Kind::kList, .arguments = {at("big")}, .order = {{at("n")}}},
+                   "list(big ORDER BY n)"}});
+  const Status status = reduce_buckets(spec, 1, "reduced", kTight);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(map_output_failure(status.error()).code, "reduce.memory");
+}
+
+}  // namespace
+}  // namespace tidegate::reduce
