@@ -27,6 +27,11 @@ struct StringRef {
 };
 static_assert(sizeof(StringRef) == 16);
 
+/// Bytes that a value of the type takes in a ColumnView.
+inline uint32_t slot_bytes(const ColumnType& type) {
+  return type.storage == Storage::kBytes ? sizeof(StringRef) : type.width;
+}
+
 /// One column of a chunk: values and validity, borrowed from the chunk or held by the view.
 struct ColumnView {
   const void* data = nullptr;          ///< rows x width, or rows x StringRef for kBytes

@@ -343,7 +343,7 @@ Status KeyHasher::nested(const ColumnView& column, size_t rows, uint64_t* out) c
 /// Of rows [begin, begin + count), at most kHashRows, `begin` a multiple of that.
 Status KeyHasher::hash(const ColumnView& column, size_t begin, size_t count, uint64_t* out) const {
   ColumnView part = column;
-  const size_t width = source_.storage == Storage::kBytes ? sizeof(StringRef) : source_.width;
+  const size_t width = slot_bytes(source_);
   part.data = static_cast<const char*>(column.data) + begin * width;
   if (column.validity != nullptr) part.validity = column.validity + begin / 64;
   std::array<uint128, kHashRows> aligned;

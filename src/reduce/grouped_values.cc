@@ -74,7 +74,7 @@ Status GroupedValues::add(const GroupedRows& in) {
 
 ColumnView GroupedValues::gather(const ColumnView& from, size_t place) {
   const ColumnType& type = types_[place + 1];
-  const size_t width = type.storage == Storage::kBytes ? sizeof(batch::StringRef) : type.width;
+  const size_t width = batch::slot_bytes(type);
   std::vector<char>& values = values_[place];
   values.resize(picked_.size() * width);
   for (size_t i = 0; i < picked_.size(); ++i)

@@ -10,7 +10,7 @@ namespace {
 using batch::ColumnView;
 using Kind = JoinSpec::Kind;
 
-constexpr uint32_t kNoColumn = shuffle::BucketScan::kNoColumn;
+using shuffle::kNoColumn;
 /// With less even one block would not fit.
 constexpr uint64_t kMemoryMin = uint64_t{1} << 20;
 

@@ -26,7 +26,7 @@ class Picking final : public Accumulator {
       keys.push_back(type);
       parts_.push_back(
           {.column = column,
-           .width = type.storage == Storage::kBytes ? sizeof(batch::StringRef) : type.width});
+           .width = batch::slot_bytes(type)});
     }
     seen_ = GroupTable::create(std::move(keys));
   }

@@ -13,10 +13,6 @@ using batch::ColumnView;
 using batch::Storage;
 using batch::StringRef;
 
-uint32_t width_of(const ColumnType& type) {
-  return type.storage == Storage::kBytes ? sizeof(StringRef) : type.width;
-}
-
 template <typename T>
 void gather_fixed(const ColumnView& from, const uint32_t* rows, uint32_t count,
                   duckdb_vector vector) {
@@ -51,7 +47,7 @@ void put(const ColumnType& type, const ColumnView& from, uint32_t row, duckdb_ve
 
 StoredRows::StoredRows(std::vector<ColumnType> types) {
   for (ColumnType& type : types) {
-    const uint32_t width = width_of(type);
+    const uint32_t width = batch::slot_bytes(type);
     columns_.push_back({std::move(type), width, {}, {}, false});
   }
 }

@@ -40,10 +40,6 @@ int compare_texts(const StringRef& a, const StringRef& b) {
   return a.size < b.size ? -1 : (b.size < a.size ? 1 : 0);
 }
 
-uint32_t width_of(const ColumnType& type) {
-  return type.storage == Storage::kBytes ? static_cast<uint32_t>(sizeof(StringRef)) : type.width;
-}
-
 }  // namespace
 
 int compare_values(Storage storage, const void* left, const void* right) {
@@ -83,7 +79,7 @@ int compare_values(Storage storage, const void* left, const void* right) {
   return 0;
 }
 
-ValueStore::ValueStore(ColumnType type) : type_(std::move(type)), width_(width_of(type_)) {}
+ValueStore::ValueStore(ColumnType type) : type_(std::move(type)), width_(batch::slot_bytes(type_)) {}
 
 ValueStore::~ValueStore() { clear(); }
 

@@ -63,7 +63,7 @@ void SliceReader::keep_last() {
     const batch::ColumnType& type = types_[compared.column];
     compared.was_valid = view.is_valid(last);
     if (!compared.was_valid) continue;
-    const size_t width = type.storage == Storage::kBytes ? sizeof(StringRef) : type.width;
+    const size_t width = batch::slot_bytes(type);
     std::memcpy(compared.before, static_cast<const char*>(view.data) + last * width, width);
     if (type.storage != Storage::kBytes) continue;
     StringRef text;

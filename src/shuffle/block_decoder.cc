@@ -419,7 +419,7 @@ void ColumnCursor::view_texts(StringRef* out) const {
 
 batch::ColumnView ColumnCursor::view(ColumnBuffer& buffer) const {
   TG_ASSERT(next_ == 0);
-  const size_t width = type_->storage == Storage::kBytes ? sizeof(StringRef) : type_->width;
+  const size_t width = batch::slot_bytes(*type_);
   if (buffer.values.size() < kBlockRowsMax * width) buffer.values.resize(kBlockRowsMax * width);
   batch::ColumnView view{.data = buffer.values.data()};
   if (head_.encoding == Encoding::kNothing) {

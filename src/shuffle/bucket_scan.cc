@@ -87,7 +87,7 @@ void BucketScan::view_keys(_duckdb_data_chunk* chunk, uint32_t at, uint32_t coun
     Key& key = keys_[i];
     const batch::ColumnType& type = table_.types[check_.keys()[i].column];
     const size_t width =
-        type.storage == batch::Storage::kBytes ? sizeof(batch::StringRef) : type.width;
+        batch::slot_bytes(type);
     batch::ColumnView& view = key_views_[i];
     if (key.from_block) {
       view = key.block;

@@ -11,6 +11,7 @@
 #include "shuffle/block_decoder.h"
 #include "shuffle/map_output_file.h"
 #include "shuffle/read_check.h"
+#include "shuffle/table_function.h"
 
 struct _duckdb_data_chunk;
 
@@ -37,7 +38,6 @@ Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref
 /// read each bucket's rows as they were written, each once, or has a failure. One thread at a time.
 class BucketScan {
  public:
-  static constexpr uint32_t kNoColumn = UINT32_MAX;
   /// `columns` are the schema's columns to produce, in order; for kNoColumn the vector is left.
   BucketScan(const BucketTable& table, std::vector<uint32_t> columns)
       : table_(table), columns_(std::move(columns)) {}

@@ -1,7 +1,6 @@
 #include <algorithm>
-#include <atomic>
 #include <memory>
-#include <new>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -11,6 +10,7 @@
 #include "shuffle/bucket_scan.h"
 #include "shuffle/failure_text.h"
 #include "shuffle/shuffle.h"
+#include "shuffle/table_function.h"
 
 namespace tidegate {
 namespace {
@@ -21,76 +21,40 @@ using namespace shuffle;
 constexpr std::string_view kMark = "[tidegate/";
 constexpr size_t kCodeBytesMax = 64;
 
-/// The registration: what all binds and scans of one table share.
-struct Registered {
-  BucketTable table;
-  std::vector<duckdb_logical_type> logical_types;
-  uint64_t rows = 0;
-  bool rows_known = false;
+class RowsOfBuckets final : public TableFunction {
+ public:
+  explicit RowsOfBuckets(BucketTable table) : table_(std::move(table)) {}
 
-  ~Registered() {
-    for (duckdb_logical_type& type : logical_types) duckdb_destroy_logical_type(&type);
+  Result<std::unique_ptr<TableScan>> open(std::vector<uint32_t> columns) override {
+    return std::make_unique<Scan>(table_, std::move(columns));
   }
+
+ private:
+  class Scan final : public TableScan {
+   public:
+    Scan(const BucketTable& table, std::vector<uint32_t> columns)
+        : scan_(table, std::move(columns)) {}
+    Status fill(_duckdb_data_chunk* chunk) override { return scan_.fill(chunk); }
+
+   private:
+    BucketScan scan_;
+  };
+
+  BucketTable table_;
 };
-
-template <typename T>
-void destroy(void* value) {
-  delete static_cast<T*>(value);
-}
-
-void bind(duckdb_bind_info info) {
-  const auto& registered = *static_cast<const Registered*>(duckdb_bind_get_extra_info(info));
-  for (size_t i = 0; i < registered.table.schema.size(); ++i) {
-    duckdb_bind_add_result_column(info, registered.table.schema[i].name.c_str(),
-                                  registered.logical_types[i]);
-  }
-  if (registered.rows_known) duckdb_bind_set_cardinality(info, registered.rows, true);
-}
-
-void init(duckdb_init_info info) {
-  const auto& registered = *static_cast<const Registered*>(duckdb_init_get_extra_info(info));
-  std::vector<uint32_t> columns;
-  const idx_t count = duckdb_init_get_column_count(info);
-  for (idx_t i = 0; i < count; ++i) {
-    const idx_t column = duckdb_init_get_column_index(info, i);
-    // What is no column of ours stands for "any" (a count of rows): the vector is not read.
-    columns.push_back(column < registered.table.schema.size() ? static_cast<uint32_t>(column)
-                                                              : BucketScan::kNoColumn);
-  }
-  // One thread keeps the order of rows: file, bucket, row.
-  duckdb_init_set_max_threads(info, 1);
-  duckdb_init_set_init_data(info, new BucketScan(registered.table, std::move(columns)),
-                            destroy<BucketScan>);
-}
-
-void scan(duckdb_function_info info, duckdb_data_chunk chunk) {
-  auto& state = *static_cast<BucketScan*>(duckdb_function_get_init_data(info));
-  try {
-    const Status status = state.fill(chunk);
-    if (status) return;
-    duckdb_data_chunk_set_size(chunk, 0);
-    duckdb_function_set_error(info, failure_text(status.error()).c_str());
-  } catch (const std::bad_alloc&) {
-    // An exception must not cross DuckDB's C interface.
-    duckdb_data_chunk_set_size(chunk, 0);
-    duckdb_function_set_error(
-        info, failure_text({FailureClass::kMemory, "shuffle.memory", "no memory to read a block"})
-                  .c_str());
-  }
-}
 
 /// The rows that a scan will give, for DuckDB's planner; unknown if a file cannot be read (then the
 /// scan says why).
-bool count_rows(const BucketTable& table, uint64_t& rows) {
-  rows = 0;
+std::optional<uint64_t> count_rows(const BucketTable& table) {
+  uint64_t rows = 0;
   for (const MapOutputRef& ref : table.files) {
     const auto file = open_for(table, ref);
-    if (!file) return false;
+    if (!file) return {};
     const auto entries = file->entries(table.bucket_begin, table.bucket_end);
-    if (!entries) return false;
+    if (!entries) return {};
     for (const BucketEntry& entry : *entries) rows += entry.rows;
   }
-  return true;
+  return rows;
 }
 
 }  // namespace
@@ -115,8 +79,7 @@ Status register_bucket_table(sql::Connection& connection, Effects& effects, cons
     return fail(FailureClass::kDefect, "shuffle.options",
                 "a bucket table needs columns and buckets");
   }
-  auto registered = std::make_unique<Registered>();
-  BucketTable& table = registered->table;
+  BucketTable table;
   table.effects = &effects;
   table.schema = schema;
   table.files = std::move(files);
@@ -125,31 +88,17 @@ Status register_bucket_table(sql::Connection& connection, Effects& effects, cons
   table.memory_bytes = memory_bytes;
   for (const sql::Column& column : schema) {
     TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));
-    registered->logical_types.push_back(type);
-    TG_ASSIGN(auto parts, batch::column_type(type));
-    table.types.push_back(std::move(parts));
+    auto parts = batch::column_type(type);
+    duckdb_destroy_logical_type(&type);
+    if (!parts) return std::unexpected(std::move(parts).error());
+    table.types.push_back(std::move(*parts));
   }
-  registered->rows_known = count_rows(table, registered->rows);
-
-  // Functions cannot be replaced or dropped through the C API, so each registration has its own
-  // and the view decides which is meant.
-  static std::atomic<uint64_t> counter{0};
-  const std::string function_name = fmt::format("tidegate_bucket_table_{}", ++counter);
-  duckdb_table_function function = duckdb_create_table_function();
-  duckdb_table_function_set_name(function, function_name.c_str());
-  duckdb_table_function_set_extra_info(function, registered.release(), destroy<Registered>);
-  duckdb_table_function_set_bind(function, bind);
-  duckdb_table_function_set_init(function, init);
-  duckdb_table_function_set_function(function, scan);
-  duckdb_table_function_supports_projection_pushdown(function, true);
-  const duckdb_state state = duckdb_register_table_function(connection.raw(), function);
-  duckdb_destroy_table_function(&function);
-  if (state != DuckDBSuccess) {
-    return fail(FailureClass::kDefect, "shuffle.register",
-                "DuckDB refused to register a bucket table: " + quote_identifier(name));
-  }
-  return connection.execute(fmt::format("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM {}()",
-                                        quote_identifier(name), function_name));
+  const std::optional<uint64_t> rows = count_rows(table);
+  TG_ASSIGN(const std::string function,
+            register_table(connection, name, "bucket_table", schema,
+                           std::make_unique<RowsOfBuckets>(std::move(table)), rows));
+  (void)function;
+  return {};
 }
 
 Failure map_output_failure(const Failure& from_duckdb) {

@@ -10,10 +10,6 @@ namespace {
 constexpr uint64_t kBlockRowsMin = 256;
 constexpr uint64_t kBlockRowsMax = 65'536;
 
-uint32_t value_width(const batch::ColumnType& type) {
-  return type.storage == batch::Storage::kBytes ? sizeof(batch::StringRef) : type.width;
-}
-
 /// Values of `kWidth` bytes, found in blocks.
 template <uint32_t kWidth>
 void gather_values(const std::vector<Slab>& blocks, uint64_t begin, uint32_t shift,
@@ -51,7 +47,7 @@ void PieceStore::clear() {
 RowBuffer::RowBuffer(std::vector<batch::ColumnType> types, SlabPool& pool)
     : types_(std::move(types)), columns_(types_.size()), pool_(pool), texts_(pool) {
   for (size_t i = 0; i < types_.size(); ++i) {
-    columns_[i].width = value_width(types_[i]);
+    columns_[i].width = batch::slot_bytes(types_[i]);
     row_bytes_ += columns_[i].width;
   }
   // A row takes its values and a bit a column.
