@@ -210,8 +210,9 @@ Result<std::string> read_file(Effects& effects, const std::string& path, uint64_
   constexpr uint64_t kPieceBytes = uint64_t{16} << 10, kPieceBytesMax = uint64_t{64} << 20;
   for (;;) {
     const size_t old = text.size();
-    const uint64_t left = stat.size > old ? stat.size - old + 1 : 0;
-    const uint64_t piece = std::min(std::max<uint64_t>({left, kPieceBytes, old}), kPieceBytesMax);
+    const uint64_t piece =
+        std::min(stat.size > old ? stat.size - old + 1 : std::max<uint64_t>(kPieceBytes, old),
+                 kPieceBytesMax);
     text.resize(old + piece);
     TG_ASSIGN(const size_t got,
               effects.pread(raw, std::as_writable_bytes(std::span(text).subspan(old)), old));

@@ -174,7 +174,9 @@ uint64_t to_u64(std::string_view text) {
   return value;
 }
 
-std::string first_line(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
+std::string first_line(std::string_view text) {
+  return std::string(text.substr(0, text.find('\n')));
+}
 
 std::string to_lower_ascii(std::string_view text) {
   std::string out(text);

@@ -11,7 +11,6 @@
 namespace tidegate {
 namespace {
 
-
 const std::vector<NotYetKey> kRootNotYet = {
     {"schedule", codes::kFieldNotYet, kServerLater},
     {"alerts", codes::kFieldNotYet, kServerLater},

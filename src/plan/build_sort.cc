@@ -82,8 +82,9 @@ uint32_t Builder::add_ranges(const CheckedStage& stage, const Stage& written, ui
   sample.kind = TaskSink::Kind::kSample;
   sample.file = kSampleFile;
   sample.order = stage.sort_by;
-  sample.sample_rows = remembered("samples", stage.name,
-                                  std::clamp(kSortSampleRows / tasks, kSortSampleRowsMin, kSortSampleRowsMax));
+  sample.sample_rows =
+      remembered("samples", stage.name,
+                 std::clamp(kSortSampleRows / tasks, kSortSampleRowsMin, kSortSampleRowsMax));
   plan_group(rows).sinks.push_back(std::move(sample));
 
   const uint32_t ranged = new_sort_group(stage, written, rows, "ranges");

@@ -22,7 +22,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); }
 
 std::string to_text(const Owner& owner) {
-  const nlohmann::json json = {{"magic", kOwnerMagic},         {"version", kOwnerVersion},
+  const nlohmann::json json = {{"magic", kOwnerMagic},    {"version", kOwnerVersion},
                                {"state", owner.state_id}, {"pipeline", owner.pipeline},
                                {"output", owner.output},  {"together", owner.in_set}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

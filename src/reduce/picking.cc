@@ -24,9 +24,7 @@ class Picking final : public Accumulator {
     for (const uint32_t column : distinct) {
       const ColumnType& type = input[column];
       keys.push_back(type);
-      parts_.push_back(
-          {.column = column,
-           .width = batch::slot_bytes(type)});
+      parts_.push_back({.column = column, .width = batch::slot_bytes(type)});
     }
     seen_ = GroupTable::create(std::move(keys));
   }

@@ -79,7 +79,8 @@ int compare_values(Storage storage, const void* left, const void* right) {
   return 0;
 }
 
-ValueStore::ValueStore(ColumnType type) : type_(std::move(type)), width_(batch::slot_bytes(type_)) {}
+ValueStore::ValueStore(ColumnType type)
+    : type_(std::move(type)), width_(batch::slot_bytes(type_)) {}
 
 ValueStore::~ValueStore() { clear(); }
 

@@ -13,7 +13,6 @@ namespace {
 using batch::Storage;
 using batch::StringRef;
 
-
 std::unexpected<Failure> malformed(const char* what) {
   return fail(FailureClass::kLost, "shuffle.block", std::string("a block is malformed: ") + what);
 }

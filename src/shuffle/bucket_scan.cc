@@ -86,8 +86,7 @@ void BucketScan::view_keys(_duckdb_data_chunk* chunk, uint32_t at, uint32_t coun
   for (size_t i = 0; i < keys_.size(); ++i) {
     Key& key = keys_[i];
     const batch::ColumnType& type = table_.types[check_.keys()[i].column];
-    const size_t width =
-        batch::slot_bytes(type);
+    const size_t width = batch::slot_bytes(type);
     batch::ColumnView& view = key_views_[i];
     if (key.from_block) {
       view = key.block;

@@ -94,8 +94,7 @@ Result<std::string> register_table(sql::Connection& connection, const std::strin
   std::string function_name = fmt::format("tidegate_{}_{}", kind, ++counter);
   duckdb_table_function function = duckdb_create_table_function();
   duckdb_table_function_set_name(function, function_name.c_str());
-  duckdb_table_function_set_extra_info(function, registered.release(),
-                                       destroy_as<RegisteredTable>);
+  duckdb_table_function_set_extra_info(function, registered.release(), destroy_as<RegisteredTable>);
   duckdb_table_function_set_bind(function, bind_table);
   duckdb_table_function_set_init(function, open_scan);
   duckdb_table_function_set_function(function, fill_chunk);

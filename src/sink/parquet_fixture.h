@@ -115,8 +115,7 @@ class ParquetFixture : public ::testing::Test {
     std::vector<batch::ColumnView> columns;
     std::vector<std::vector<uint64_t>> bits(view.types().size());
     for (size_t i = 0; i < view.types().size(); ++i) {
-      const size_t width =
-          batch::slot_bytes(view.types()[i]);
+      const size_t width = batch::slot_bytes(view.types()[i]);
       batch::ColumnView& column = columns.emplace_back();
       column.data = static_cast<const char*>(view.column(i).data) + begin * width;
       if (view.column(i).validity == nullptr) continue;

@@ -38,8 +38,7 @@ Result<uint32_t> SortedCursor::next_of_run(std::vector<batch::ColumnView>& views
   views.resize(columns_.size());
   for (size_t i = 0; i < columns_.size(); ++i) {
     const batch::ColumnType& type = run_.types[columns_[i]];
-    const size_t width =
-        batch::slot_bytes(type);
+    const size_t width = batch::slot_bytes(type);
     views[i].data = block_[i].data == nullptr
                         ? nullptr
                         : static_cast<const char*>(block_[i].data) + block_at_ * width;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -12,7 +13,7 @@
 namespace tidegate {
 namespace {
 
-constexpr size_t kBlockBytes = size_t{1} << 20;
+constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
 
 std::unexpected<Failure> changed(const std::string& path) {
   return fail(FailureClass::kDependency, "source.changed",
@@ -41,7 +42,7 @@ Result<FileDigest> digest_file(Effects& effects, const std::string& path,
                                                                     EVP_MD_CTX_free);
   TG_ASSERT(sha && EVP_DigestInit_ex(sha.get(), EVP_sha256(), nullptr) == 1);
   Xxh3Stream xxh3;
-  std::vector<std::byte> block(kBlockBytes);
+  std::vector<std::byte> block(std::min(expected.size, kBlockBytes));
   for (uint64_t offset = 0; offset < expected.size;) {
     TG_ASSIGN(const size_t got, effects.pread(fd.get(), block, offset));
     if (got == 0) return changed(path);
