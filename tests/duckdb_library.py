@@ -1,6 +1,7 @@
 """DuckDB through its C library and ctypes: what the end-to-end tests make inputs and compare with."""
 import ctypes
 import os
+import threading
 
 
 class _Result(ctypes.Structure):
@@ -31,10 +32,17 @@ class DuckDB:
         self.run(f"SET threads = {threads}")
         self.run("SET TimeZone = 'UTC'")
 
-    def run(self, sql):
-        """Runs one or more statements; rows of the last one as lists of texts or None."""
+    def run(self, sql, seconds=None):
+        """Runs one or more statements; rows of the last one as lists of texts or None. What takes more than `seconds`
+        is an Error."""
         result = _Result()
+        timer = threading.Timer(seconds, self.library.duckdb_interrupt, [self.connection]) if seconds else None
+        if timer:
+            timer.start()
         failed = self.library.duckdb_query(self.connection, sql.encode(), ctypes.byref(result))
+        if timer:
+            timer.cancel()
+            timer.join()
         try:
             if failed:
                 raise Error((self.library.duckdb_result_error(ctypes.byref(result)) or b"").decode())

@@ -57,13 +57,13 @@ TEST_F(KernelWindowTest, StagesWithAKernelGiveTheSameRows) {
       "SELECT K, a.i, rank() OVER (PARTITION BY a.K ORDER BY I NULLS FIRST) AS r FROM a",
       "SELECT k, i FROM a QUALIFY rank() OVER (PARTITION BY k ORDER BY i) = 1",
       "SELECT k, i, rank() OVER (PARTITION BY k ORDER BY i) AS rn FROM a QUALIFY rn <= 2",
-      "SELECT k, i, rank() OVER w AS r, dense_rank() OVER w AS e, percent_rank() OVER w AS p, "
-      "cume_dist() OVER w AS c, count(*) OVER w AS n, max(x) OVER w AS m FROM a WINDOW w AS "
-      "(PARTITION BY k ORDER BY i)",
+      ("SELECT k, i, rank() OVER w AS r, dense_rank() OVER w AS e, percent_rank() OVER w AS p, "
+       "cume_dist() OVER w AS c, count(*) OVER w AS n, max(x) OVER w AS m FROM a WINDOW w AS "
+       "(PARTITION BY k ORDER BY i)"),
       // One order begins the other; none is the whole partition.
-      "SELECT k, rank() OVER (PARTITION BY k ORDER BY i) AS r, rank() OVER (PARTITION BY k ORDER "
-      "BY i, d) AS s, count(*) OVER (PARTITION BY k) AS n, min(d) OVER (PARTITION BY k ORDER BY i "
-      "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS lo FROM a",
+      ("SELECT k, rank() OVER (PARTITION BY k ORDER BY i) AS r, rank() OVER (PARTITION BY k ORDER "
+       "BY i, d) AS s, count(*) OVER (PARTITION BY k) AS n, min(d) OVER (PARTITION BY k ORDER BY i "
+       "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS lo FROM a"),
       // Keys in another order, by expression, twice, and in the order.
       "SELECT count(*) OVER (PARTITION BY k, x) AS n, sum(i) OVER (PARTITION BY x, k) AS s FROM a",
       "SELECT k % 2 AS p, sum(i) OVER (PARTITION BY k % 2, k) AS s FROM a",
@@ -71,25 +71,26 @@ TEST_F(KernelWindowTest, StagesWithAKernelGiveTheSameRows) {
       "SELECT k, rank() OVER (PARTITION BY k ORDER BY k) AS r FROM a",
       "SELECT k, rank() OVER (PARTITION BY k ORDER BY upper(x), i % 3 DESC) AS r FROM a",
       // Before and after.
-      "SELECT k, i * 2 AS j, sum(i * 2 + 1) FILTER (WHERE i > 3) OVER (PARTITION BY k) + k AS s, "
-      "1 AS one FROM a WHERE x IS NOT NULL",
+      ("SELECT k, i * 2 AS j, sum(i * 2 + 1) FILTER (WHERE i > 3) OVER (PARTITION BY k) + k AS s, "
+       "1 AS one FROM a WHERE x IS NOT NULL"),
       "SELECT k, 100.0 * i / sum(i) OVER (PARTITION BY k) AS share FROM a WHERE i IS NOT NULL",
-      "SELECT k, CASE WHEN count(*) OVER (PARTITION BY k) > 3 THEN max(i) OVER (PARTITION BY k) "
-      "ELSE i END AS m FROM a",
+      ("SELECT k, CASE WHEN count(*) OVER (PARTITION BY k) > 3 THEN max(i) OVER (PARTITION BY k) "
+       "ELSE i END AS m FROM a"),
       "SELECT k, i + 1 AS j, j * 2 AS jj, rank() OVER (PARTITION BY k ORDER BY j) AS r FROM a",
       "SELECT *, count(*) OVER (PARTITION BY k) AS c FROM a",
       "SELECT * EXCLUDE (v), count(*) OVER (PARTITION BY k) AS c FROM a q",
       "SELECT DISTINCT k, count(*) OVER (PARTITION BY k) AS n FROM a",
-      "SELECT k, list_transform([i, 1], lambda e: e + 1) AS l, count(*) OVER (PARTITION BY k) AS n "
-      "FROM a",
+      ("SELECT k, list_transform([i, 1], lambda e: e + 1) AS l, count(*) OVER (PARTITION BY k) AS "
+       "n "
+       "FROM a"),
       "SELECT k, (SELECT count(*) FROM dim) + count(*) OVER (PARTITION BY k) AS n FROM a",
       "SELECT k, count(*) OVER (PARTITION BY k) AS n FROM a WHERE k IN (SELECT k FROM dim)",
       "SELECT a.k, dim.f, count(*) OVER (PARTITION BY a.k) AS n FROM a JOIN dim ON a.k = dim.k",
-      "SELECT r.*, dim.f FROM (SELECT k, max(i) OVER (PARTITION BY k) AS m FROM a) r JOIN dim ON "
-      "r.k = dim.k",
+      ("SELECT r.*, dim.f FROM (SELECT k, max(i) OVER (PARTITION BY k) AS m FROM a) r JOIN dim ON "
+       "r.k = dim.k"),
       "SELECT k, sum(m) AS t FROM (SELECT k, max(i) OVER (PARTITION BY k) AS m FROM a) GROUP BY k",
-      "WITH w AS (SELECT k, max(i) OVER (PARTITION BY k) AS m FROM a) SELECT k, m + 1 AS m FROM w "
-      "WHERE m > 3",
+      ("WITH w AS (SELECT k, max(i) OVER (PARTITION BY k) AS m FROM a) SELECT k, m + 1 AS m FROM w "
+       "WHERE m > 3"),
       "SELECT a AS whole, count(*) OVER (PARTITION BY k) AS n FROM a",
       // A name of a column and of an item.
       "SELECT k AS x, x AS k, count(*) OVER (PARTITION BY k) AS n FROM a",
@@ -98,15 +99,17 @@ TEST_F(KernelWindowTest, StagesWithAKernelGiveTheSameRows) {
       // Over all rows.
       "SELECT k, rank() OVER (ORDER BY i) AS r FROM a",
       // Defaults of other types than the value's.
-      fmt::format("SELECT k, lag(i, 2, -1) OVER ({0}) AS l, lag(x, 1, k) OVER ({0}) AS m, lead(d, "
-                  "1, DATE '2020-01-01') OVER ({0}) AS e, lead(i, 1, i + 1) OVER ({0}) AS g, i + 1 "
-                  "AS h FROM a",
-                  kTotal),
-      fmt::format("SELECT k, sum(i) OVER ({0} ROWS UNBOUNDED PRECEDING) AS s, avg(i) OVER ({0} "
-                  "ROWS UNBOUNDED PRECEDING) AS m, first_value(x) OVER ({0}) AS f, last_value(x "
-                  "IGNORE NULLS) OVER ({0} ROWS UNBOUNDED PRECEDING) AS l, nth_value(i, 2) OVER "
-                  "({0}) AS t, ntile(4) OVER ({0}) AS q FROM a",
-                  kTotal),
+      fmt::format(
+          "SELECT k, lag(i, 2, -1) OVER ({0}) AS l, lag(x, 1, k) OVER ({0}) AS m, lead(d, "(
+              "1, DATE '2020-01-01') OVER ({0}) AS e, lead(i, 1, i + 1) OVER ({0}) AS g, i + 1 "
+              "AS h FROM a"),
+          kTotal),
+      fmt::format(
+          "SELECT k, sum(i) OVER ({0} ROWS UNBOUNDED PRECEDING) AS s, avg(i) OVER ({0} "(
+              "ROWS UNBOUNDED PRECEDING) AS m, first_value(x) OVER ({0}) AS f, last_value(x "
+              "IGNORE NULLS) OVER ({0} ROWS UNBOUNDED PRECEDING) AS l, nth_value(i, 2) OVER "
+              "({0}) AS t, ntile(4) OVER ({0}) AS q FROM a"),
+          kTotal),
       fmt::format("SELECT * FROM (SELECT *, row_number() OVER ({}) AS rn FROM a) WHERE rn BETWEEN "
                   "2 AND 3",
                   kTotal),

@@ -39,7 +39,8 @@ class GroupKernel final : public Kernel {
         continue;
       }
       SpillSpace share = *spill;
-      share.memory_bytes = std::max(share.memory_bytes / spilling, kSpillBytesMin);
+      share.memory_bytes =
+          std::max(share.memory_bytes / std::max<uint64_t>(spilling, 1), kSpillBytesMin);
       accumulators_.push_back(
           make_spilling(aggregate, spec.input, this->types(), std::move(share)));
     }

@@ -18,6 +18,8 @@ from duckdb_library import DuckDB, Error  # noqa: E402
 from whole import compare, last_event, refused, tidegate  # noqa: E402
 
 BATCH = 25
+# A stage that DuckDB alone needs longer for is no case.
+REFERENCE_SECONDS = 10
 COLUMNS = ["k", "x", "i", "f", "d", "n"]
 KEYS = {"k": ["k"], "x": ["x"], "kx": ["k", "x"], "d": ["d"], "n": ["n"], "f": ["f"]}
 TYPES = {
@@ -246,9 +248,9 @@ class Hunt:
                 self.tried += 1
                 try:  # What DuckDB itself cannot run is no case.
                     self.db.run(batch.whole(stage))
-                    if int(self.db.run(f"SELECT count(*) FROM (FROM {stage['name']} LIMIT 20001)")[0][0]) > 20000:
+                    if int(self.db.run(f"SELECT count(*) FROM (FROM {stage['name']} LIMIT 20001)", REFERENCE_SECONDS)[0][0]) > 20000:
                         continue
-                    self.db.run(f"CREATE OR REPLACE TEMP TABLE tidegate_tried AS FROM {stage['name']}")
+                    self.db.run(f"CREATE OR REPLACE TEMP TABLE tidegate_tried AS FROM {stage['name']}", REFERENCE_SECONDS)
                 except Error as error:
                     self.codes["DuckDB: " + str(error).split(":")[0][:20]] += 1
                     continue
