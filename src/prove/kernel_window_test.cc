@@ -99,17 +99,15 @@ TEST_F(KernelWindowTest, StagesWithAKernelGiveTheSameRows) {
       // Over all rows.
       "SELECT k, rank() OVER (ORDER BY i) AS r FROM a",
       // Defaults of other types than the value's.
-      fmt::format(
-          "SELECT k, lag(i, 2, -1) OVER ({0}) AS l, lag(x, 1, k) OVER ({0}) AS m, lead(d, "(
-              "1, DATE '2020-01-01') OVER ({0}) AS e, lead(i, 1, i + 1) OVER ({0}) AS g, i + 1 "
-              "AS h FROM a"),
-          kTotal),
-      fmt::format(
-          "SELECT k, sum(i) OVER ({0} ROWS UNBOUNDED PRECEDING) AS s, avg(i) OVER ({0} "(
-              "ROWS UNBOUNDED PRECEDING) AS m, first_value(x) OVER ({0}) AS f, last_value(x "
-              "IGNORE NULLS) OVER ({0} ROWS UNBOUNDED PRECEDING) AS l, nth_value(i, 2) OVER "
-              "({0}) AS t, ntile(4) OVER ({0}) AS q FROM a"),
-          kTotal),
+      fmt::format("SELECT k, lag(i, 2, -1) OVER ({0}) AS l, lag(x, 1, k) OVER ({0}) AS m, lead(d, "
+                  "1, DATE '2020-01-01') OVER ({0}) AS e, lead(i, 1, i + 1) OVER ({0}) AS g, i + 1 "
+                  "AS h FROM a",
+                  kTotal),
+      fmt::format("SELECT k, sum(i) OVER ({0} ROWS UNBOUNDED PRECEDING) AS s, avg(i) OVER ({0} "
+                  "ROWS UNBOUNDED PRECEDING) AS m, first_value(x) OVER ({0}) AS f, last_value(x "
+                  "IGNORE NULLS) OVER ({0} ROWS UNBOUNDED PRECEDING) AS l, nth_value(i, 2) OVER "
+                  "({0}) AS t, ntile(4) OVER ({0}) AS q FROM a",
+                  kTotal),
       fmt::format("SELECT * FROM (SELECT *, row_number() OVER ({}) AS rn FROM a) WHERE rn BETWEEN "
                   "2 AND 3",
                   kTotal),

@@ -199,7 +199,7 @@ class SortedPick : public Spilling {
 class JoinedTexts final : public Spilling {
  public:
   JoinedTexts(const Aggregate& aggregate, GroupedValues::Rules rules, const sql::Schema& schema,
-              const std::vector<ColumnType>& input, SpillSpace space)
+              const std::vector<ColumnType>& input, const SpillSpace& space)
       : Spilling(std::move(rules), schema, input, space),
         separator_(aggregate.separator),
         text_bytes_max_(space.memory_bytes) {}

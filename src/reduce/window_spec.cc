@@ -4,8 +4,6 @@
 namespace tidegate::reduce {
 namespace {
 
-using batch::Meaning;
-
 bool gives_a_row(WindowKind kind) { return kind == WindowKind::kLag || kind == WindowKind::kLead; }
 
 bool gives_a_value(WindowKind kind) {

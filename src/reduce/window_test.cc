@@ -106,12 +106,12 @@ class WindowTest : public KernelFixture {
         window.ignore_nulls = ignore;
         const std::string nulls = ignore ? " IGNORE NULLS)" : ")";
         window.kind = WindowKind::kFirstValue;
-        add(spec, window, "first_value(" + name + nulls + frame.over);
+        add(spec, window, fmt::format("first_value({}{}{}", name, nulls, frame.over));
         window.kind = WindowKind::kLastValue;
-        add(spec, window, "last_value(" + name + nulls + frame.over);
+        add(spec, window, fmt::format("last_value({}{}{}", name, nulls, frame.over));
         window.kind = WindowKind::kNthValue;
         window.number = 3;
-        add(spec, window, "nth_value(" + name + ", 3" + nulls + frame.over);
+        add(spec, window, fmt::format("nth_value({}, 3{}{}", name, nulls, frame.over));
       }
       window = {.kind = WindowKind::kAggregate,
                 .by_row = frame.by_row,
