@@ -216,6 +216,19 @@ Result<ColumnType> column_type(_duckdb_logical_type* type) {
   return out;
 }
 
+Result<std::vector<ColumnType>> column_types(sql::Connection& connection,
+                                             const sql::Schema& schema) {
+  std::vector<ColumnType> types;
+  for (const sql::Column& column : schema) {
+    TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));
+    auto parts = column_type(type);
+    duckdb_destroy_logical_type(&type);
+    if (!parts) return std::unexpected(std::move(parts).error());
+    types.push_back(std::move(*parts));
+  }
+  return types;
+}
+
 Result<ColumnType> parse_scalar_type(std::string_view text) {
   std::string_view name = text;
   for (const auto& alias : kAliases) {

@@ -86,6 +86,9 @@ inline constexpr int kTypeDepthMax = 64;
 /// Takes a logical type apart. Types that the C API cannot carry (VARIANT, GEOMETRY and what is
 /// not known here) are a defect failure "batch.type".
 Result<ColumnType> column_type(_duckdb_logical_type* type);
+/// The types of a schema's columns, by their texts.
+Result<std::vector<ColumnType>> column_types(sql::Connection& connection,
+                                             const sql::Schema& schema);
 
 /// Parses the text of a type that can be a hash key without children: everything but nested
 /// types. Aliases that DuckDB keeps (JSON) count as what they are stored as. A nested or unknown

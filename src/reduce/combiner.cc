@@ -16,14 +16,7 @@ constexpr double kShareMax = 0.6;
 Result<std::unique_ptr<Combiner>> Combiner::create(sql::Connection& connection,
                                                    const KernelSpec& partial, uint64_t memory_bytes,
                                                    Give give) {
-  std::vector<batch::ColumnType> types;
-  for (const sql::Column& column : partial.input) {
-    TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));
-    auto parts = batch::column_type(type);
-    duckdb_destroy_logical_type(&type);
-    if (!parts) return std::unexpected(std::move(parts).error());
-    types.push_back(std::move(*parts));
-  }
+  TG_ASSIGN(auto types, batch::column_types(connection, partial.input));
   std::unique_ptr<Combiner> made(
       new Combiner(Kernel::create(partial, std::move(types), memory_bytes), std::move(give)));
   for (const sql::Column& column : partial.output) {

@@ -49,13 +49,7 @@ Result<uint32_t> place_of(const sql::Schema& schema, const std::string& name) {
 Result<JoinRun::Side> make_side(sql::Connection& connection, Effects& effects,
                                 const JoinSpec::Side& spec, JoinInput input) {
   JoinRun::Side side;
-  for (const sql::Column& column : input.schema) {
-    TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));
-    auto parts = batch::column_type(type);
-    duckdb_destroy_logical_type(&type);
-    if (!parts) return std::unexpected(std::move(parts).error());
-    side.table.types.push_back(std::move(*parts));
-  }
+  TG_ASSIGN(side.table.types, batch::column_types(connection, input.schema));
   side.table.effects = &effects;
   side.table.files = std::move(input.files);
   side.table.bucket_begin = input.bucket_begin;

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "base/failure.h"
-#include "reduce/spec.h"
 
 struct _duckdb_data_chunk;
 
@@ -14,7 +13,6 @@ namespace tidegate::reduce {
 class KernelRows {
  public:
   virtual ~KernelRows() = default;
-  virtual const KernelSpec& spec() const = 0;
   /// Reads a stream through; nothing for buckets.
   virtual Status start() = 0;
   /// Writes the next result rows to the chunk, whose vectors are `columns` of the result

@@ -19,7 +19,6 @@ class KernelRun final : public KernelRows {
             KernelInput input, KernelOptions options, std::shared_ptr<KernelCounts> counts);
   ~KernelRun() override;
 
-  const KernelSpec& spec() const override { return spec_; }
   Status start() override;
   Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk) override;
 

@@ -43,14 +43,7 @@ class KernelTable final : public shuffle::TableFunction {
 Result<std::string> register_kernel(sql::Connection& connection, Effects& effects,
                                     const KernelSpec& spec, KernelInput input,
                                     KernelOptions options, std::shared_ptr<KernelCounts> counts) {
-  std::vector<batch::ColumnType> types;
-  for (const sql::Column& column : spec.input) {
-    TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));
-    auto parts = batch::column_type(type);
-    duckdb_destroy_logical_type(&type);
-    if (!parts) return std::unexpected(std::move(parts).error());
-    types.push_back(std::move(*parts));
-  }
+  TG_ASSIGN(auto types, batch::column_types(connection, spec.input));
   std::unique_ptr<KernelRows> rows;
   if (spec.kind == KernelSpec::Kind::kWindow)
     rows = std::make_unique<WindowRun>(effects, spec, std::move(types), std::move(input),

@@ -32,7 +32,6 @@ class WindowRun final : public KernelRows {
             KernelInput input, KernelOptions options, std::shared_ptr<KernelCounts> counts);
   ~WindowRun() override;
 
-  const KernelSpec& spec() const override { return spec_; }
   Status start() override;
   Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk) override;
 

@@ -86,13 +86,7 @@ Status register_bucket_table(sql::Connection& connection, Effects& effects, cons
   table.bucket_begin = bucket_begin;
   table.bucket_end = bucket_end;
   table.memory_bytes = memory_bytes;
-  for (const sql::Column& column : schema) {
-    TG_ASSIGN(duckdb_logical_type type, connection.make_type(column.type));
-    auto parts = batch::column_type(type);
-    duckdb_destroy_logical_type(&type);
-    if (!parts) return std::unexpected(std::move(parts).error());
-    table.types.push_back(std::move(*parts));
-  }
+  TG_ASSIGN(table.types, batch::column_types(connection, schema));
   const std::optional<uint64_t> rows = count_rows(table);
   TG_ASSIGN(const std::string function,
             register_table(connection, name, "bucket_table", schema,

@@ -67,7 +67,7 @@ class Parts {
     shuffle::BucketTable table;
     table.effects = &effects_;
     table.schema = input.schema;
-    TG_ASSIGN(table.types, types_of(connection, input.schema));
+    TG_ASSIGN(table.types, batch::column_types(connection, input.schema));
     table.files = input.map_outputs;
     table.bucket_begin = input.bucket_begin;
     table.bucket_end = input.bucket_end;

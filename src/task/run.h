@@ -158,8 +158,4 @@ class TaskRun {
 /// All of a task but parts, from opening DuckDB to closing it.
 Status run_attempt(TaskRun& run, const TaskSpec& spec);
 
-/// How DuckDB's vectors hold columns of a schema.
-Result<std::vector<batch::ColumnType>> types_of(sql::Connection& connection,
-                                                const sql::Schema& schema);
-
 }  // namespace tidegate

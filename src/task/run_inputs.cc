@@ -120,7 +120,7 @@ Status TaskRun::bind_sorted(const TaskStep& step) {
                    [&](const TaskInput& candidate) { return candidate.name == step.sort->input; });
   if (input == spec_.inputs.end())
     return fail(FailureClass::kDefect, "task.bad_message", "a sort reads no input");
-  TG_ASSIGN(auto types, types_of(*connection_, input->schema));
+  TG_ASSIGN(auto types, batch::column_types(*connection_, input->schema));
   const std::string spill = path_join(directory_, kSpillDirectory);
   TG_ASSIGN(sorted_, SortedRows::read(effects_, *input, std::move(types), step.sort->order,
                                       {limits_.sort_bytes, spill}, limits_.scan_bytes,
@@ -133,19 +133,6 @@ Status TaskRun::bind_sorted(const TaskStep& step) {
   sorted_.reset();
   return register_bucket_table(*connection_, effects_, step.name, input->schema,
                                {{path, spec_.attempt}}, 0, 1, limits_.scan_bytes);
-}
-
-Result<std::vector<batch::ColumnType>> types_of(sql::Connection& connection,
-                                                const sql::Schema& schema) {
-  std::vector<batch::ColumnType> types;
-  for (const sql::Column& column : schema) {
-    TG_ASSIGN(_duckdb_logical_type * type, connection.make_type(column.type));
-    auto parts = batch::column_type(type);
-    sql::destroy_type(type);
-    if (!parts) return std::unexpected(std::move(parts).error());
-    types.push_back(std::move(*parts));
-  }
-  return types;
 }
 
 std::vector<MapOutputRef> TaskRun::samples_of(const TaskSink& sink) const {

@@ -106,7 +106,7 @@ Status TaskRun::write_parquet(const TaskSink& sink) {
 
 Status TaskRun::stream_parquet(const TaskSink& sink, const std::string& path,
                                const sql::Schema& schema) {
-  TG_ASSIGN(const auto types, types_of(*connection_, schema));
+  TG_ASSIGN(const auto types, batch::column_types(*connection_, schema));
   batch::ChunkView view(types);
   TG_ASSIGN(auto writer, open_parquet(sink, path, schema, types));
   TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
