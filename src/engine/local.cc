@@ -229,10 +229,13 @@ Status LocalEngine::handle_end(uint32_t slot) {
     worker.busy = false;
     Failure failure = worker.killed_for ? *worker.killed_for : end_failure(status, worker.label);
     const uint64_t kills = worker.cgroup ? worker.cgroup->kills() : 0;
-    if (!worker.killed_for && (std::exchange(worker.cgroup_kills, kills) < kills ||
-                               (!status.signalled && status.code == kExitOutOfMemory)))
+    const bool killed_by_kernel = std::exchange(worker.cgroup_kills, kills) < kills;
+    const bool out_of_memory = !status.signalled && status.code == kExitOutOfMemory;
+    if (!worker.killed_for && (killed_by_kernel || out_of_memory))
       failure = bound_failure(
-          worker.label, fmt::format("crossed its bound of {}", format_size(worker.bound_bytes)));
+          worker.label, fmt::format("crossed its bound of {} ({})", format_size(worker.bound_bytes),
+                                    killed_by_kernel ? "killed by the kernel, in its cgroup"
+                                                     : "an allocation failed"));
     failure.where.attempt = worker.attempt;
     events_.push_back(WorkerGone{slot, std::move(failure)});
   } else if (worker.busy && worker.killed_for) {

@@ -3,17 +3,42 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstdlib>
 #include <new>
 
 namespace tidegate::sort {
 
+#if defined(__SANITIZE_ADDRESS__)
+
 Slab allocate_slab(size_t bytes) {
   const size_t size = slab_bytes(bytes == 0 ? 1 : bytes);
-  Slab slab(static_cast<char*>(std::aligned_alloc(kSlabBytes, size)));
-  if (!slab) throw std::bad_alloc();
-  (void)::madvise(slab.get(), size, MADV_HUGEPAGE);
-  return slab;
+  char* memory = static_cast<char*>(std::aligned_alloc(kSlabBytes, size));
+  if (memory == nullptr) throw std::bad_alloc();
+  return Slab(memory, SlabDeleter{nullptr, size});
 }
+
+void free_slab(char* memory, size_t) { std::free(memory); }
+
+#else
+
+Slab allocate_slab(size_t bytes) {
+  const size_t size = slab_bytes(bytes == 0 ? 1 : bytes);
+  // Mapped with room to be aligned in; what lies before and after goes back at once.
+  const size_t mapped = size + kSlabBytes;
+  void* begin = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (begin == MAP_FAILED) throw std::bad_alloc();
+  const size_t before = (kSlabBytes - reinterpret_cast<uintptr_t>(begin) % kSlabBytes) % kSlabBytes;
+  char* memory = static_cast<char*>(begin) + before;
+  if (before > 0) free_slab(static_cast<char*>(begin), before);
+  free_slab(memory + size, mapped - size - before);
+  (void)::madvise(memory, size, MADV_HUGEPAGE);
+  return Slab(memory, SlabDeleter{nullptr, size});
+}
+
+void free_slab(char* memory, size_t bytes) { (void)::munmap(memory, bytes); }
+
+#endif
 
 Slab SlabPool::take(size_t bytes) {
   const size_t size = slab_bytes(bytes == 0 ? 1 : bytes);
@@ -30,7 +55,7 @@ Slab SlabPool::take(size_t bytes) {
     slab = std::move(idle_.back());
     idle_.pop_back();
   }
-  return Slab(slab.release(), SlabDeleter{this});
+  return Slab(slab.release(), SlabDeleter{this, size});
 }
 
 }  // namespace tidegate::sort

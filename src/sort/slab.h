@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -10,10 +9,12 @@ namespace tidegate::sort {
 class SlabPool;
 struct SlabDeleter {
   SlabPool* pool = nullptr;  ///< takes it back
+  size_t bytes = 0;
   void operator()(char* memory) const;
 };
 /// Uninitialised memory that is read here and there: in huge pages where the system gives them, so
-/// that neither faults nor address translation cost much.
+/// that neither faults nor address translation cost much. Mapped beside the heap, in which pieces of
+/// such alignment leave holes that count as mapped.
 using Slab = std::unique_ptr<char, SlabDeleter>;
 
 /// What slabs come in.
@@ -23,6 +24,7 @@ inline constexpr size_t slab_bytes(size_t bytes) {
 }
 /// Throws std::bad_alloc.
 Slab allocate_slab(size_t bytes);
+void free_slab(char* memory, size_t bytes);
 
 /// Keeps slabs of kSlabBytes that were given back, as new pages cost more than what is done with
 /// them. What lies idle makes way for larger slabs: idle and in use never are more than what was in
@@ -45,9 +47,9 @@ class SlabPool {
 
 inline void SlabDeleter::operator()(char* memory) const {
   if (pool != nullptr)
-    pool->idle_.emplace_back(memory);
+    pool->idle_.emplace_back(memory, SlabDeleter{nullptr, bytes});
   else
-    std::free(memory);
+    free_slab(memory, bytes);
 }
 
 }  // namespace tidegate::sort
