@@ -36,7 +36,7 @@ _tidegate() {
     case $command in
       check) options="$options --explain" ;;
       plan) options="$options -o --output --workers --memory" ;;
-      run) options="$options --workers --memory --seed --force" ;;
+      run) options="$options --workers --memory --cgroup --seed --force" ;;
       trust) options="$options --at --verify" ;;
       query) options="$options --csv --parquet --require --rows --memory" ;;
       runs) options="$options --most" ;;

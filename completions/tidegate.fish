@@ -34,6 +34,7 @@ complete -c tidegate -n '__fish_seen_subcommand_from plan' -s o -l output -r -F 
 complete -c tidegate -n '__fish_seen_subcommand_from plan run' -l workers -x -d 'worker processes'
 complete -c tidegate -n '__fish_seen_subcommand_from plan run' -l memory -x -d 'of the whole host'
 complete -c tidegate -n '__fish_seen_subcommand_from run' -l seed -x -d 'of attempt names and retry pauses'
+complete -c tidegate -n '__fish_seen_subcommand_from run' -l cgroup -d 'each worker in a memory cgroup of its bound'
 complete -c tidegate -n '__fish_seen_subcommand_from run' -l force -d 'publish what was rejected before'
 complete -c tidegate -n '__fish_seen_subcommand_from trust' -l at -x -d 'for a past moment'
 complete -c tidegate -n '__fish_seen_subcommand_from trust' -l verify -d 'read the bytes again'

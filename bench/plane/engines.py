@@ -124,7 +124,7 @@ class Tidegate:
         for name in ("published", ".tidegate"):
             shutil.rmtree(self.place / name, ignore_errors=True)
 
-    def run(self, query, sources, workers=2, memory="512MiB", again=False, publish_by=None):
+    def run(self, query, sources, workers=2, memory="512MiB", again=False, publish_by=None, cgroup=False):
         """`again`: over what the last run left, as after a change."""
         self.place.mkdir(parents=True, exist_ok=True)
         if not again:
@@ -132,7 +132,9 @@ class Tidegate:
         file = self.place / "pipeline.yaml"
         file.write_text(queries.pipeline(query, sources, memory, publish_by), encoding="utf-8")
         watch = Cgroups()
-        done = measure.run([TIDEGATE, "run", file, "--workers", workers, "--json"], timeout=self.timeout, watch=watch)
+        options = ["--cgroup"] if cgroup else []
+        done = measure.run([TIDEGATE, "run", file, "--workers", workers, "--json", *options], timeout=self.timeout,
+                           watch=watch)
         if done.code == 2:
             return Ran("unsupported", self.refusal(done.out) or _tail(done.err))
         if done.code != 0:

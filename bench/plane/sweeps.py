@@ -166,7 +166,7 @@ def cgroup(bench):
         query = QUERIES[letter]
         bench.data.make(query.tables())
         # tidegate makes the cgroups itself wherever it may: the runs say whether it did.
-        _series(bench, f"cgroup.{letter}", query, bench.sources(query), letter)
+        _series(bench, f"cgroup.{letter}", query, bench.sources(query), letter, cgroup=True)
         content = bench.store.read(f"cgroup.{letter}")
         if content and not any(run.get("cgroups") for run in content["runs"]):
             content["skipped"] = "no worker was in a memory cgroup: there is no controller that this process may write"

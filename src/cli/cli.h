@@ -58,6 +58,7 @@ struct RunArguments {
   std::string memory;
   uint64_t seed = 0;
   bool force = false;
+  bool cgroups = false;
 };
 struct PlanArguments {
   RunArguments run;

@@ -49,6 +49,8 @@ void add_commands(CLI::App& app, Arguments& a) {
   auto* run = app.add_subcommand("run", "Run, verify, publish");
   add_run_options(*run, a.run);
   run->add_option("--seed", a.run.seed, "Seed of attempt names and retry jitter");
+  run->add_flag("--cgroup", a.run.cgroups,
+                "Put each worker in a memory cgroup of its bound, page cache counted");
   run->add_flag("--force", a.run.force, "Publish rows that were rolled back before");
   auto* trust = app.add_subcommand("trust", "Say whether outputs can be trusted now, and why");
   trust->add_option("OUTPUT", a.trust.outputs, "Outputs (default: all)");

@@ -194,6 +194,7 @@ int command_run(Effects& effects, const Common& common, const RunArguments& argu
   options.memory_bytes = *memory;
   options.seed = arguments.seed;
   options.force = arguments.force;
+  options.cgroups = arguments.cgroups;
   options.interrupt_fd = catch_interrupts();
   Reporter reporter(effects, talk_mode(common), common.colour_err);
   // What is wrong comes first: with --json the last line is that of run_finished.

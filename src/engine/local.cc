@@ -43,8 +43,8 @@ Failure stop_failure(const std::string& why, const std::string& label) {
 
 }  // namespace
 
-LocalEngine::LocalEngine(Effects& effects, std::string program, uint32_t slots)
-    : effects_(effects), program_path_(std::move(program)), workers_(slots) {}
+LocalEngine::LocalEngine(Effects& effects, std::string program, uint32_t slots, bool cgroups)
+    : effects_(effects), program_path_(std::move(program)), cgroups_(cgroups), workers_(slots) {}
 
 LocalEngine::~LocalEngine() { shutdown(); }
 
@@ -60,16 +60,24 @@ Status LocalEngine::launch(uint32_t slot) {
     TG_ASSIGN(program_, Program::open(program_path_));
   }
   TG_ASSIGN(worker.process, spawn(program_, {"worker", "--fd", "3"}));
-  if (!worker.cgroup) {
-    if (auto made = MemoryCgroup::make(effects_, fmt::format("tidegate-{}-{}", ::getpid(), slot)))
-      worker.cgroup.emplace(std::move(*made));
-  }
-  // Without a cgroup the watch alone holds the bound.
-  if (worker.cgroup && !worker.cgroup->add(worker.process.pid)) worker.cgroup.reset();
+  if (cgroups_) TG_TRY(wall_in(slot));
   worker.hello = worker.busy = worker.replacing = false;
   worker.inbox.clear();
   worker.killed_for.reset();
   return {};
+}
+
+Status LocalEngine::wall_in(uint32_t slot) {
+  Worker& worker = workers_[slot];
+  if (!worker.cgroup) {
+    auto made = MemoryCgroup::make(effects_, fmt::format("tidegate-{}-{}", ::getpid(), slot));
+    if (!made)
+      return fail(FailureClass::kDependency, "engine.no_cgroup",
+                  "no memory cgroup can be made below this process's own: run without `--cgroup`, "
+                  "or where the memory controller is handed down to it");
+    worker.cgroup.emplace(std::move(*made));
+  }
+  return worker.cgroup->add(worker.process.pid);
 }
 
 void LocalEngine::send(uint32_t slot, const std::string& payload) {

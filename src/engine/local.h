@@ -16,8 +16,7 @@ namespace tidegate {
 /// own process group, fed over a socket pair, watched by pidfd. The resident size of a busy worker
 /// is looked at every kSampleUs; above its task's bound it is killed and reported with class
 /// memory. (Inside, the worker's own address space limit comes first and ends most crossings with a
-/// clean error.) Where the system allows it each worker is in a memory cgroup too, whose limit the
-/// kernel keeps.
+/// clean error.) With `cgroups` each worker is in a memory cgroup too, whose limit the kernel keeps.
 class LocalEngine final : public Engine {
  public:
   static constexpr int64_t kSampleUs = 10'000;
@@ -26,7 +25,7 @@ class LocalEngine final : public Engine {
   /// Workers in a row that die before they say hello.
   static constexpr uint32_t kStartFailuresMax = 5;
 
-  LocalEngine(Effects& effects, std::string program, uint32_t slots);
+  LocalEngine(Effects& effects, std::string program, uint32_t slots, bool cgroups);
   ~LocalEngine() override;
 
   Status start() override;
@@ -54,6 +53,8 @@ class LocalEngine final : public Engine {
   };
 
   Status launch(uint32_t slot);
+  /// Puts a worker that has just begun into its slot's cgroup.
+  Status wall_in(uint32_t slot);
   void replace(uint32_t slot);
   void read_frames(uint32_t slot);
   void handle_frame(uint32_t slot, const std::string& payload);
@@ -64,6 +65,7 @@ class LocalEngine final : public Engine {
   Effects& effects_;
   std::string program_path_;
   Program program_;  ///< opened once: a new build in its place does not end a run
+  bool cgroups_;
   std::vector<Worker> workers_;
   std::vector<EngineEvent> events_;
   int64_t sampled_us_ = 0;

@@ -120,8 +120,7 @@ Status JoinRun::open(Which which, const std::vector<uint32_t>& columns) {
   phase_ = Phase::kPart;
   part_ = 0;
   batches_ = 0;
-  kept_scan_.reset();
-  other_scan_.reset();
+  for (Half& each : halves_) each.scan.reset();
   stored_.reset();
   return {};
 }
@@ -141,9 +140,10 @@ Status JoinRun::begin_pass() {
     };
     // The keys are the first ones, each in its place also where one stands twice.
     for (const uint32_t key : half.side.keys) add(key);
-    if (!half.is_open) continue;
-    for (const uint32_t column : half.asked)
-      if (column != kNoColumn && half.places[column] == kNoColumn) add(column);
+    if (half.is_open)
+      for (const uint32_t column : half.asked)
+        if (column != kNoColumn && half.places[column] == kNoColumn) add(column);
+    half.scan.emplace(half.side.table, half.columns);
   }
   key_types_.clear();
   for (size_t key = 0; key < halves_[kLeft].side.keys.size(); ++key) {
@@ -159,21 +159,19 @@ Status JoinRun::begin_pass() {
   return {};
 }
 
-shuffle::BucketTable JoinRun::part_of(const Side& side, uint32_t part) const {
-  shuffle::BucketTable table = side.table;
-  if (by_bucket_) {
-    table.bucket_begin += part;
-    table.bucket_end = table.bucket_begin + 1;
-  }
-  return table;
+void JoinRun::restart(Half& half) {
+  const shuffle::BucketTable& table = half.side.table;
+  const uint32_t bucket = table.bucket_begin + part_;
+  half.scan->restart(by_bucket_ ? bucket : table.bucket_begin,
+                     by_bucket_ ? bucket + 1 : table.bucket_end);
 }
 
-void JoinRun::begin_part(uint32_t part) {
+void JoinRun::begin_part() {
   uint64_t rows[2] = {0, 0};
   for (const Which which : {kLeft, kRight}) {
     const auto& counts = halves_[which].bucket_rows;
     if (by_bucket_)
-      rows[which] = counts[part];
+      rows[which] = counts[part_];
     else
       for (const uint64_t count : counts) rows[which] += count;
   }
@@ -188,9 +186,7 @@ void JoinRun::begin_part(uint32_t part) {
   kept_found_ = left_kept && semi;
   other_found_ = !left_kept && semi;
 
-  kept_table_ = part_of(kept().side, part);
-  other_table_ = part_of(other().side, part);
-  kept_scan_.emplace(kept_table_, kept().columns);
+  restart(kept());
   std::vector<batch::ColumnType> types;
   for (const uint32_t column : kept().columns) types.push_back(kept().side.table.types[column]);
   stored_.emplace(std::move(types));
@@ -228,7 +224,7 @@ Status JoinRun::keep_rows() {
   group_of_.clear();
   while (true) {
     if (pending_rows_ == 0) {
-      TG_ASSIGN(pending_rows_, kept_scan_->next(pending_));
+      TG_ASSIGN(pending_rows_, kept().scan->next(pending_));
       if (pending_rows_ == 0) {
         kept_end_ = true;
         break;
@@ -252,7 +248,7 @@ Status JoinRun::keep_rows() {
   }
   if (!first_turn_) ++counts_->turns;
   arrange();
-  other_scan_.emplace(other_table_, other().columns);
+  restart(other());
   block_rows_ = block_at_ = chain_at_ = 0;
   block_begin_ = 0;
   return {};
@@ -274,7 +270,7 @@ void JoinRun::arrange() {
 
 Status JoinRun::look_up() {
   block_begin_ += block_rows_;
-  TG_ASSIGN(block_rows_, other_scan_->next(block_));
+  TG_ASSIGN(block_rows_, other().scan->next(block_));
   block_at_ = chain_at_ = 0;
   if (block_rows_ == 0) {
     phase_ = Phase::kKept;
@@ -328,6 +324,7 @@ void JoinRun::give_kept() {
       if (has_bit(found_kept_, kept_at_) == kept_found_) push(kNoRow, kept_at_);
     if (kept_at_ < stored_->size() || !kept_rows_.empty()) return;
   }
+  if (kept_end_) ++part_;
   phase_ = kept_end_ ? Phase::kPart : Phase::kBuild;
   first_turn_ = false;
 }
@@ -343,7 +340,7 @@ Status JoinRun::advance() {
           phase_ = Phase::kDone;
           break;
         }
-        begin_part(part_++);
+        begin_part();
         phase_ = Phase::kBuild;
         break;
       case Phase::kBuild:

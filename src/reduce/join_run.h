@@ -52,6 +52,7 @@ class JoinRun {
     std::vector<uint32_t> asked;    ///< by vector: a column of the table, or UINT32_MAX
     std::vector<uint32_t> columns;  ///< of the table, that are read: the keys, then others
     std::vector<uint32_t> places;   ///< by column of the table: its place in `columns`
+    std::optional<shuffle::BucketScan> scan;
     bool is_open = false;
     uint64_t served = 0;  ///< batches
   };
@@ -59,7 +60,7 @@ class JoinRun {
   Half& kept() { return halves_[kept_]; }
   Half& other() { return halves_[1 - kept_]; }
   Status begin_pass();
-  void begin_part(uint32_t part);
+  void begin_part();
   Status keep_rows();
   void arrange();
   Status look_up();
@@ -72,7 +73,8 @@ class JoinRun {
   const batch::ColumnView* keys_of(const Half& half, const std::vector<batch::ColumnView>& views,
                                    uint32_t rows);
   void without_nulls(const std::vector<batch::ColumnView>& views, uint32_t rows, uint32_t* groups);
-  shuffle::BucketTable part_of(const Side& side, uint32_t part) const;
+  /// Begins to read a side's rows of the current part.
+  void restart(Half& half);
 
   JoinSpec spec_;
   Half halves_[2];
@@ -90,8 +92,6 @@ class JoinRun {
   bool kept_alone_ = false, kept_found_ = false;
 
   // The kept side.
-  shuffle::BucketTable kept_table_;
-  std::optional<shuffle::BucketScan> kept_scan_;
   std::vector<batch::ColumnView> pending_;
   uint32_t pending_rows_ = 0;
   bool kept_end_ = false, first_turn_ = true;
@@ -104,8 +104,6 @@ class JoinRun {
   uint32_t kept_at_ = 0;
 
   // The other side.
-  shuffle::BucketTable other_table_;
-  std::optional<shuffle::BucketScan> other_scan_;
   std::vector<batch::ColumnView> block_;
   std::vector<uint32_t> block_groups_;
   uint32_t block_rows_ = 0, block_at_ = 0, chain_at_ = 0;

@@ -28,20 +28,25 @@ class KernelRun::Rows {
 
 class KernelRun::BucketRows final : public Rows {
  public:
-  explicit BucketRows(std::shared_ptr<const shuffle::BucketTable> table)
-      : table_(std::move(table)), scan_(*table_, all_columns(*table_)) {}
+  explicit BucketRows(shuffle::BucketTable table) : table_(std::move(table)) {
+    columns_.resize(table_.schema.size());
+    std::iota(columns_.begin(), columns_.end(), 0U);
+  }
+  BucketRows& of(uint32_t bucket) {
+    if (!scan_) scan_.emplace(table_, columns_);
+    scan_->restart(bucket, bucket + 1);
+    return *this;
+  }
+  /// Gives buffers and files back until the next call of `of`.
+  void release() { scan_.reset(); }
   Result<uint32_t> next(std::vector<batch::ColumnView>& views) override {
-    return scan_.next(views);
+    return scan_->next(views);
   }
 
  private:
-  static std::vector<uint32_t> all_columns(const shuffle::BucketTable& table) {
-    std::vector<uint32_t> columns(table.schema.size());
-    std::iota(columns.begin(), columns.end(), 0U);
-    return columns;
-  }
-  std::shared_ptr<const shuffle::BucketTable> table_;
-  shuffle::BucketScan scan_;
+  shuffle::BucketTable table_;
+  std::vector<uint32_t> columns_;
+  std::optional<shuffle::BucketScan> scan_;
 };
 
 class KernelRun::StreamRows final : public Rows {
@@ -169,17 +174,15 @@ Result<bool> KernelRun::take_all(Rows& rows) {
   return true;
 }
 
-std::shared_ptr<shuffle::BucketTable> KernelRun::table_of(std::vector<MapOutputRef> files,
-                                                          uint32_t bucket) {
-  auto table = std::make_shared<shuffle::BucketTable>();
-  table->effects = &effects_;
-  table->schema = spec_.input;
-  table->types = types_;
-  table->files = std::move(files);
-  table->bucket_begin = bucket;
-  table->bucket_end = bucket + 1;
-  table->memory_bytes = std::max<uint64_t>(input_.scan_bytes, uint64_t{2} << 20);
-  return table;
+std::shared_ptr<KernelRun::BucketRows> KernelRun::buckets_of(
+    std::vector<MapOutputRef> files) const {
+  shuffle::BucketTable table;
+  table.effects = &effects_;
+  table.schema = spec_.input;
+  table.types = types_;
+  table.files = std::move(files);
+  table.memory_bytes = std::max<uint64_t>(input_.scan_bytes, uint64_t{2} << 20);
+  return std::make_shared<BucketRows>(std::move(table));
 }
 
 Status KernelRun::split(Rows& rows, const Part& part) {
@@ -221,11 +224,12 @@ Status KernelRun::split(Rows& rows, const Part& part) {
   ++counts_->splits;
   counts_->spilled_bytes += summary.bytes;
   if (part.depth == 0) bucket_rows_ = summary.rows;
+  if (part.files) part.files->release();
+  const auto files = buckets_of({{path, kSplitAttempt}});
   for (uint32_t bucket = kSplitWays; bucket-- > 0;) {
     const uint64_t count = summary.bucket_rows[bucket];
     if (count == 0) continue;
-    parts_.push_back(
-        {table_of({{path, kSplitAttempt}}, bucket), depth, count > summary.rows / 2, count});
+    parts_.push_back({files, bucket, depth, count > summary.rows / 2, count});
   }
   return {};
 }
@@ -235,7 +239,8 @@ Status KernelRun::next_part() {
   result_rows_ = emitted_ = 0;
   if (parts_.empty()) {
     if (bucket_ >= input_.bucket_end) return {};
-    parts_.push_back({table_of(input_.files, bucket_++), 0});
+    if (!input_rows_) input_rows_ = buckets_of(input_.files);
+    parts_.push_back({input_rows_, bucket_++});
   }
   const Part part = std::move(parts_.back());
   parts_.pop_back();
@@ -243,24 +248,18 @@ Status KernelRun::next_part() {
     renew();
   else
     kernel_->clear();
-  bool fits = true;
-  {
-    BucketRows rows(part.table);
-    TG_ASSIGN(fits, take_all(rows));
-  }
+  TG_ASSIGN(bool fits, take_all(part.files->of(part.bucket)));
   if (fits) {
     result_rows_ = kernel_->finish();
     counts_->peak_bytes = std::max(counts_->peak_bytes, kernel_->peak_bytes());
     return {};
   }
   if (is_heavy(part)) {
-    BucketRows rows(part.table);
-    TG_ASSIGN(fits, take_heavy(rows));
+    TG_ASSIGN(fits, take_heavy(part.files->of(part.bucket)));
     if (fits) return {};
   }
   renew();
-  BucketRows rows(part.table);
-  return split(rows, part);
+  return split(part.files->of(part.bucket), part);
 }
 
 Status KernelRun::fill(const std::vector<uint32_t>& columns, duckdb_data_chunk chunk) {

@@ -23,18 +23,19 @@ class KernelRun final : public KernelRows {
   Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk) override;
 
  private:
+  class Rows;
+  class BucketRows;
+  class StreamRows;
+
   /// One bucket of some files.
   struct Part {
-    std::shared_ptr<const shuffle::BucketTable> table;
+    std::shared_ptr<BucketRows> files;  ///< shared by their buckets
+    uint32_t bucket = 0;
     int depth = 0;  ///< how often its rows have been split
     /// Most of the rows that were split came to lie here: they share few keys.
     bool heavy = false;
     uint64_t rows = 0;  ///< 0: those of the whole bucket
   };
-  class Rows;
-  class BucketRows;
-  class StreamRows;
-
   Status next_part();
   Result<std::unique_ptr<Rows>> open_stream();
   /// Takes all rows in; false if they do not fit.
@@ -46,7 +47,7 @@ class KernelRun final : public KernelRows {
   /// Writes rows to more buckets, which become parts.
   Status split(Rows& rows, const Part& part);
   std::unexpected<Failure> too_heavy(const Part& part) const;
-  std::shared_ptr<shuffle::BucketTable> table_of(std::vector<MapOutputRef> files, uint32_t bucket);
+  std::shared_ptr<BucketRows> buckets_of(std::vector<MapOutputRef> files) const;
   void renew(bool spills = false);
 
   Effects& effects_;
@@ -56,6 +57,7 @@ class KernelRun final : public KernelRows {
   KernelOptions options_;
   std::shared_ptr<KernelCounts> counts_;
   std::unique_ptr<Kernel> kernel_;
+  std::shared_ptr<BucketRows> input_rows_;
   std::vector<Part> parts_;  ///< still to be done, the next one last
   uint32_t bucket_ = 0;      ///< of the input, the next
   std::vector<batch::KeyHasher> hashers_;

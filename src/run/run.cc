@@ -552,7 +552,7 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
   journal->observe([&](const Event& event) { reporter.event(event); });
   TG_TRY(journal->append("run_started", context.run, run_started));
   TG_TRY(journal->commit());
-  LocalEngine engine(effects, options.program, plan.workers);
+  LocalEngine engine(effects, options.program, plan.workers, options.cgroups);
   // With nothing to do no worker is needed; checks that are run anew start one by themselves.
   const bool work =
       std::any_of(plan.graph.tasks.begin(), plan.graph.tasks.end(),

@@ -20,6 +20,7 @@ struct RunOptions {
   uint32_t workers = 0;
   uint64_t memory_bytes = 0;
   uint64_t seed = 0;      ///< 0: drawn
+  bool cgroups = false;   ///< each worker in a memory cgroup of its bound
   bool force = false;     ///< publish identities that were rolled back
   int interrupt_fd = -1;  ///< a byte for each Ctrl-C; -1: none
   std::string program;    ///< what workers are started from; "": this one

@@ -15,6 +15,8 @@ namespace {
 constexpr uint32_t kEntriesAtOnce = 1'024;
 /// Blocks are read together up to this size.
 constexpr uint64_t kReadBytes = 1 << 20;
+/// Files that a scan keeps open.
+constexpr size_t kOpenFilesMax = 64;
 
 }  // namespace
 
@@ -155,13 +157,31 @@ Status BucketScan::open_columns(const std::vector<std::span<const std::byte>>& c
   return {};
 }
 
-Status BucketScan::open_file() {
+void BucketScan::restart(uint32_t bucket_begin, uint32_t bucket_end) {
+  bucket_begin_ = bucket_begin;
+  bucket_end_ = bucket_end;
+  file_index_ = 0;
   file_.reset();
-  TG_ASSIGN(MapOutputFile file, open_for(table_, table_.files[file_index_++], schema_bytes_));
-  file_ = std::move(file);
+  ranges_.clear();
+  range_index_ = 0;
+  blocks_.clear();
+  block_index_ = blocks_read_ = 0;
+  rows_left_ = 0;
+  in_bucket_ = false;
+}
+
+Status BucketScan::open_file() {
+  const size_t index = file_index_++;
+  if (index < opened_.size()) {
+    file_ = opened_[index];
+  } else {
+    TG_ASSIGN(MapOutputFile file, open_for(table_, table_.files[index], schema_bytes_));
+    file_ = std::make_shared<const MapOutputFile>(std::move(file));
+    if (opened_.size() == index && index < kOpenFilesMax) opened_.push_back(file_);
+  }
   entries_.clear();
   entry_index_ = 0;
-  bucket_ = table_.bucket_begin;
+  bucket_ = bucket_begin_;
   if (file_->schema_bytes() == schema_bytes_) return {};
   TG_TRY(check_.open(*file_, table_.types));
   schema_bytes_ = file_->schema_bytes();
@@ -217,13 +237,13 @@ Status BucketScan::read_blocks() {
 Result<bool> BucketScan::next_range() {
   while (range_index_ == ranges_.size()) {
     if (std::exchange(in_bucket_, false)) TG_TRY(check_.end(*file_));
-    if (!file_ || (entry_index_ == entries_.size() && bucket_ == table_.bucket_end)) {
+    if (!file_ || (entry_index_ == entries_.size() && bucket_ == bucket_end_)) {
       if (file_index_ == table_.files.size()) {
         file_.reset();
         return false;
       }
       TG_TRY(open_file());
-      if (bucket_ == table_.bucket_end) continue;
+      if (bucket_ == bucket_end_) continue;
     }
     TG_TRY(next_bucket());
   }
@@ -238,7 +258,7 @@ Result<bool> BucketScan::next_range() {
 
 Status BucketScan::next_bucket() {
   if (entry_index_ == entries_.size()) {
-    const uint32_t end = std::min(table_.bucket_end, bucket_ + kEntriesAtOnce);
+    const uint32_t end = std::min(bucket_end_, bucket_ + kEntriesAtOnce);
     TG_ASSIGN(entries_, file_->entries(bucket_, end));
     entry_index_ = 0;
     bucket_ = end;

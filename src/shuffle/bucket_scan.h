@@ -40,7 +40,12 @@ class BucketScan {
  public:
   /// `columns` are the schema's columns to produce, in order; for kNoColumn the vector is left.
   BucketScan(const BucketTable& table, std::vector<uint32_t> columns)
-      : table_(table), columns_(std::move(columns)) {}
+      : table_(table),
+        columns_(std::move(columns)),
+        bucket_begin_(table.bucket_begin),
+        bucket_end_(table.bucket_end) {}
+  /// Begins again, with buckets [begin, end) instead of the table's. Files stay open.
+  void restart(uint32_t bucket_begin, uint32_t bucket_end);
   /// Fills `chunk` (its vectors are `columns`) with up to a vector of rows; none at the end.
   Status fill(_duckdb_data_chunk* chunk);
   /// The next block as views of `columns`, valid until the next call; 0 rows at the end. Not to be
@@ -62,8 +67,12 @@ class BucketScan {
 
   const BucketTable& table_;
   std::vector<uint32_t> columns_;
+  uint32_t bucket_begin_ = 0;
+  uint32_t bucket_end_ = 0;
   size_t file_index_ = 0;
-  std::optional<MapOutputFile> file_;
+  std::shared_ptr<const MapOutputFile> file_;
+  /// The table's first files, for who starts again.
+  std::vector<std::shared_ptr<const MapOutputFile>> opened_;
   std::vector<BucketEntry> entries_;  ///< of some buckets of the file
   size_t entry_index_ = 0;
   uint32_t bucket_ = 0;  ///< the next whose entry is read

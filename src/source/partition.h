@@ -7,13 +7,13 @@
 
 namespace tidegate {
 
-inline constexpr uint64_t kPartitionBytesDefault = uint64_t{128} << 20;
+inline constexpr uint64_t kPartitionBytesDefault = uint64_t{512} << 20;
 inline constexpr uint64_t kPartitionBytesMin = uint64_t{4} << 20;
 inline constexpr size_t kFilesPerPartitionMax = 1'000;
 inline constexpr size_t kPartitionsMax = 1'000'000;
 
 /// The bytes a partition should have: as the source says, else an eighth of the whole, rounded down
-/// to a power of two and held between 4 MiB and 128 MiB. Eight partitions and more keep the workers
+/// to a power of two and held between 4 MiB and 512 MiB. Eight partitions and more keep the workers
 /// busy on small data; the number of workers plays no part (identities must not depend on it), and
 /// the rounding keeps the cuts where they are while the data grows by less than twice.
 uint64_t partition_target(const Source& source, uint64_t total_bytes);

@@ -320,16 +320,19 @@ def outer_wall():
     """Each worker is in a cgroup of its own where that may be made, and none is left behind."""
     write_pipeline("SELECT sum(hash(i)) AS x FROM t, range(2000000000) r(i)")
     with open("events", "w") as out, open("talk", "w") as talk:
-        process = subprocess.Popen([TIDEGATE, "run", "p.yaml", "--json", "--workers", "2"], stdin=subprocess.DEVNULL,
-                                   stdout=out, stderr=talk)
+        process = subprocess.Popen([TIDEGATE, "run", "p.yaml", "--json", "--workers", "2", "--cgroup"],
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=talk)
         time.sleep(1)
         here = groups(process.pid)
         process.send_signal(signal.SIGINT)
         code = process.wait(30)
-    check(code == 130, "outer_wall: exits", code)
+    with open("talk") as file:
+        unavailable = "engine.no_cgroup" in file.read()
+    if not unavailable:
+        check(code == 130, "outer_wall: exits", code)
     check(groups(process.pid) == [], "left behind:", groups(process.pid))
     print(f"outer_wall: {len(here)} cgroups" if here else "outer_wall: no memory controller may be written here", flush=True)
-    check(len(here) in (0, 2), "cgroups of two workers:", here)
+    check(len(here) == (0 if unavailable else 2), "cgroups of two workers:", here)
 
 
 def main():
