@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/units.h"
+#include "task/limits.h"
 
 namespace tidegate {
 namespace {

@@ -20,8 +20,6 @@ namespace tidegate {
 class LocalEngine final : public Engine {
  public:
   static constexpr int64_t kSampleUs = 10'000;
-  /// A worker that idles above this share of its last bound is replaced.
-  static constexpr uint64_t kIdleShare = 4;
   /// Workers in a row that die before they say hello.
   static constexpr uint32_t kStartFailuresMax = 5;
 

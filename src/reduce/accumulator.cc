@@ -1,6 +1,7 @@
 #include "reduce/accumulator.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -45,10 +46,22 @@ class Count final : public Accumulator {
 
 template <typename T>
 bool is_less(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (std::isnan(b)) return !std::isnan(a);
-  }
+  if constexpr (std::is_floating_point_v<T>) return (a < b) | ((b != b) & (a == a));
   return a < b;
+}
+
+/// `b` where `take`, else `a`; never a jump, which values in no order would often mispredict.
+template <typename T>
+T choose(bool take, T a, T b) {
+  using Bits = std::conditional_t<
+      sizeof(T) == 1, uint8_t,
+      std::conditional_t<
+          sizeof(T) == 2, uint16_t,
+          std::conditional_t<sizeof(T) == 4, uint32_t,
+                             std::conditional_t<sizeof(T) == 8, uint64_t, batch::uint128>>>>;
+  const auto mask = static_cast<Bits>(-static_cast<Bits>(take));
+  const auto kept = static_cast<Bits>(std::bit_cast<Bits>(a) & static_cast<Bits>(~mask));
+  return std::bit_cast<T>(static_cast<Bits>(kept | (std::bit_cast<Bits>(b) & mask)));
 }
 
 /// What stays the same width: min, max, and, or, xor.
@@ -65,14 +78,12 @@ class Folding final : public Accumulator {
     const T* from = static_cast<const T*>(column.data);
     T* values = values_.data();
     if (!seen_.tracked() && skips_some(in, column)) seen_.track();
-    const bool tracked = seen_.tracked();
     each_valid(
         in, column,
-        [&](size_t row, uint32_t group) {
-          values[group] = Fold::fold(values[group], from[row]);
-          if (tracked) seen_.mark(group);
-        },
+        [&](size_t row, uint32_t group) { values[group] = Fold::fold(values[group], from[row]); },
         [] {});
+    if (seen_.tracked())
+      each_valid(in, column, [&](size_t, uint32_t group) { seen_.mark(group); }, [] {});
     return {};
   }
   Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
@@ -131,7 +142,7 @@ struct Least {
   }
   template <typename T>
   static T fold(T a, T b) {
-    return is_less(b, a) ? b : a;
+    return choose(is_less(b, a), a, b);
   }
 };
 struct Greatest {
@@ -141,7 +152,7 @@ struct Greatest {
   }
   template <typename T>
   static T fold(T a, T b) {
-    return is_less(a, b) ? b : a;
+    return choose(is_less(a, b), a, b);
   }
 };
 struct And {

@@ -53,14 +53,7 @@ uint64_t text_bytes(const std::vector<batch::ColumnType>& types, const batch::Ro
 class ExternalSort::RunReader {
  public:
   RunReader(ExternalSort& sort, const Run& run, uint64_t memory_bytes)
-      : sort_(sort), scan_(table_, columns_of(sort)) {
-    table_.effects = &sort.effects_;
-    table_.schema = sort.schema_;
-    table_.types = sort.types_;
-    table_.files = {{run.path, kRunAttempt}};
-    table_.bucket_end = 1;
-    table_.memory_bytes = memory_bytes;
-  }
+      : sort_(sort), table_(sort.table_of(run, memory_bytes)), scan_(table_, columns_of(sort)), rows_due_(run.rows) {}
   RunReader(const RunReader&) = delete;
   RunReader& operator=(const RunReader&) = delete;
 
@@ -79,6 +72,10 @@ class ExternalSort::RunReader {
     TG_ASSIGN(rows_, scan_.next(views_));
     row_ = 0;
     ended_ = rows_ == 0;
+    if (ended_ && rows_due_ != 0)
+      return fail(FailureClass::kDefect, "sort.rows",
+                  fmt::format("a sorted run gave {} rows less than it has", rows_due_));
+    rows_due_ -= rows_;
     if (!ended_) make_keys();
     return {};
   }
@@ -100,6 +97,7 @@ class ExternalSort::RunReader {
   ExternalSort& sort_;
   shuffle::BucketTable table_;
   shuffle::BucketScan scan_;
+  uint64_t rows_due_;  ///< of the run, that were not read yet
   std::vector<batch::ColumnView> views_;
   KeyBatch keys_;
   uint32_t keys_begin_ = 0, keys_end_ = 0;
@@ -396,14 +394,19 @@ Status ExternalSort::finish_for_cursors() {
 std::unique_ptr<SortedCursor> ExternalSort::cursor(std::vector<uint32_t> columns,
                                                    uint64_t memory_bytes) const {
   if (runs_.empty()) return std::make_unique<SortedCursor>(buffer_, order_, std::move(columns));
+  return std::make_unique<SortedCursor>(
+      table_of(runs_.front(), std::max(memory_bytes, kReaderBytesMin)), std::move(columns));
+}
+
+shuffle::BucketTable ExternalSort::table_of(const Run& run, uint64_t memory_bytes) const {
   shuffle::BucketTable table;
   table.effects = &effects_;
   table.schema = schema_;
   table.types = types_;
-  table.files = {{runs_.front().path, kRunAttempt}};
+  table.files = {{run.path, kRunAttempt}};
   table.bucket_end = 1;
-  table.memory_bytes = std::max(memory_bytes, kReaderBytesMin);
-  return std::make_unique<SortedCursor>(std::move(table), std::move(columns));
+  table.memory_bytes = memory_bytes;
+  return table;
 }
 
 Status ExternalSort::reset() {

@@ -81,6 +81,7 @@ class ExternalSort {
   Result<std::unique_ptr<Merge>> open_merge(const std::vector<Run>& runs);
   Status merge_down(uint64_t runs_max);
   uint64_t fan_in() const;
+  shuffle::BucketTable table_of(const Run& run, uint64_t memory_bytes) const;
 
   Effects& effects_;
   sql::Schema schema_;

@@ -9,6 +9,8 @@
 #include <charconv>
 #include <string_view>
 
+#include "task/heap.h"
+
 namespace tidegate {
 namespace {
 
@@ -100,7 +102,8 @@ void set_address_space_wall(Effects& effects, uint64_t bytes) {
   (void)effects;
   (void)bytes;
 #else
-  const uint64_t now = status_kib(effects, "VmSize:") * 1024;
+  const uint64_t mapped = status_kib(effects, "VmSize:") * 1024;
+  const uint64_t now = mapped - std::min(mapped, freed_memory_bytes());
   struct rlimit limit{};
   if (now == 0 || ::getrlimit(RLIMIT_AS, &limit) != 0) return;
   limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, now + bytes);

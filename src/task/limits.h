@@ -23,12 +23,16 @@ MemoryShares split_memory(const TaskSpec& spec);
 /// What of a bound aggregates rows before a shuffle.
 uint64_t combine_bytes(uint64_t memory_bytes);
 
+/// A worker that idles above this share of its last bound gives its freed memory back; if that is
+/// not enough, it is replaced.
+inline constexpr uint64_t kIdleShare = 4;
+
 /// Resident bytes of this process now, and at most so far (VmHWM, reset by reset_peak_rss).
 uint64_t rss_bytes(Effects& effects);
 uint64_t peak_rss_bytes(Effects& effects);
 void reset_peak_rss(Effects& effects);
 
-/// The inner wall: address space may grow by `bytes` from what it is now; nothing under a
+/// The inner wall: address space may grow by `bytes` from what is in use now; nothing under a
 /// sanitizer, which reserves terabytes. A crossing shows as a clean allocation failure.
 void set_address_space_wall(Effects& effects, uint64_t bytes);
 void lift_address_space_wall();

@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "task/heap.h"
 #include "task/limits.h"
 #include "task/task.h"
 
@@ -88,6 +89,7 @@ std::string outcome_frame(Effects& effects, const std::string& payload, int sock
     report = std::unexpected(unexpected_exception(error.what()));
   }
   lift_address_space_wall();
+  if (rss_bytes(effects) > spec->memory_bytes / kIdleShare) return_freed_memory();
   if (!report)
     return fmt::format("{{\"kind\":\"failed\",\"attempt\":{}}}\n{}", attempt,
                        to_json(report.error()));
@@ -140,6 +142,7 @@ int worker_main(Effects& effects, int socket) {
   // Ctrl-C is the conductor's to handle; workers are in a group of their own, but be sure.
   ::signal(SIGINT, SIG_IGN);
   std::set_terminate(on_terminate);
+  keep_freed_memory();
   // DuckDB is loaded before the first task comes, while the conductor still plans.
   const Status loaded = sql::load_library();
   if (!send_frame(socket, R"({"kind":"hello"})")) return 1;
