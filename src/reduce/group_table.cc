@@ -21,7 +21,7 @@ using batch::StringRef;
 
 constexpr uint32_t kNoGroup = GroupTable::kNoGroup;
 constexpr size_t kSlotsFirst = 1'024;
-constexpr size_t kPrefetchAhead = 24;
+constexpr size_t kPrefetchAhead = 48;
 
 /// Slots for `groups`: at most five eighths are taken.
 bool is_full(size_t groups, size_t slots) { return groups > slots / 8 * 5; }
@@ -327,12 +327,14 @@ class BytesTable final : public GroupTable {
       if (row + kPrefetchAhead < rows)
         __builtin_prefetch(&slots_[hashes_[row + kPrefetchAhead] >> shift]);
       if (row + kPrefetchAhead / 2 < rows) {
-        const Slot& soon = slots_[hashes_[row + kPrefetchAhead / 2] >> shift];
-        if (soon.group_plus_one != 0) __builtin_prefetch(&entries_[soon.group_plus_one - 1]);
+        const uint64_t hash = hashes_[row + kPrefetchAhead / 2];
+        const uint32_t likely = likely_group(hash, hash >> shift, mask);
+        likely_[(row + kPrefetchAhead / 2) % kPrefetchAhead] = likely;
+        if (likely != kNoGroup) __builtin_prefetch(&entries_[likely]);
       }
-      if (row + kPrefetchAhead / 4 < rows) {
-        const Slot& next = slots_[hashes_[row + kPrefetchAhead / 4] >> shift];
-        if (next.group_plus_one != 0) prefetch_text(entries_[next.group_plus_one - 1]);
+      if (row + kPrefetchAhead / 4 < rows && row >= kPrefetchAhead / 4) {
+        const uint32_t likely = likely_[(row + kPrefetchAhead / 4) % kPrefetchAhead];
+        if (likely != kNoGroup) prefetch_text(entries_[likely]);
       }
       if (null_from != nullptr && !null_from->is_valid(row)) {
         if (kAdd && null_group_ == kNoGroup) {
@@ -346,11 +348,19 @@ class BytesTable final : public GroupTable {
     }
   }
 
+  /// The group of the first slot with the hash's tag: nearly always the key's, if it has one.
+  uint32_t likely_group(uint64_t hash, size_t at, size_t mask) const {
+    const auto tag = static_cast<uint32_t>(hash);
+    while (slots_[at].group_plus_one != 0 && slots_[at].tag != tag) at = (at + 1) & mask;
+    return slots_[at].group_plus_one - 1;
+  }
+
   static StringRef text_of(const Wide& words) { return std::bit_cast<StringRef>(words); }
   static bool is_inline(const Wide& words) {
     return static_cast<uint32_t>(words.low) <= StringRef::kInlineMax;
   }
-  static void prefetch_text(const Wide& words) {
+  /// Inlined early: a function that does nothing but prefetch is thrown away by GCC 12.
+  [[gnu::always_inline]] static void prefetch_text(const Wide& words) {
     if (is_inline(words)) return;
     const char* text = text_of(words).pointer;
     __builtin_prefetch(text);
@@ -476,6 +486,7 @@ class BytesTable final : public GroupTable {
   bool is_text_ = false;
   std::vector<Slot> slots_;
   std::vector<Wide> entries_;  ///< by group: a StringRef's words
+  uint32_t likely_[kPrefetchAhead];
   Arena arena_;
   uint32_t null_group_ = kNoGroup;
   std::vector<Wide> row_keys_;  ///< of the current rows
