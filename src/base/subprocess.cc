@@ -77,7 +77,8 @@ Program::~Program() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<Subprocess> spawn(const Program& program, const std::vector<std::string>& arguments) {
+Result<Subprocess> spawn(const Program& program, const std::vector<std::string>& arguments,
+                         const std::vector<std::string>& variables) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
     return std::unexpected(errno_failure(errno, "cannot make a socket pair"));
@@ -103,11 +104,23 @@ Result<Subprocess> spawn(const Program& program, const std::vector<std::string>&
   argv.push_back(const_cast<char*>(program.name().c_str()));
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  std::vector<char*> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view set(*entry);
+    const auto is_same = [&](const std::string& variable) {
+      return set.starts_with(std::string_view(variable).substr(0, variable.find('=') + 1));
+    };
+    if (std::none_of(variables.begin(), variables.end(), is_same)) environment.push_back(*entry);
+  }
+  for (const std::string& variable : variables)
+    environment.push_back(const_cast<char*>(variable.c_str()));
+  environment.push_back(nullptr);
   // By the descriptor, which the child has until it executes: the path may be another file by now.
   const std::string path = fmt::format("/proc/self/fd/{}", program.fd());
   Subprocess process;
   const int error =
-      ::posix_spawn(&process.pid, path.c_str(), &files, &attributes, argv.data(), environ);
+      ::posix_spawn(&process.pid, path.c_str(), &files, &attributes, argv.data(),
+                    environment.data());
   ::posix_spawn_file_actions_destroy(&files);
   ::posix_spawnattr_destroy(&attributes);
   ::close(pair[1]);

@@ -43,8 +43,10 @@ class Program {
 };
 
 /// Starts `program` with `arguments` (argv[0] excluded) by posix_spawn. Its end of the socket pair
-/// is descriptor 3, stdin and stdout are /dev/null, stderr is ours. Nothing else is inherited.
-Result<Subprocess> spawn(const Program& program, const std::vector<std::string>& arguments);
+/// is descriptor 3, stdin and stdout are /dev/null, stderr is ours. Nothing else is inherited but
+/// the environment, with `variables` ("NAME=value") in it.
+Result<Subprocess> spawn(const Program& program, const std::vector<std::string>& arguments,
+                         const std::vector<std::string>& variables = {});
 
 /// SIGKILL to the child's whole group. Fine if it has ended already.
 void kill_group(const Subprocess& process);

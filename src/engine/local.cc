@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +43,12 @@ Failure stop_failure(const std::string& why, const std::string& label) {
   return {FailureClass::kTransient, "task.interrupted", fmt::format("{} was interrupted", label)};
 }
 
+/// glibc's heap in huge pages where the system gives them: what kernels look up is all over it.
+std::string heap_tunables() {
+  const char* set = ::getenv("GLIBC_TUNABLES");
+  return fmt::format("GLIBC_TUNABLES={}{}glibc.malloc.hugetlb=1", set ? set : "", set ? ":" : "");
+}
+
 }  // namespace
 
 LocalEngine::LocalEngine(Effects& effects, std::string program, uint32_t slots, bool cgroups)
@@ -60,7 +67,7 @@ Status LocalEngine::launch(uint32_t slot) {
   if (program_.fd() < 0) {
     TG_ASSIGN(program_, Program::open(program_path_));
   }
-  TG_ASSIGN(worker.process, spawn(program_, {"worker", "--fd", "3"}));
+  TG_ASSIGN(worker.process, spawn(program_, {"worker", "--fd", "3"}, {heap_tunables()}));
   if (cgroups_) TG_TRY(wall_in(slot));
   worker.hello = worker.busy = worker.replacing = false;
   worker.inbox.clear();

@@ -133,7 +133,10 @@ void Builder::name_recipes() {
       }
     }
     if (group.combine)
-      hash.add("combine").add(reduce::kKernelVersion).add(reduce::to_json({*group.combine, ""}));
+      hash.add("combine")
+          .add(reduce::kKernelVersion)
+          .add(reduce::to_json({*group.combine, ""}))
+          .add(group.combine_bytes);
     if (uses_run_time_[g]) hash.add("run_time").add(static_cast<uint64_t>(plan_.run_time_us));
     graph_group(g).recipe = hash.hex();
   }

@@ -20,6 +20,14 @@ constexpr uint64_t kCombineRowsMin = 200'000;
 /// Groups to a row above which states are no smaller than rows.
 constexpr double kCombineShareMax = 0.5;
 constexpr double kGroupsUnknown = 0;
+/// A table up to this size stays in the processor's caches.
+constexpr uint64_t kNearBytes = uint64_t{16} << 20;
+/// What a row costs, in nanoseconds on the machine that it was measured on: only their ratios
+/// matter. Looked up in a table near the processor or beyond its caches, and so for each aggregate;
+/// through the shuffle and the reduce after it, and so for each byte of its key's text.
+constexpr double kNearRow = 20, kNearAggregate = 3;
+constexpr double kFarRow = 60, kFarAggregate = 25;
+constexpr double kShuffleRow = 50, kShuffleAggregate = 4, kShuffleKeyByte = 4;
 
 }  // namespace
 
@@ -115,77 +123,89 @@ Status Builder::choose_combine(const CheckedStage& stage, const StageInput& inpu
     if (column >= kernel.keys) return {};
   auto combined = reduce::combine(kernel);
   if (!combined) return {};
-  double groups = 0;
-  TG_ASSIGN(groups, estimated_groups(stage, input, producer));
-  if (groups == kGroupsUnknown) {
+  TG_ASSIGN(const KeySample keys, estimated_groups(stage, input, producer));
+  if (keys.distinct == kGroupsUnknown) {
     // The combiner stops by itself where rows share few groups.
-    combine_rows(stage, group, *combined, kCombineShareMax);
+    combine_rows(stage, group, *combined, kCombineShareMax, kNearBytes);
     group.why += "; rows are combined before the shuffle where that shrinks them";
     return {};
   }
   // A table that is full is given on: groups among as many rows as fill it, or a task has.
   const double task_rows =
       static_cast<double>(group.estimated_rows) / std::max(1U, units_.at(producer));
-  const double held = static_cast<double>(combine_bytes(graph_group(producer).memory_bytes)) /
-                      static_cast<double>(row_bytes(combined->partial.output) * 2 + 16);
-  const double rows = groups > held ? std::min(task_rows, held * 1.5) : task_rows;
-  const double share = std::min(1.0, expected_distinct(groups, rows) / std::max(rows, 1.0));
-  if (share > kCombineShareMax) {
-    group.why += fmt::format("; about {} keys: too many to combine rows before",
-                             format_count(static_cast<uint64_t>(groups)));
+  const uint64_t bytes_max = combine_bytes(graph_group(producer).memory_bytes);
+  const double group_bytes =
+      static_cast<double>(row_bytes(combined->partial.output) * 2 + 16) + keys.bytes;
+  const double held = static_cast<double>(bytes_max) / group_bytes;
+  const double rows = keys.distinct > held ? std::min(task_rows, held * 1.5) : task_rows;
+  const double share = std::min(1.0, expected_distinct(keys.distinct, rows) / std::max(rows, 1.0));
+  const bool near = keys.distinct * group_bytes <= static_cast<double>(kNearBytes);
+  const auto aggregates = static_cast<double>(kernel.aggregates.size());
+  const double shuffle =
+      kShuffleRow + kShuffleAggregate * aggregates + kShuffleKeyByte * keys.bytes;
+  const double look_up =
+      near ? kNearRow + kNearAggregate * aggregates : kFarRow + kFarAggregate * aggregates;
+  const std::string about =
+      fmt::format("; about {} keys", format_count(static_cast<uint64_t>(keys.distinct)));
+  if (share > kCombineShareMax || look_up + share * shuffle > shuffle) {
+    group.why += about + ": too many to combine rows before";
     return {};
   }
-  combine_rows(stage, group, *combined, share);
-  group.why += fmt::format("; about {} keys: rows are combined before the shuffle",
-                           format_count(static_cast<uint64_t>(groups)));
+  combine_rows(stage, group, *combined, share, near ? kNearBytes : bytes_max);
+  group.why += about + ": rows are combined before the shuffle";
   return {};
 }
 
 void Builder::combine_rows(const CheckedStage& stage, PlanGroup& group,
-                           reduce::CombinedKernel& combined, double share) {
+                           reduce::CombinedKernel& combined, double share, uint64_t bytes) {
   group.combine = std::move(combined.partial);
+  group.combine_bytes = bytes;
   group.schema = group.combine->output;
   group.estimated_rows = std::max<uint64_t>(
       1, static_cast<uint64_t>(static_cast<double>(group.estimated_rows) * share));
   merges_[stage.name] = {std::move(combined.merge), stage.kernel->output_sql};
 }
 
-Result<double> Builder::estimated_groups(const CheckedStage& stage, const StageInput& input,
-                                         uint32_t producer) {
+Result<KeySample> Builder::estimated_groups(const CheckedStage& stage, const StageInput& input,
+                                            uint32_t producer) {
   const std::string key = fmt::format("groups/{}/{}", plan_.pipeline.name.value, stage.name);
   IdentityHash hash;
   const std::string recipe = hash.add(stage.kernel->kernel.input_sql).hex().substr(0, 16);
-  double groups = -1;
+  KeySample keys{.distinct = -1};
   if (journal_) {
     TG_ASSIGN(const auto before, journal_->fact(key));
-    if (before && before->starts_with(recipe + " "))
-      groups = std::strtod(before->c_str() + recipe.size() + 1, nullptr);
+    if (before && before->starts_with(recipe + " ")) {
+      char* rest = nullptr;
+      keys.distinct = std::strtod(before->c_str() + recipe.size() + 1, &rest);
+      keys.bytes = std::strtod(rest, nullptr);
+      if (*rest == '\0') keys.distinct = -1;
+    }
   }
-  if (groups < 0) {
-    TG_ASSIGN(groups, sampled_groups(input, producer));
+  if (keys.distinct < 0) {
+    TG_ASSIGN(keys, sampled_groups(input, producer));
   }
-  plan_.facts.emplace_back(key, fmt::format("{} {:.0f}", recipe, groups));
-  return groups;
+  plan_.facts.emplace_back(key, fmt::format("{} {:.0f} {:.0f}", recipe, keys.distinct, keys.bytes));
+  return keys;
 }
 
-Result<double> Builder::sampled_groups(const StageInput& input, uint32_t producer) {
+Result<KeySample> Builder::sampled_groups(const StageInput& input, uint32_t producer) {
   const PlanInput* source = nullptr;
   for (const PlanInput& from : plan_group(producer).inputs) {
     if (from.kind != PlanInput::Kind::kPartition) continue;
-    if (source != nullptr) return kGroupsUnknown;
+    if (source != nullptr) return KeySample{.distinct = kGroupsUnknown};
     source = &from;
   }
-  if (source == nullptr) return kGroupsUnknown;
+  if (source == nullptr) return KeySample{.distinct = kGroupsUnknown};
   std::vector<std::string> columns;
   for (const std::string& name : input.key_columns) {
     const auto column = std::find_if(
         source->schema.begin(), source->schema.end(), [&](const sql::Column& candidate) {
           return to_lower_ascii(candidate.name) == to_lower_ascii(name);
         });
-    if (column == source->schema.end()) return kGroupsUnknown;
+    if (column == source->schema.end()) return KeySample{.distinct = kGroupsUnknown};
     columns.push_back(column->name);
   }
-  return estimate_distinct(effects_, plan_.sources[source->index], columns);
+  return sample_keys(effects_, plan_.sources[source->index], columns);
 }
 
 }  // namespace tidegate

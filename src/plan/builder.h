@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "plan/estimate.h"
 #include "reduce/combine.h"
 
 namespace tidegate {
@@ -63,14 +64,14 @@ class Builder {
   Status make_kernel_rows(const CheckedStage& stage, const StageInput& input);
   Status choose_combine(const CheckedStage& stage, const StageInput& input, uint32_t producer);
   void combine_rows(const CheckedStage& stage, PlanGroup& group, reduce::CombinedKernel& combined,
-                    double share);
+                    double share, uint64_t bytes);
   /// About how many groups a stage has, as remembered or by a sample of its partition keys. A
   /// choice that was made stays: another would make every result anew.
-  Result<double> estimated_groups(const CheckedStage& stage, const StageInput& input,
-                                  uint32_t producer);
+  Result<KeySample> estimated_groups(const CheckedStage& stage, const StageInput& input,
+                                     uint32_t producer);
   /// Where the keys are columns of one source, its rows tell. Else rows are taken to share groups:
   /// the combiner stops by itself where they do not.
-  Result<double> sampled_groups(const StageInput& input, uint32_t producer);
+  Result<KeySample> sampled_groups(const StageInput& input, uint32_t producer);
   Status add_stage(const CheckedStage& stage);
   /// An upper guess: a stage gives no more rows than its largest input.
   void estimate_stage(uint32_t g, const CheckedStage& stage);

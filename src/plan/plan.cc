@@ -340,6 +340,7 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
   spec.state_dir = plan.state->path();
   spec.steps = group.steps;
   spec.combine = group.combine;
+  spec.combine_bytes = group.combine_bytes;
   spec.splits_skew = group.splits_skew;
   spec.parts = parts;
   spec.sinks = group.sinks;

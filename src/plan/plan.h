@@ -46,6 +46,7 @@ struct PlanGroup {
   std::vector<TaskStep> steps;
   std::vector<PlanInput> inputs;
   std::optional<reduce::KernelSpec> combine;  ///< of the rows that go into the shuffle
+  uint64_t combine_bytes = 0;                 ///< the table that does it
   std::vector<TaskSink> sinks;
   sql::Schema schema;    ///< of the last step, or of what `combine` makes of it
   std::string strategy;  ///< "map over 8 partitions", ...

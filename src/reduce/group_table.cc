@@ -429,41 +429,63 @@ class BytesTable final : public GroupTable {
   }
 
   template <typename T>
-  void put_fixed(const void* data, size_t row) {
+  static void put_fixed(const void* data, size_t row, char* to) {
     T value;
     std::memcpy(&value, static_cast<const T*>(data) + row, sizeof value);
     if constexpr (std::is_floating_point_v<T>) value = one_form(value);
-    scratch_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    std::memcpy(to, &value, sizeof value);
+  }
+  static void put_fixed(const ColumnType& type, const void* data, size_t row, char* to) {
+    if (type.storage == Storage::kF32) return put_fixed<float>(data, row, to);
+    if (type.storage == Storage::kF64) return put_fixed<double>(data, row, to);
+    if (type.width == 1) return put_fixed<uint8_t>(data, row, to);
+    if (type.width == 2) return put_fixed<uint16_t>(data, row, to);
+    if (type.width == 4) return put_fixed<uint32_t>(data, row, to);
+    if (type.width == 8) return put_fixed<uint64_t>(data, row, to);
+    put_fixed<batch::uint128>(data, row, to);
+  }
+
+  /// Where each row's bytes end, one row after the other; makes room for them.
+  void measure(const ColumnView* columns, size_t rows) {
+    size_t fixed = types_.size();
+    for (const ColumnType& type : types_)
+      fixed += type.storage == Storage::kBytes ? 4 : size_t{type.width};
+    ends_.assign(rows, fixed);
+    for (size_t c = 0; c < types_.size(); ++c) {
+      const ColumnView& view = columns[c];
+      const bool text = types_[c].storage == Storage::kBytes;
+      const size_t width = text ? 4 : size_t{types_[c].width};
+      if (view.validity != nullptr)
+        for (size_t row = 0; row < rows; ++row) ends_[row] -= view.is_valid(row) ? 0 : width;
+      if (!text) continue;
+      const auto* texts = static_cast<const StringRef*>(view.data);
+      for (size_t row = 0; row < rows; ++row)
+        ends_[row] += view.is_valid(row) ? texts[row].size : 0;
+    }
+    size_t end = 0;
+    for (size_t row = 0; row < rows; ++row) ends_[row] = end += ends_[row];
+    if (scratch_.size() < end) scratch_.resize(end + end / 4);
   }
 
   void serialise(const ColumnView* columns, size_t rows) {
-    scratch_.clear();
-    ends_.clear();
+    measure(columns, rows);
+    char* to = scratch_.data();
     for (size_t row = 0; row < rows; ++row) {
       for (size_t c = 0; c < types_.size(); ++c) {
         const ColumnView& view = columns[c];
         const bool valid = view.is_valid(row);
-        scratch_ += static_cast<char>(valid);
+        *to++ = static_cast<char>(valid);
         if (!valid) continue;
-        switch (types_[c].storage) {
-          case Storage::kBytes: {
-            const StringRef& text = static_cast<const StringRef*>(view.data)[row];
-            scratch_.append(reinterpret_cast<const char*>(&text.size), 4);
-            scratch_.append(text.data(), text.size);
-            break;
-          }
-          case Storage::kF32:
-            put_fixed<float>(view.data, row);
-            break;
-          case Storage::kF64:
-            put_fixed<double>(view.data, row);
-            break;
-          default:
-            scratch_.append(static_cast<const char*>(view.data) + row * types_[c].width,
-                            types_[c].width);
+        if (types_[c].storage == Storage::kBytes) {
+          const StringRef& text = static_cast<const StringRef*>(view.data)[row];
+          std::memcpy(to, &text.size, 4);
+          std::memcpy(to + 4, text.data(), text.size);
+          to += 4 + text.size;
+        } else {
+          put_fixed(types_[c], view.data, row, to);
+          to += types_[c].width;
         }
       }
-      ends_.push_back(scratch_.size());
     }
     row_keys_.resize(rows);
     size_t begin = 0;

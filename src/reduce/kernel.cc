@@ -176,19 +176,12 @@ class TopKernel final : public Kernel {
     if (limit_ > 1) arrival_.grow(groups * limit_);
     for (const auto& store : stores_)
       if (store) store->grow(groups * limit_);
-    for (size_t row = 0; row < rows.rows; ++row) {
-      const uint32_t group = groups_[row];
-      uint32_t slot = group * limit_;
-      if (held_[group] < limit_) {
-        slot += held_[group]++;
-      } else {
-        if (limit_ > 1) slot = worst_of(slot);
-        if (compare(slot, rows, row) <= 0) continue;
-      }
-      if (limit_ > 1) arrival_[slot] = next_arrival_++;
-      for (size_t i = 0; i < stores_.size(); ++i)
-        if (stores_[i]) stores_[i]->set(slot, rows.column(i), row);
-    }
+    slots_.clear();
+    taken_.clear();
+    if (!choose_by_one_column(rows)) choose(rows);
+    for (size_t i = 0; i < stores_.size(); ++i)
+      if (stores_[i])
+        stores_[i]->set_each(slots_.data(), taken_.data(), slots_.size(), rows.column(i));
     return {};
   }
   uint64_t bytes() const override {
@@ -207,6 +200,65 @@ class TopKernel final : public Kernel {
   }
 
  private:
+  void put(uint32_t slot, size_t row) {
+    slots_.push_back(slot);
+    taken_.push_back(static_cast<uint32_t>(row));
+  }
+  /// Finds the rows that stay, for now, and their slots; a later one takes the slot of an earlier.
+  void choose(const RowsView& rows) {
+    for (size_t row = 0; row < rows.rows; ++row) {
+      const uint32_t group = groups_[row];
+      uint32_t slot = group * limit_;
+      if (held_[group] < limit_) {
+        slot += held_[group]++;
+      } else {
+        if (limit_ > 1) slot = worst_of(slot);
+        if (compare(slot, rows, row) <= 0) continue;
+      }
+      if (limit_ > 1) arrival_[slot] = next_arrival_++;
+      for (const OrderColumn& order : order_)
+        stores_[order.column]->set(slot, rows.column(order.column), row);
+      put(slot, row);
+    }
+  }
+  /// The same for the one first row by one whole number that is never NULL; false if it is not so.
+  bool choose_by_one_column(const RowsView& rows) {
+    if (limit_ != 1 || order_.size() != 1) return false;
+    nulls_in_order_ |= rows.column(order_[0].column).validity != nullptr;
+    if (nulls_in_order_) return false;
+    switch (types()[order_[0].column].storage) {
+      case Storage::kI32:
+        choose_by<int32_t>(rows);
+        return true;
+      case Storage::kU32:
+        choose_by<uint32_t>(rows);
+        return true;
+      case Storage::kI64:
+        choose_by<int64_t>(rows);
+        return true;
+      case Storage::kU64:
+        choose_by<uint64_t>(rows);
+        return true;
+      default:
+        return false;
+    }
+  }
+  template <typename T>
+  void choose_by(const RowsView& rows) {
+    const uint32_t column = order_[0].column;
+    const T* from = static_cast<const T*>(rows.column(column).data);
+    T* best = stores_[column]->values<T>();
+    uint32_t* held = held_.data();
+    const bool descending = order_[0].descending;
+    for (size_t row = 0; row < rows.rows; ++row) {
+      const uint32_t group = groups_[row];
+      const bool better = descending ? from[row] > best[group] : from[row] < best[group];
+      if (held[group] != 0 && !better) continue;
+      held[group] = 1;
+      best[group] = from[row];
+      put(group, row);
+    }
+  }
   /// Below zero if the stored row stands before this one, zero if neither does.
   int compare(uint32_t slot, const RowsView& rows, size_t row) const {
     for (const OrderColumn& order : order_) {
@@ -254,6 +306,8 @@ class TopKernel final : public Kernel {
   PerGroup<uint64_t> arrival_;  ///< by slot
   uint64_t next_arrival_ = 0;
   std::vector<uint32_t> rows_;  ///< slots in the result's order
+  bool nulls_in_order_ = false;
+  std::vector<uint32_t> slots_, taken_;  ///< of the current rows: where they go, and which
   std::vector<uint32_t> groups_;
   std::vector<uint32_t> ids_;
 };

@@ -160,6 +160,27 @@ void ValueStore::set(uint32_t group, const ColumnView& column, size_t row) {
 }
 
 template <typename T>
+void ValueStore::copy_in(const uint32_t* groups, const uint32_t* rows, size_t count,
+                         const void* from) {
+  T* to = values<T>();
+  for (size_t i = 0; i < count; ++i) to[groups[i]] = static_cast<const T*>(from)[rows[i]];
+}
+
+void ValueStore::set_each(const uint32_t* groups, const uint32_t* rows, size_t count,
+                          const ColumnView& column) {
+  if (type_.storage == Storage::kBytes || column.validity != nullptr) {
+    for (size_t i = 0; i < count; ++i) set(groups[i], column, rows[i]);
+    return;
+  }
+  for (size_t i = 0; i < count; ++i) valid_[groups[i] / 64] |= uint64_t{1} << (groups[i] % 64);
+  if (width_ == 1) copy_in<uint8_t>(groups, rows, count, column.data);
+  if (width_ == 2) copy_in<uint16_t>(groups, rows, count, column.data);
+  if (width_ == 4) copy_in<uint32_t>(groups, rows, count, column.data);
+  if (width_ == 8) copy_in<uint64_t>(groups, rows, count, column.data);
+  if (width_ == 16) copy_in<batch::uint128>(groups, rows, count, column.data);
+}
+
+template <typename T>
 void ValueStore::copy_out(const uint32_t* groups, uint32_t count, void* out) const {
   const T* from = reinterpret_cast<const T*>(values_.data());
   for (uint32_t i = 0; i < count; ++i) static_cast<T*>(out)[i] = from[groups[i]];

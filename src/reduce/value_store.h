@@ -30,6 +30,14 @@ class ValueStore {
 
   void grow(uint32_t groups);
   void set(uint32_t group, const batch::ColumnView& column, size_t row);
+  /// As `set` for each: groups[i] gets the value of rows[i], one after the other.
+  void set_each(const uint32_t* groups, const uint32_t* rows, size_t count,
+                const batch::ColumnView& column);
+  /// The values by group, of a storage that is a T. Whether one is valid is beside it.
+  template <typename T>
+  T* values() {
+    return reinterpret_cast<T*>(values_.data());
+  }
   bool is_null(uint32_t group) const { return !(valid_[group / 64] >> (group % 64) & 1); }
   const void* value(uint32_t group) const { return values_.data() + size_t{group} * width_; }
   /// Of the stored value and a row's, both valid: as compare_values.
@@ -51,6 +59,8 @@ class ValueStore {
   void clear();
 
  private:
+  template <typename T>
+  void copy_in(const uint32_t* groups, const uint32_t* rows, size_t count, const void* from);
   template <typename T>
   void copy_out(const uint32_t* groups, uint32_t count, void* out) const;
 

@@ -325,6 +325,7 @@ Status Database::lock() {
   TG_TRY(connection->execute("SET allowed_directories = " + list(options_.allowed_directories)));
   TG_TRY(connection->execute("SET allowed_paths = " + list(options_.allowed_paths)));
   TG_TRY(connection->execute("SET enable_external_access = false"));
+  locked_ = true;
   return connection->execute("SET lock_configuration = true");
 }
 
@@ -334,6 +335,8 @@ Result<std::unique_ptr<Connection>> Database::connect() {
     return fail(FailureClass::kDefect, "sql.connect", "cannot connect to DuckDB");
   std::unique_ptr<Connection> connection(new Connection());
   connection->raw_ = reinterpret_cast<_duckdb_connection*>(raw);
+  // A few chunks: those that are read next are still in the processor's cache.
+  if (!locked_) TG_TRY(connection->execute("SET streaming_buffer_size = '64KB'"));
   return connection;
 }
 

@@ -61,6 +61,7 @@ class Database {
   Database() = default;
   _duckdb_database* raw_ = nullptr;
   OpenOptions options_;
+  bool locked_ = false;
 };
 
 /// All rows of a small answer as text; an absent value is NULL.

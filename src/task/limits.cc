@@ -17,9 +17,9 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 /// What a worker with DuckDB loaded holds before it does anything.
 constexpr uint64_t kIdleBytes = 64 * kMiB;
-/// A table before the shuffle pays while it stays near the processor.
 constexpr uint64_t kCombineBytesMin = 4 * kMiB;
-constexpr uint64_t kCombineBytesMax = 64 * kMiB;
+/// What map output writers take of a bound.
+uint64_t writer_bytes(uint64_t bound) { return std::clamp(bound / 8, 16 * kMiB, 96 * kMiB); }
 
 std::string read_proc(Effects& effects, const char* path) {
   const auto raw = effects.open(path, O_RDONLY);
@@ -44,7 +44,8 @@ uint64_t status_kib(Effects& effects, std::string_view field) {
 }  // namespace
 
 uint64_t combine_bytes(uint64_t memory_bytes) {
-  return std::clamp(memory_bytes / 8, kCombineBytesMin, kCombineBytesMax);
+  const uint64_t bound = std::max(memory_bytes, 2 * kIdleBytes);
+  return std::max((bound - kIdleBytes - writer_bytes(bound)) / 2, kCombineBytesMin);
 }
 
 MemoryShares split_memory(const TaskSpec& spec) {
@@ -58,10 +59,12 @@ MemoryShares split_memory(const TaskSpec& spec) {
     writes |= sink.kind != TaskSink::Kind::kParquet || !sink.by.empty();
     publishes |= sink.kind == TaskSink::Kind::kParquet;
   }
-  shares.writer_bytes = writes ? std::clamp(bound / 8, 16 * kMiB, 96 * kMiB) : 0;
+  shares.writer_bytes = writes ? writer_bytes(bound) : 0;
   shares.scan_bytes = std::clamp(bound / 32, 4 * kMiB, 16 * kMiB);
   shares.parquet_bytes = publishes ? std::clamp(bound / 8, 8 * kMiB, 64 * kMiB) : 0;
-  if (spec.combine) shares.combine_bytes = combine_bytes(bound);
+  if (spec.combine)
+    shares.combine_bytes = std::min(std::max(spec.combine_bytes, kCombineBytesMin),
+                                    combine_bytes(bound));
   const uint64_t taken = kIdleBytes + shares.writer_bytes + shares.combine_bytes +
                          shares.parquet_bytes + std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;

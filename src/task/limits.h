@@ -20,12 +20,12 @@ struct MemoryShares {
 };
 MemoryShares split_memory(const TaskSpec& spec);
 
-/// What of a bound aggregates rows before a shuffle.
+/// The most of a bound that may aggregate rows before a shuffle.
 uint64_t combine_bytes(uint64_t memory_bytes);
 
 /// A worker that idles above this share of its last bound gives its freed memory back; if that is
 /// not enough, it is replaced.
-inline constexpr uint64_t kIdleShare = 4;
+inline constexpr uint64_t kIdleShare = 2;
 
 /// Resident bytes of this process now, and at most so far (VmHWM, reset by reset_peak_rss).
 uint64_t rss_bytes(Effects& effects);

@@ -336,7 +336,10 @@ std::string to_json(const TaskSpec& spec) {
               {"sinks", sinks}};
   if (spec.splits_skew) out["splits_skew"] = true;
   if (spec.parts > 1) out["parts"] = spec.parts;
-  if (spec.combine) out["combine"] = reduce::to_json({*spec.combine, ""});
+  if (spec.combine) {
+    out["combine"] = reduce::to_json({*spec.combine, ""});
+    out["combine_bytes"] = spec.combine_bytes;
+  }
   if (spec.verify) out["verify"] = verify_json(*spec.verify);
   return dump(out);
 }
@@ -355,9 +358,11 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
     for (const json& input : j.at("inputs")) spec.inputs.push_back(input_from(input));
     for (const json& step : j.at("steps")) spec.steps.push_back(step_from(step));
     for (const json& sink : j.at("sinks")) spec.sinks.push_back(sink_from(sink));
-    if (j.contains("combine"))
+    if (j.contains("combine")) {
       spec.combine =
           value_of(reduce::stage_kernel_from_json(j.at("combine").get<std::string>()), j).kernel;
+      spec.combine_bytes = j.at("combine_bytes");
+    }
     spec.splits_skew = j.value("splits_skew", false);
     spec.parts = j.value("parts", 1U);
     if (j.contains("verify")) spec.verify = verify_from(j.at("verify"));
