@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +25,18 @@ struct StringRef {
   bool is_inline() const { return size <= kInlineMax; }
   const char* data() const { return is_inline() ? prefix : pointer; }
   std::string_view view() const { return {data(), size}; }
+  /// Borrows the text, or holds it where it is short.
+  static StringRef of(std::string_view text) {
+    StringRef ref;
+    ref.size = static_cast<uint32_t>(text.size());
+    if (ref.is_inline()) {
+      if (!text.empty()) std::memcpy(reinterpret_cast<char*>(&ref) + 4, text.data(), text.size());
+    } else {
+      std::memcpy(ref.prefix, text.data(), sizeof prefix);
+      ref.pointer = text.data();
+    }
+    return ref;
+  }
 };
 static_assert(sizeof(StringRef) == 16);
 

@@ -230,7 +230,7 @@ Result<KeyHasher> KeyHasher::create(const ColumnType& source, std::string_view t
     case Meaning::kEnum:
       if (source.meaning == Meaning::kEnum) {
         for (const std::string& text : source.enum_texts) {
-          hasher.enum_hashes_.push_back(xxh3_64(text));
+          hasher.enum_hashes_.push_back(hash_text(StringRef::of(text)));
         }
         hasher.method_ = Method::kEnum;
         return hasher;
@@ -308,7 +308,7 @@ void KeyHasher::values(const ColumnView& column, size_t rows, uint64_t* out) con
     }
     case Method::kBytes: {
       const StringRef* values = static_cast<const StringRef*>(column.data);
-      for (size_t i = 0; i < rows; ++i) out[i] = xxh3_64(values[i].data(), values[i].size);
+      for (size_t i = 0; i < rows; ++i) out[i] = hash_text(values[i]);
       return;
     }
     case Method::kEnum:

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
 #include "base/failure.h"
+#include "base/hash.h"
 #include "batch/chunk_view.h"
 #include "batch/type.h"
 
@@ -16,10 +18,10 @@ namespace tidegate::batch {
 ///
 /// A value's hash: integers, decimals (unscaled, at the target's scale), dates and times (as
 /// counts of the target's unit) by `hash_integer`; FLOAT and DOUBLE by the bits of the double;
-/// text and bytes by XXH3; intervals by their length in microseconds; enums by their text; nested
+/// text and bytes by `hash_text`; intervals by their length in microseconds; enums by their text; nested
 /// values by XXH3 of their canonical bytes; NULL is kNullHash. Keys are folded in order by
 /// `combine_hashes`.
-inline constexpr uint32_t kRowHashVersion = 1;
+inline constexpr uint32_t kRowHashVersion = 2;
 inline constexpr uint64_t kNullHash = 0x6e7c'36c6'0f1a'9b5dULL;
 
 /// A bijection of 64 bits that spreads every input bit (xorshift-multiply finaliser; Steele, Lea
@@ -36,6 +38,23 @@ inline uint64_t hash_integer(uint64_t low, uint64_t high) {
   const uint64_t sign = static_cast<uint64_t>(static_cast<int64_t>(low) >> 63);
   const uint64_t salted = low ^ 0x9e37'79b9'7f4a'7c15ULL;
   return high == sign ? mix64(salted) : mix64(salted + mix64(high + 0x2545'f491'4f6c'dd1dULL));
+}
+/// Up to 12 bytes by their first four and the other ones, longer text by XXH3.
+inline uint64_t hash_text(const StringRef& text) {
+  if (!text.is_inline()) return xxh3_64(text.pointer, text.size);
+  const auto first_bytes = [](uint64_t word, uint32_t count) {
+    return count >= 8 ? word : word & ((uint64_t{1} << (8 * count)) - 1);
+  };
+  // What lies behind a short text is anything.
+  uint32_t head = 0;
+  uint64_t rest = 0;
+  const char* words = reinterpret_cast<const char*>(&text);
+  std::memcpy(&head, words + 4, sizeof head);
+  std::memcpy(&rest, words + 8, sizeof rest);
+  const uint64_t low = first_bytes(head, text.size < 4 ? text.size : 4);
+  rest = first_bytes(rest, text.size < 4 ? 0 : text.size - 4);
+  const uint64_t first = (low << 32 | text.size) ^ 0xa24b'aed4'963e'e407ULL;
+  return mix64(mix64(first) + rest * 0x9fb2'1c65'1e98'df25ULL);
 }
 /// Depends on the order of its arguments.
 inline uint64_t combine_hashes(uint64_t before, uint64_t value) {

@@ -18,10 +18,10 @@ using batch::Storage;
 class Count final : public Accumulator {
  public:
   /// `column` below zero: all rows.
-  explicit Count(int64_t column) : column_(column) {}
-  void grow(uint32_t groups) override { counts_.grow(groups); }
+  Count(int64_t column, StateRows& states) : column_(column), counts_(states) {}
+  void grow(uint32_t) override {}
   Status update(const GroupedRows& in) override {
-    int64_t* counts = counts_.data();
+    const auto counts = counts_.view();
     if (column_ < 0) {
       each_row(in, [&](size_t, uint32_t group) { ++counts[group]; });
     } else {
@@ -32,16 +32,18 @@ class Count final : public Accumulator {
     return {};
   }
   Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
-    std::memcpy(duckdb_vector_get_data(vector), counts_.data() + begin, size_t{count} * 8);
+    const auto counts = counts_.view();
+    auto* out = static_cast<int64_t*>(duckdb_vector_get_data(vector));
+    for (uint32_t i = 0; i < count; ++i) out[i] = counts[begin + i];
     return {};
   }
-  uint64_t bytes() const override { return counts_.bytes(); }
-  uint64_t bytes_after(size_t rows, uint64_t) const override { return counts_.bytes_after(rows); }
-  void clear() override { counts_.clear(); }
+  uint64_t bytes() const override { return 0; }
+  uint64_t bytes_after(size_t, uint64_t) const override { return 0; }
+  void clear() override {}
 
  private:
   int64_t column_;
-  PerGroup<int64_t> counts_;
+  State<int64_t> counts_;
 };
 
 template <typename T>
@@ -68,15 +70,13 @@ T choose(bool take, T a, T b) {
 template <typename T, typename Fold>
 class Folding final : public Accumulator {
  public:
-  explicit Folding(uint32_t column) : column_(column) {}
-  void grow(uint32_t groups) override {
-    values_.grow(groups, Fold::template first<T>());
-    seen_.grow(groups);
-  }
+  Folding(uint32_t column, StateRows& states)
+      : column_(column), values_(states, Fold::template first<T>()) {}
+  void grow(uint32_t groups) override { seen_.grow(groups); }
   Status update(const GroupedRows& in) override {
     const ColumnView& column = in.rows.column(column_);
     const T* from = static_cast<const T*>(column.data);
-    T* values = values_.data();
+    const auto values = values_.view();
     if (!seen_.tracked() && skips_some(in, column)) seen_.track();
     each_valid(
         in, column,
@@ -87,24 +87,21 @@ class Folding final : public Accumulator {
     return {};
   }
   Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
-    std::memcpy(duckdb_vector_get_data(vector), values_.data() + begin, size_t{count} * sizeof(T));
+    const auto values = values_.view();
+    auto* out = static_cast<T*>(duckdb_vector_get_data(vector));
+    for (uint32_t i = 0; i < count; ++i) out[i] = values[begin + i];
     uint64_t* validity = nullptr;
     for (uint32_t i = 0; i < count; ++i)
       if (!seen_.has(begin + i)) set_null(vector, validity, i);
     return {};
   }
-  uint64_t bytes() const override { return values_.bytes() + seen_.bytes(); }
-  uint64_t bytes_after(size_t rows, uint64_t) const override {
-    return values_.bytes_after(rows) + seen_.bytes() + values_.size() + rows;
-  }
-  void clear() override {
-    values_.clear();
-    seen_.clear();
-  }
+  uint64_t bytes() const override { return seen_.bytes(); }
+  uint64_t bytes_after(size_t rows, uint64_t) const override { return seen_.bytes_after(rows); }
+  void clear() override { seen_.clear(); }
 
  private:
   uint32_t column_;
-  PerGroup<T> values_;
+  State<T> values_;
   Seen seen_;
 };
 
@@ -183,53 +180,54 @@ struct Xor : Or {
 };
 
 template <typename Fold>
-std::unique_ptr<Accumulator> make_folding(uint32_t column, Storage storage) {
+std::unique_ptr<Accumulator> make_folding(uint32_t column, Storage storage, StateRows& states) {
   switch (storage) {
     case Storage::kI8:
-      return std::make_unique<Folding<int8_t, Fold>>(column);
+      return std::make_unique<Folding<int8_t, Fold>>(column, states);
     case Storage::kI16:
-      return std::make_unique<Folding<int16_t, Fold>>(column);
+      return std::make_unique<Folding<int16_t, Fold>>(column, states);
     case Storage::kI32:
-      return std::make_unique<Folding<int32_t, Fold>>(column);
+      return std::make_unique<Folding<int32_t, Fold>>(column, states);
     case Storage::kI64:
-      return std::make_unique<Folding<int64_t, Fold>>(column);
+      return std::make_unique<Folding<int64_t, Fold>>(column, states);
     case Storage::kI128:
-      return std::make_unique<Folding<batch::int128, Fold>>(column);
+      return std::make_unique<Folding<batch::int128, Fold>>(column, states);
     case Storage::kU8:
-      return std::make_unique<Folding<uint8_t, Fold>>(column);
+      return std::make_unique<Folding<uint8_t, Fold>>(column, states);
     case Storage::kU16:
-      return std::make_unique<Folding<uint16_t, Fold>>(column);
+      return std::make_unique<Folding<uint16_t, Fold>>(column, states);
     case Storage::kU32:
-      return std::make_unique<Folding<uint32_t, Fold>>(column);
+      return std::make_unique<Folding<uint32_t, Fold>>(column, states);
     case Storage::kU64:
-      return std::make_unique<Folding<uint64_t, Fold>>(column);
+      return std::make_unique<Folding<uint64_t, Fold>>(column, states);
     case Storage::kU128:
-      return std::make_unique<Folding<batch::uint128, Fold>>(column);
+      return std::make_unique<Folding<batch::uint128, Fold>>(column, states);
     default:
       break;
   }
   if constexpr (std::is_same_v<Fold, Least> || std::is_same_v<Fold, Greatest>) {
-    if (storage == Storage::kF32) return std::make_unique<Folding<float, Fold>>(column);
-    if (storage == Storage::kF64) return std::make_unique<Folding<double, Fold>>(column);
+    if (storage == Storage::kF32) return std::make_unique<Folding<float, Fold>>(column, states);
+    if (storage == Storage::kF64) return std::make_unique<Folding<double, Fold>>(column, states);
   }
   TG_ASSERT(!"no such storage");
   return nullptr;
 }
 
 std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
-                                        const std::vector<ColumnType>& input) {
+                                        const std::vector<ColumnType>& input, StateRows& states) {
   const uint32_t column = aggregate.arguments.empty() ? 0 : aggregate.arguments[0];
   const Storage storage = input.empty() ? Storage::kNull : input[column].storage;
   switch (aggregate.kind) {
     case AggregateKind::kCountRows:
-      return std::make_unique<Count>(-1);
+      return std::make_unique<Count>(-1, states);
     case AggregateKind::kCount:
       // Several arguments are a row, which is never NULL.
-      return std::make_unique<Count>(aggregate.arguments.size() == 1 ? int64_t{column} : -1);
+      return std::make_unique<Count>(aggregate.arguments.size() == 1 ? int64_t{column} : -1,
+                                     states);
     case AggregateKind::kSum:
     case AggregateKind::kAvg:
     case AggregateKind::kExactState:
-      return make_sum(aggregate, input[column]);
+      return make_sum(aggregate, input[column], states);
     case AggregateKind::kVarSamp:
     case AggregateKind::kVarPop:
     case AggregateKind::kStddevSamp:
@@ -243,22 +241,22 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
     case AggregateKind::kSumStates:
     case AggregateKind::kAvgSums:
     case AggregateKind::kAvgStates:
-      return make_merge(aggregate);
+      return make_merge(aggregate, states);
     case AggregateKind::kMin:
     case AggregateKind::kMax:
       if (storage == Storage::kBytes) return make_choice(aggregate, input);
-      if (aggregate.kind == AggregateKind::kMin) return make_folding<Least>(column, storage);
-      return make_folding<Greatest>(column, storage);
+      if (aggregate.kind == AggregateKind::kMin) return make_folding<Least>(column, storage, states);
+      return make_folding<Greatest>(column, storage, states);
     case AggregateKind::kBoolAnd:
     case AggregateKind::kBitAnd:
       // BOOLEAN is stored as 0 and 1: all bits set would be no boolean where nothing was seen, and
       // is NULL there.
-      return make_folding<And>(column, storage);
+      return make_folding<And>(column, storage, states);
     case AggregateKind::kBoolOr:
     case AggregateKind::kBitOr:
-      return make_folding<Or>(column, storage);
+      return make_folding<Or>(column, storage, states);
     case AggregateKind::kBitXor:
-      return make_folding<Xor>(column, storage);
+      return make_folding<Xor>(column, storage, states);
     case AggregateKind::kMedian:
     case AggregateKind::kQuantileCont:
     case AggregateKind::kQuantileDisc:
@@ -277,14 +275,19 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
 }  // namespace
 
 std::unique_ptr<Accumulator> Accumulator::create(const Aggregate& aggregate,
-                                                 const std::vector<ColumnType>& input) {
-  std::unique_ptr<Accumulator> plain = make_plain(aggregate, input);
+                                                 const std::vector<ColumnType>& input,
+                                                 StateRows& states) {
   // Each value once changes nothing where only the values' set counts.
   const bool distinct = aggregate.distinct && aggregate.kind != AggregateKind::kBoolAnd &&
                         aggregate.kind != AggregateKind::kBoolOr;
-  if (!aggregate.filter && !distinct) return plain;
+  std::unique_ptr<Accumulator> counted;
+  if (distinct) counted = make_distinct_count(aggregate, input);
+  const bool picks = distinct && !counted;
+  std::unique_ptr<Accumulator> plain =
+      counted ? std::move(counted) : make_plain(aggregate, input, states);
+  if (!aggregate.filter && !picks) return plain;
   return make_picking(std::move(plain), aggregate.filter,
-                      distinct ? aggregate.arguments : std::vector<uint32_t>{}, input);
+                      picks ? aggregate.arguments : std::vector<uint32_t>{}, input);
 }
 
 }  // namespace tidegate::reduce

@@ -9,6 +9,7 @@
 #include "batch/type.h"
 #include "reduce/row_selection.h"
 #include "reduce/spec.h"
+#include "reduce/state_rows.h"
 
 struct _duckdb_vector;
 
@@ -17,9 +18,11 @@ namespace tidegate::reduce {
 /// The states of one aggregate, one a group, and how rows change them.
 class Accumulator {
  public:
-  /// `aggregate` must be supported over columns of these types (spec.h).
+  /// `aggregate` must be supported over columns of these types (spec.h). Small states are kept in
+  /// `states`, which grow before the accumulator does, are cleared with it, and counted elsewhere.
   static std::unique_ptr<Accumulator> create(const Aggregate& aggregate,
-                                             const std::vector<batch::ColumnType>& input);
+                                             const std::vector<batch::ColumnType>& input,
+                                             StateRows& states);
   virtual ~Accumulator() = default;
   /// There are `groups` groups from now on; new ones have seen nothing.
   virtual void grow(uint32_t groups) = 0;
@@ -36,17 +39,22 @@ class Accumulator {
 };
 
 // How `create` finds the kinds; one file each.
-std::unique_ptr<Accumulator> make_sum(const Aggregate& aggregate, const batch::ColumnType& type);
+std::unique_ptr<Accumulator> make_sum(const Aggregate& aggregate, const batch::ColumnType& type,
+                                      StateRows& states);
 std::unique_ptr<Accumulator> make_list(const Aggregate& aggregate,
                                        const std::vector<batch::ColumnType>& input);
 std::unique_ptr<Accumulator> make_mode(uint32_t column, const batch::ColumnType& type);
 std::unique_ptr<Accumulator> make_moments(const Aggregate& aggregate,
                                           const batch::ColumnType& type);
-std::unique_ptr<Accumulator> make_merge(const Aggregate& aggregate);
+std::unique_ptr<Accumulator> make_merge(const Aggregate& aggregate, StateRows& states);
 std::unique_ptr<Accumulator> make_choice(const Aggregate& aggregate,
                                          const std::vector<batch::ColumnType>& input);
 std::unique_ptr<Accumulator> make_collector(const Aggregate& aggregate,
                                             const batch::ColumnType& type);
+
+/// Null where that aggregate with DISTINCT has none of its own.
+std::unique_ptr<Accumulator> make_distinct_count(const Aggregate& aggregate,
+                                                 const std::vector<batch::ColumnType>& input);
 
 /// Lets only some rows through to `inner`: those of a FILTER, then of each group each value of the
 /// `distinct` columns once (none: all rows). NULL is no value of one column, but may be part of one
@@ -98,6 +106,8 @@ class Seen {
   void mark(uint32_t group) { seen_[group] = 1; }
   bool has(uint32_t group) const { return !tracked_ || seen_[group] != 0; }
   uint64_t bytes() const { return seen_.bytes(); }
+  /// Also if the next rows have to be tracked.
+  uint64_t bytes_after(size_t rows) const { return seen_.bytes() + after_ + rows; }
   void clear() {
     tracked_ = false;
     before_ = after_ = 0;

@@ -35,7 +35,7 @@ class GroupKernel final : public Kernel {
     for (const Aggregate& aggregate : spec.aggregates) spilling += can_spill(aggregate, spec.input);
     for (const Aggregate& aggregate : spec.aggregates) {
       if (!spill || !can_spill(aggregate, spec.input)) {
-        accumulators_.push_back(Accumulator::create(aggregate, this->types()));
+        accumulators_.push_back(Accumulator::create(aggregate, this->types(), states_));
         continue;
       }
       SpillSpace share = *spill;
@@ -52,6 +52,7 @@ class GroupKernel final : public Kernel {
       const std::vector<batch::ColumnView> columns(types().size());
       const uint32_t none = 0;
       const GroupedRows nothing{.rows = {columns.data(), 0}, .groups = &none, .picked = &none};
+      states_.grow(1);
       for (const auto& accumulator : accumulators_) {
         accumulator->grow(1);
         (void)accumulator->update(nothing);
@@ -80,6 +81,7 @@ class GroupKernel final : public Kernel {
 
   void clear() override {
     table_->clear();
+    states_.clear();
     for (const auto& accumulator : accumulators_) accumulator->clear();
   }
 
@@ -88,6 +90,7 @@ class GroupKernel final : public Kernel {
     groups_.resize(rows.rows);
     table_->find_or_add(rows.columns, rows.rows, groups_.data());
     const GroupedRows grouped{.rows = rows, .groups = groups_.data()};
+    states_.grow(table_->size());
     for (const auto& accumulator : accumulators_) {
       accumulator->grow(table_->size());
       TG_TRY(accumulator->update(grouped));
@@ -95,12 +98,12 @@ class GroupKernel final : public Kernel {
     return {};
   }
   uint64_t bytes() const override {
-    uint64_t bytes = table_->bytes();
+    uint64_t bytes = table_->bytes() + states_.bytes();
     for (const auto& accumulator : accumulators_) bytes += accumulator->bytes();
     return bytes;
   }
   uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
-    uint64_t bytes = table_->bytes_after(rows, text_bytes);
+    uint64_t bytes = table_->bytes_after(rows, text_bytes) + states_.bytes_after(rows);
     for (const auto& accumulator : accumulators_)
       bytes += accumulator->bytes_after(rows, text_bytes);
     return bytes;
@@ -109,6 +112,7 @@ class GroupKernel final : public Kernel {
  private:
   uint32_t keys_;
   std::unique_ptr<GroupTable> table_;
+  StateRows states_;
   std::vector<std::unique_ptr<Accumulator>> accumulators_;
   std::vector<uint32_t> groups_;
   std::vector<uint32_t> ids_;

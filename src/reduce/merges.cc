@@ -13,26 +13,28 @@ using batch::StringRef;
 /// Counts of parts to the count of the whole.
 class SumCounts final : public Accumulator {
  public:
-  explicit SumCounts(uint32_t column) : column_(column) {}
-  void grow(uint32_t groups) override { counts_.grow(groups); }
+  SumCounts(uint32_t column, StateRows& states) : column_(column), counts_(states) {}
+  void grow(uint32_t) override {}
   Status update(const GroupedRows& in) override {
     const ColumnView& column = in.rows.column(column_);
     const int64_t* from = static_cast<const int64_t*>(column.data);
-    each_valid(in, column, [&](size_t row, uint32_t group) { counts_[group] += from[row]; }, [] {});
+    const auto counts = counts_.view();
+    each_valid(in, column, [&](size_t row, uint32_t group) { counts[group] += from[row]; }, [] {});
     return {};
   }
   Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
-    std::copy_n(counts_.data() + begin, count,
-                static_cast<int64_t*>(duckdb_vector_get_data(vector)));
+    const auto counts = counts_.view();
+    auto* out = static_cast<int64_t*>(duckdb_vector_get_data(vector));
+    for (uint32_t i = 0; i < count; ++i) out[i] = counts[begin + i];
     return {};
   }
-  uint64_t bytes() const override { return counts_.bytes(); }
-  uint64_t bytes_after(size_t rows, uint64_t) const override { return counts_.bytes_after(rows); }
-  void clear() override { counts_.clear(); }
+  uint64_t bytes() const override { return 0; }
+  uint64_t bytes_after(size_t, uint64_t) const override { return 0; }
+  void clear() override {}
 
  private:
   uint32_t column_;
-  PerGroup<int64_t> counts_;
+  State<int64_t> counts_;
 };
 
 /// Exact sums of parts, and counts for an average.
@@ -95,28 +97,30 @@ class MergeReal final : public Accumulator {
 /// avg of integers and decimals from sums and counts of parts.
 class AvgSums final : public Accumulator {
  public:
-  explicit AvgSums(const Aggregate& aggregate)
-      : sum_(aggregate.arguments[0]), count_(aggregate.arguments[1]) {
+  AvgSums(const Aggregate& aggregate, StateRows& states)
+      : sum_(aggregate.arguments[0]),
+        count_(aggregate.arguments[1]),
+        sums_(states),
+        counts_(states) {
     for (uint32_t i = 0; i < aggregate.scale; ++i) divisor_ *= 10;
   }
-  void grow(uint32_t groups) override {
-    sums_.grow(groups);
-    counts_.grow(groups);
-  }
+  void grow(uint32_t) override {}
   Status update(const GroupedRows& in) override {
-    const ColumnView& sums = in.rows.column(sum_);
-    const ColumnView& counts = in.rows.column(count_);
-    const int128* values = static_cast<const int128*>(sums.data);
-    const int64_t* numbers = static_cast<const int64_t*>(counts.data);
+    const ColumnView& parts = in.rows.column(sum_);
+    const ColumnView& rows = in.rows.column(count_);
+    const int128* values = static_cast<const int128*>(parts.data);
+    const int64_t* numbers = static_cast<const int64_t*>(rows.data);
     bool over = false;
+    const auto sums = sums_.view();
+    const auto counts = counts_.view();
     each_valid(
-        in, sums,
+        in, parts,
         [&](size_t row, uint32_t group) {
-          over |= __builtin_add_overflow(sums_[group], values[row], &sums_[group]);
+          over |= __builtin_add_overflow(sums[group], values[row], &sums[group]);
         },
         [] {});
     each_valid(
-        in, counts, [&](size_t row, uint32_t group) { counts_[group] += numbers[row]; }, [] {});
+        in, rows, [&](size_t row, uint32_t group) { counts[group] += numbers[row]; }, [] {});
     if (over)
       return fail(FailureClass::kData, "reduce.overflow",
                   "a sum does not fit in 128 bits: cast its argument to DOUBLE");
@@ -125,42 +129,39 @@ class AvgSums final : public Accumulator {
   Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
     uint64_t* validity = nullptr;
     double* out = static_cast<double*>(duckdb_vector_get_data(vector));
+    const auto sums = sums_.view();
+    const auto counts = counts_.view();
     for (uint32_t i = 0; i < count; ++i) {
       const uint32_t group = begin + i;
-      if (counts_[group] == 0) {
+      if (counts[group] == 0) {
         set_null(vector, validity, i);
         continue;
       }
-      out[i] = static_cast<double>(static_cast<long double>(sums_[group]) /
-                                   (static_cast<long double>(counts_[group]) * divisor_));
+      out[i] = static_cast<double>(static_cast<long double>(sums[group]) /
+                                   (static_cast<long double>(counts[group]) * divisor_));
     }
     return {};
   }
-  uint64_t bytes() const override { return sums_.bytes() + counts_.bytes(); }
-  uint64_t bytes_after(size_t rows, uint64_t) const override {
-    return sums_.bytes_after(rows) + counts_.bytes_after(rows);
-  }
-  void clear() override {
-    sums_.clear();
-    counts_.clear();
-  }
+  uint64_t bytes() const override { return 0; }
+  uint64_t bytes_after(size_t, uint64_t) const override { return 0; }
+  void clear() override {}
 
  private:
   uint32_t sum_;
   uint32_t count_;
   long double divisor_ = 1;
-  PerGroup<int128> sums_;
-  PerGroup<int64_t> counts_;
+  State<int128> sums_;
+  State<int64_t> counts_;
 };
 
 }  // namespace
 
-std::unique_ptr<Accumulator> make_merge(const Aggregate& aggregate) {
+std::unique_ptr<Accumulator> make_merge(const Aggregate& aggregate, StateRows& states) {
   switch (aggregate.kind) {
     case AggregateKind::kSumCounts:
-      return std::make_unique<SumCounts>(aggregate.arguments[0]);
+      return std::make_unique<SumCounts>(aggregate.arguments[0], states);
     case AggregateKind::kAvgSums:
-      return std::make_unique<AvgSums>(aggregate);
+      return std::make_unique<AvgSums>(aggregate, states);
     case AggregateKind::kSumStates:
       return std::make_unique<MergeReal>(aggregate.arguments[0], std::nullopt);
     default:

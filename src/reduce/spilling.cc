@@ -52,18 +52,20 @@ class Distinct final : public Spilling {
     inner.filter.reset();
     // What is sorted has the group before the arguments.
     for (uint32_t i = 0; i < inner.arguments.size(); ++i) inner.arguments[i] = i + 1;
-    inner_ = Accumulator::create(inner, values_.types());
+    inner_ = Accumulator::create(inner, values_.types(), states_);
   }
   Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
     if (!counted_) TG_TRY(count_all());
     return inner_->emit(begin, count, vector);
   }
-  uint64_t bytes() const override { return Spilling::bytes() + inner_->bytes(); }
+  uint64_t bytes() const override { return Spilling::bytes() + states_.bytes() + inner_->bytes(); }
   uint64_t bytes_after(size_t rows, uint64_t texts) const override {
-    return Spilling::bytes_after(rows, texts) + inner_->bytes_after(values_.groups() + rows, 0);
+    return Spilling::bytes_after(rows, texts) + states_.bytes_after(values_.groups() + rows) +
+           inner_->bytes_after(values_.groups() + rows, 0);
   }
   void clear() override {
     Spilling::clear();
+    states_.clear();
     inner_->clear();
     counted_ = false;
   }
@@ -71,6 +73,7 @@ class Distinct final : public Spilling {
  private:
   Status count_all() {
     counted_ = true;
+    states_.grow(values_.groups());
     inner_->grow(values_.groups());
     while (true) {
       TG_ASSIGN(const uint32_t rows, values_.next_block(picked_));
@@ -84,6 +87,7 @@ class Distinct final : public Spilling {
     }
   }
 
+  StateRows states_;
   std::unique_ptr<Accumulator> inner_;
   std::vector<uint32_t> picked_;
   bool counted_ = false;

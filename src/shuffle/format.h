@@ -35,7 +35,7 @@ namespace tidegate::shuffle {
 
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr uint32_t kFormatVersion = 2;
+inline constexpr uint32_t kFormatVersion = 3;
 /// 1.5 * 2^52: added to a double it leaves the nearest integer in the low bits.
 inline constexpr double kRoundingMagic = 6755399441055744.0;
 inline constexpr char kHeadMagic[8] = {'T', 'G', 'M', 'A', 'P', 'O', 'U', 'T'};
