@@ -118,9 +118,8 @@ Result<Subprocess> spawn(const Program& program, const std::vector<std::string>&
   // By the descriptor, which the child has until it executes: the path may be another file by now.
   const std::string path = fmt::format("/proc/self/fd/{}", program.fd());
   Subprocess process;
-  const int error =
-      ::posix_spawn(&process.pid, path.c_str(), &files, &attributes, argv.data(),
-                    environment.data());
+  const int error = ::posix_spawn(&process.pid, path.c_str(), &files, &attributes, argv.data(),
+                                  environment.data());
   ::posix_spawn_file_actions_destroy(&files);
   ::posix_spawnattr_destroy(&attributes);
   ::close(pair[1]);

@@ -18,8 +18,8 @@ namespace tidegate::batch {
 ///
 /// A value's hash: integers, decimals (unscaled, at the target's scale), dates and times (as
 /// counts of the target's unit) by `hash_integer`; FLOAT and DOUBLE by the bits of the double;
-/// text and bytes by `hash_text`; intervals by their length in microseconds; enums by their text; nested
-/// values by XXH3 of their canonical bytes; NULL is kNullHash. Keys are folded in order by
+/// text and bytes by `hash_text`; intervals by their length in microseconds; enums by their text;
+/// nested values by XXH3 of their canonical bytes; NULL is kNullHash. Keys are folded in order by
 /// `combine_hashes`.
 inline constexpr uint32_t kRowHashVersion = 2;
 inline constexpr uint64_t kNullHash = 0x6e7c'36c6'0f1a'9b5dULL;

@@ -151,9 +151,8 @@ TEST_F(RowHash, ValuesAreStable) {
   EXPECT_EQ(mix64(1), 0x5692161d100b05e5ULL);
   EXPECT_EQ(must("NULL::INTEGER"), kNullHash);
   // The first in whole words, as little-endian; the last by XXH3.
-  EXPECT_EQ(must("'abcdefghijkl'"),
-            mix64(mix64(0x64636261'0000000cULL ^ 0xa24baed4963ee407ULL) +
-                  0x6c6b6a69'68676665ULL * 0x9fb21c651e98df25ULL));
+  EXPECT_EQ(must("'abcdefghijkl'"), mix64(mix64(0x64636261'0000000cULL ^ 0xa24baed4963ee407ULL) +
+                                          0x6c6b6a69'68676665ULL * 0x9fb21c651e98df25ULL));
   EXPECT_EQ(must("''"), mix64(mix64(0xa24baed4963ee407ULL)));
   EXPECT_EQ(must("'abcdefghijklm'"), xxh3_64(std::string_view("abcdefghijklm")));
   EXPECT_EQ(bucket_of(0, 7), 0u);

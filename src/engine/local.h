@@ -16,7 +16,8 @@ namespace tidegate {
 /// own process group, fed over a socket pair, watched by pidfd. The resident size of a busy worker
 /// is looked at every kSampleUs; above its task's bound it is killed and reported with class
 /// memory. (Inside, the worker's own address space limit comes first and ends most crossings with a
-/// clean error.) With `cgroups` each worker is in a memory cgroup too, whose limit the kernel keeps.
+/// clean error.) With `cgroups` each worker is in a memory cgroup too, whose limit the kernel
+/// keeps.
 class LocalEngine final : public Engine {
  public:
   static constexpr int64_t kSampleUs = 10'000;

@@ -6,8 +6,8 @@
 #include <tuple>
 #include <vector>
 
-#include "plan/plan.h"
 #include "plan/estimate.h"
+#include "plan/plan.h"
 #include "reduce/combine.h"
 
 namespace tidegate {

@@ -245,7 +245,8 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
     case AggregateKind::kMin:
     case AggregateKind::kMax:
       if (storage == Storage::kBytes) return make_choice(aggregate, input);
-      if (aggregate.kind == AggregateKind::kMin) return make_folding<Least>(column, storage, states);
+      if (aggregate.kind == AggregateKind::kMin)
+        return make_folding<Least>(column, storage, states);
       return make_folding<Greatest>(column, storage, states);
     case AggregateKind::kBoolAnd:
     case AggregateKind::kBitAnd:

@@ -256,6 +256,12 @@ Status JoinRun::keep_rows() {
 
 /// Puts the kept rows of each group side by side, in their order.
 void JoinRun::arrange() {
+  found_kept_.clear();
+  kept_at_ = 0;
+  kept_unique_ =
+      groups_->size() == group_of_.size() &&
+      std::find(group_of_.begin(), group_of_.end(), GroupTable::kNoGroup) == group_of_.end();
+  if (kept_unique_ && gives_partners()) return;
   begin_.assign(size_t{groups_->size()} + 1, 0);
   for (const uint32_t group : group_of_)
     if (group != GroupTable::kNoGroup) ++begin_[group + 1];
@@ -264,8 +270,6 @@ void JoinRun::arrange() {
   std::vector<uint32_t> at(begin_.begin(), begin_.end() - 1);
   for (uint32_t row = 0; row < group_of_.size(); ++row)
     if (group_of_[row] != GroupTable::kNoGroup) rows_[at[group_of_[row]]++] = row;
-  found_kept_.clear();
-  kept_at_ = 0;
 }
 
 Status JoinRun::look_up() {
@@ -286,6 +290,25 @@ Status JoinRun::look_up() {
 void JoinRun::push(uint32_t other_row, uint32_t kept_row) {
   other_rows_.push_back(other_row);
   kept_rows_.push_back(kept_row);
+}
+
+bool JoinRun::gives_partners() const {
+  return kept_unique_ && pairs_ && !other_alone_ && !kept_alone_ && !kept_found_ && !other_found_;
+}
+
+void JoinRun::give_partners() {
+  const uint32_t room = static_cast<uint32_t>(duckdb_vector_size());
+  other_rows_.resize(room);
+  kept_rows_.resize(room);
+  uint32_t count = 0;
+  for (; block_at_ < block_rows_ && count < room; ++block_at_) {
+    const uint32_t group = block_groups_[block_at_];
+    other_rows_[count] = block_at_;
+    kept_rows_[count] = group;
+    count += group != GroupTable::kNoGroup;
+  }
+  other_rows_.resize(count);
+  kept_rows_.resize(count);
 }
 
 /// Rows of the current block that come out, up to a vector of them.
@@ -350,6 +373,8 @@ Status JoinRun::advance() {
       case Phase::kProbe:
         if (block_at_ == block_rows_)
           TG_TRY(look_up());
+        else if (gives_partners())
+          give_partners();
         else
           give_pairs();
         break;

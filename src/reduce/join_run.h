@@ -65,6 +65,9 @@ class JoinRun {
   void arrange();
   Status look_up();
   void give_pairs();
+  /// The same where each row has one partner at most, and comes out with it or not at all.
+  void give_partners();
+  bool gives_partners() const;
   void give_kept();
   Status advance();
   void push(uint32_t other_row, uint32_t kept_row);
@@ -95,6 +98,8 @@ class JoinRun {
   std::vector<batch::ColumnView> pending_;
   uint32_t pending_rows_ = 0;
   bool kept_end_ = false, first_turn_ = true;
+  /// No two kept rows have a key in common, and none has none: a group is its row.
+  bool kept_unique_ = false;
   std::unique_ptr<GroupTable> groups_;
   std::optional<StoredRows> stored_;
   std::vector<uint32_t> group_of_;    ///< of each kept row

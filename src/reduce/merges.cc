@@ -119,8 +119,7 @@ class AvgSums final : public Accumulator {
           over |= __builtin_add_overflow(sums[group], values[row], &sums[group]);
         },
         [] {});
-    each_valid(
-        in, rows, [&](size_t row, uint32_t group) { counts[group] += numbers[row]; }, [] {});
+    each_valid(in, rows, [&](size_t row, uint32_t group) { counts[group] += numbers[row]; }, [] {});
     if (over)
       return fail(FailureClass::kData, "reduce.overflow",
                   "a sum does not fit in 128 bits: cast its argument to DOUBLE");

@@ -1,5 +1,6 @@
 #include "reduce/stored_rows.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "duckdb.h"
@@ -19,6 +20,10 @@ void gather_fixed(const ColumnView& from, const uint32_t* rows, uint32_t count,
   const T* in = static_cast<const T*>(from.data);
   T* out = static_cast<T*>(duckdb_vector_get_data(vector));
   uint64_t* validity = nullptr;
+  if (from.validity == nullptr && std::find(rows, rows + count, kNoRow) == rows + count) {
+    for (uint32_t i = 0; i < count; ++i) out[i] = in[rows[i]];
+    return;
+  }
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t row = rows[i];
     if (row == kNoRow || !from.is_valid(row)) {

@@ -53,7 +53,10 @@ uint64_t text_bytes(const std::vector<batch::ColumnType>& types, const batch::Ro
 class ExternalSort::RunReader {
  public:
   RunReader(ExternalSort& sort, const Run& run, uint64_t memory_bytes)
-      : sort_(sort), table_(sort.table_of(run, memory_bytes)), scan_(table_, columns_of(sort)), rows_due_(run.rows) {}
+      : sort_(sort),
+        table_(sort.table_of(run, memory_bytes)),
+        scan_(table_, columns_of(sort)),
+        rows_due_(run.rows) {}
   RunReader(const RunReader&) = delete;
   RunReader& operator=(const RunReader&) = delete;
 

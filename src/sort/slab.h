@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -13,8 +14,8 @@ struct SlabDeleter {
   void operator()(char* memory) const;
 };
 /// Uninitialised memory that is read here and there: in huge pages where the system gives them, so
-/// that neither faults nor address translation cost much. Mapped beside the heap, in which pieces of
-/// such alignment leave holes that count as mapped.
+/// that neither faults nor address translation cost much. Mapped beside the heap, in which pieces
+/// of such alignment leave holes that count as mapped.
 using Slab = std::unique_ptr<char, SlabDeleter>;
 
 /// What slabs come in.
@@ -25,6 +26,12 @@ inline constexpr size_t slab_bytes(size_t bytes) {
 /// Throws std::bad_alloc.
 Slab allocate_slab(size_t bytes);
 void free_slab(char* memory, size_t bytes);
+/// Slabs of kSlabBytes that are freed stay with the process for the next ones, up to `bytes_max` of
+/// them. Without effect under a sanitizer.
+void keep_freed_slabs(uint64_t bytes_max);
+/// Bytes of those, and giving them back.
+uint64_t freed_slab_bytes();
+void return_freed_slabs();
 
 /// Keeps slabs of kSlabBytes that were given back, as new pages cost more than what is done with
 /// them. What lies idle makes way for larger slabs: idle and in use never are more than what was in

@@ -77,7 +77,7 @@ TEST_F(Snapshot, TargetDoesNotFollowEveryByte) {
   EXPECT_EQ(partition_target(s, 13'500'000), uint64_t{4} << 20);
   EXPECT_EQ(partition_target(s, uint64_t{100} << 20), uint64_t{8} << 20);
   EXPECT_EQ(partition_target(s, uint64_t{120} << 20), uint64_t{8} << 20);
-  EXPECT_EQ(partition_target(s, uint64_t{1} << 40), uint64_t{128} << 20);
+  EXPECT_EQ(partition_target(s, uint64_t{1} << 40), uint64_t{512} << 20);
 }
 
 TEST_F(Snapshot, OneFileMoreMovesFewPartitions) {

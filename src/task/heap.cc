@@ -5,12 +5,16 @@
 
 #include <atomic>
 
+#include "sort/slab.h"
+
 namespace tidegate {
 namespace {
 
 std::atomic<bool> keeps{false};
 
 #if !defined(__SANITIZE_ADDRESS__)
+/// Of slabs, which are mapped beside the heap.
+constexpr uint64_t kSlabBytesMax = uint64_t{1} << 30;
 /// Larger blocks are mapped by themselves: the most that glibc takes.
 constexpr int kMapBytes = 32 << 20;
 
@@ -35,11 +39,15 @@ void keep_freed_memory() {
   keeps = true;
   (void)::mallopt(M_MMAP_THRESHOLD, kMapBytes);
   (void)::mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+  sort::keep_freed_slabs(kSlabBytesMax);
 }
 
-void return_freed_memory() { (void)trim(); }
+void return_freed_memory() {
+  sort::return_freed_slabs();
+  (void)trim();
+}
 
-uint64_t freed_memory_bytes() { return ::mallinfo2().fordblks; }
+uint64_t freed_memory_bytes() { return ::mallinfo2().fordblks + sort::freed_slab_bytes(); }
 
 #endif
 

@@ -63,8 +63,8 @@ MemoryShares split_memory(const TaskSpec& spec) {
   shares.scan_bytes = std::clamp(bound / 32, 4 * kMiB, 16 * kMiB);
   shares.parquet_bytes = publishes ? std::clamp(bound / 8, 8 * kMiB, 64 * kMiB) : 0;
   if (spec.combine)
-    shares.combine_bytes = std::min(std::max(spec.combine_bytes, kCombineBytesMin),
-                                    combine_bytes(bound));
+    shares.combine_bytes =
+        std::min(std::max(spec.combine_bytes, kCombineBytesMin), combine_bytes(bound));
   const uint64_t taken = kIdleBytes + shares.writer_bytes + shares.combine_bytes +
                          shares.parquet_bytes + std::min(bound / 4, scans * shares.scan_bytes);
   const uint64_t rest = bound > taken ? bound - taken : 0;

@@ -23,7 +23,8 @@ ONE_HEAVY = ("half", "most", "null")
 # Stages that hold nothing, or something, of each row of a key; those of HEAVY must split where one key has most rows.
 STAGES = {
     "sums": "SELECT k, count(*) AS n, sum(v) AS s, max(name) AS m FROM t GROUP BY k",
-    "distincts": "SELECT k, count(DISTINCT v) AS d, sum(v) AS s FROM t GROUP BY k",
+    "distincts": "SELECT k, count(DISTINCT name || i) AS d, sum(v) AS s FROM t GROUP BY k",
+    "numbers": "SELECT k, count(DISTINCT v) AS d, sum(v) AS s FROM t GROUP BY k",
     "medians": "SELECT k, median(v) AS m, quantile_disc(v, 0.9) AS q FROM t GROUP BY k",
     "modes": "SELECT k, mode(u) AS m, count(*) AS n FROM t GROUP BY k",
     "firsts": "SELECT * FROM t QUALIFY row_number() OVER (PARTITION BY k ORDER BY v DESC, i) = 1",
