@@ -81,6 +81,7 @@ class DistinctCount final : public Accumulator {
   static constexpr size_t kParts = 256;
   static constexpr int kPartShift = 56;  ///< the hash's highest bits choose the part
   static constexpr size_t kPartMin = 16;
+  static constexpr size_t kUnevenMin = 4'096;
   static constexpr uint64_t kDropMin = uint64_t{1} << 16;
 
   struct Pair {
@@ -117,6 +118,13 @@ class DistinctCount final : public Accumulator {
         [] {});
   }
   void grow_part(std::vector<Pair>& part) {
+    // Pairs that differ spread evenly: what is far above the others has one of them many times.
+    if (part.size() >= kUnevenMin && part.size() > 4 * (size_ / kParts)) {
+      const size_t before = part.size();
+      drop_doubles(part);
+      size_ -= before - part.size();
+      if (part.size() < part.capacity() / 2) return;
+    }
     capacity_ -= part.capacity();
     part.reserve(std::max(kPartMin, part.size() + part.size() / 2));
     capacity_ += part.capacity();
