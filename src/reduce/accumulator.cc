@@ -48,7 +48,9 @@ class Count final : public Accumulator {
 
 template <typename T>
 bool is_less(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) return (a < b) | ((b != b) & (a == a));
+  if constexpr (std::is_floating_point_v<T>)
+    return static_cast<bool>(static_cast<int>(a < b) |
+                             (static_cast<int>(std::isnan(b)) & static_cast<int>(!std::isnan(a))));
   return a < b;
 }
 
