@@ -101,6 +101,22 @@ TEST_F(SkewTest, HalfOfTheRowsAndAllNullAndNoKey) {
   }
 }
 
+// Pairs wait to be looked up; one that comes again and again must not wait as often.
+TEST_F(SkewTest, OneValueManyTimesIsKeptOnce) {
+  make_source("7::BIGINT");
+  ASSERT_TRUE(connection_->execute(
+      "CREATE OR REPLACE TABLE source AS SELECT * REPLACE (CASE WHEN n % 10 > 0 THEN 5 ELSE n END "
+      "AS n) FROM source"));
+  const KernelSpec spec = group_spec(
+      "source", 1,
+      {{{.kind = Kind::kCount, .arguments = {at("n")}, .distinct = true}, "count(DISTINCT n)"}});
+  const Status status = reduce_buckets(spec, 1, "reduced", kTight);
+  ASSERT_TRUE(status) << status.error().describe();
+  EXPECT_EQ(counts_->heavy_keys + counts_->splits, 0U);
+  EXPECT_LE(counts_->peak_bytes, uint64_t{2} << 20);
+  expect_same("reduced");
+}
+
 TEST_F(SkewTest, AnOrderedTextOfAHeavyKey) {
   make_source("CASE WHEN i % 10 > 0 THEN 7 ELSE i END", 120'000);
   const KernelSpec spec =
