@@ -261,7 +261,7 @@ void JoinRun::arrange() {
   kept_unique_ =
       groups_->size() == group_of_.size() &&
       std::find(group_of_.begin(), group_of_.end(), GroupTable::kNoGroup) == group_of_.end();
-  if (kept_unique_ && gives_partners()) return;
+  if (gives_partners()) return;
   begin_.assign(size_t{groups_->size()} + 1, 0);
   for (const uint32_t group : group_of_)
     if (group != GroupTable::kNoGroup) ++begin_[group + 1];

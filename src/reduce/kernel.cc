@@ -167,6 +167,7 @@ class TopKernel final : public Kernel {
     arrival_.clear();
     rows_.clear();
     next_arrival_ = 0;
+    nulls_in_order_ = false;
     for (const auto& store : stores_)
       if (store) store->clear();
   }

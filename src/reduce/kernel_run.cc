@@ -174,13 +174,14 @@ Result<bool> KernelRun::take_all(Rows& rows) {
   return true;
 }
 
-std::shared_ptr<KernelRun::BucketRows> KernelRun::buckets_of(
-    std::vector<MapOutputRef> files) const {
+std::shared_ptr<KernelRun::BucketRows> KernelRun::buckets_of(std::vector<MapOutputRef> files,
+                                                             uint32_t buckets) const {
   shuffle::BucketTable table;
   table.effects = &effects_;
   table.schema = spec_.input;
   table.types = types_;
   table.files = std::move(files);
+  table.bucket_end = buckets;
   table.memory_bytes = std::max<uint64_t>(input_.scan_bytes, uint64_t{2} << 20);
   return std::make_shared<BucketRows>(std::move(table));
 }
@@ -225,7 +226,7 @@ Status KernelRun::split(Rows& rows, const Part& part) {
   counts_->spilled_bytes += summary.bytes;
   if (part.depth == 0) bucket_rows_ = summary.rows;
   if (part.files) part.files->release();
-  const auto files = buckets_of({{path, kSplitAttempt}});
+  const auto files = buckets_of({{path, kSplitAttempt}}, kSplitWays);
   for (uint32_t bucket = kSplitWays; bucket-- > 0;) {
     const uint64_t count = summary.bucket_rows[bucket];
     if (count == 0) continue;
@@ -239,7 +240,7 @@ Status KernelRun::next_part() {
   result_rows_ = emitted_ = 0;
   if (parts_.empty()) {
     if (bucket_ >= input_.bucket_end) return {};
-    if (!input_rows_) input_rows_ = buckets_of(input_.files);
+    if (!input_rows_) input_rows_ = buckets_of(input_.files, input_.bucket_end);
     parts_.push_back({input_rows_, bucket_++});
   }
   const Part part = std::move(parts_.back());

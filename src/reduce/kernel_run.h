@@ -47,7 +47,8 @@ class KernelRun final : public KernelRows {
   /// Writes rows to more buckets, which become parts.
   Status split(Rows& rows, const Part& part);
   std::unexpected<Failure> too_heavy(const Part& part) const;
-  std::shared_ptr<BucketRows> buckets_of(std::vector<MapOutputRef> files) const;
+  /// Files with at least so many buckets, which is checked as they are opened.
+  std::shared_ptr<BucketRows> buckets_of(std::vector<MapOutputRef> files, uint32_t buckets) const;
   void renew(bool spills = false);
 
   Effects& effects_;
