@@ -136,7 +136,8 @@ void Builder::name_recipes() {
       hash.add("combine")
           .add(reduce::kKernelVersion)
           .add(reduce::to_json({*group.combine, ""}))
-          .add(group.combine_bytes);
+          .add(group.combine_bytes)
+          .add(uint64_t{group.combine_in_sql});
     if (uses_run_time_[g]) hash.add("run_time").add(static_cast<uint64_t>(plan_.run_time_us));
     graph_group(g).recipe = hash.hex();
   }

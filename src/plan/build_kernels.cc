@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -8,6 +9,7 @@
 #include "plan/build.h"
 #include "plan/builder.h"
 #include "plan/estimate.h"
+#include "reduce/combine_sql.h"
 #include "task/limits.h"
 
 namespace tidegate {
@@ -20,13 +22,19 @@ constexpr uint64_t kCombineRowsMin = 200'000;
 /// Groups to a row above which states are no smaller than rows.
 constexpr double kCombineShareMax = 0.5;
 constexpr double kGroupsUnknown = 0;
-/// A table up to this size stays in the processor's caches.
-constexpr uint64_t kNearBytes = uint64_t{16} << 20;
+/// Up to so many keys DuckDB aggregates faster while it scans.
+constexpr double kSqlKeysMax = 32'768;
+/// Tables up to these sizes stay in the second and in the third cache.
+constexpr uint64_t kNearBytes = uint64_t{2} << 20;
+constexpr uint64_t kMiddleBytes = uint64_t{16} << 20;
 /// What a row costs, in nanoseconds on the machine that it was measured on: only their ratios
 /// matter. Looked up in a table near the processor or beyond its caches, and so for each aggregate;
 /// through the shuffle and the reduce after it, and so for each byte of its key's text.
 constexpr double kNearRow = 20, kNearAggregate = 3;
+constexpr double kMiddleRow = 40, kMiddleAggregate = 7;
 constexpr double kFarRow = 60, kFarAggregate = 25;
+/// A state that is given on and its place in the table, beside what it costs as a row.
+constexpr double kGive = 60;
 constexpr double kShuffleRow = 50, kShuffleAggregate = 4, kShuffleKeyByte = 4;
 
 }  // namespace
@@ -126,33 +134,51 @@ Status Builder::choose_combine(const CheckedStage& stage, const StageInput& inpu
   TG_ASSIGN(const KeySample keys, estimated_groups(stage, input, producer));
   if (keys.distinct == kGroupsUnknown) {
     // The combiner stops by itself where rows share few groups.
-    combine_rows(stage, group, *combined, kCombineShareMax, kNearBytes);
+    combine_rows(stage, group, *combined, kCombineShareMax, kMiddleBytes);
     group.why += "; rows are combined before the shuffle where that shrinks them";
     return {};
   }
-  // A table that is full is given on: groups among as many rows as fill it, or a task has.
   const double task_rows =
       static_cast<double>(group.estimated_rows) / std::max(1U, units_.at(producer));
-  const uint64_t bytes_max = combine_bytes(graph_group(producer).memory_bytes);
   const double group_bytes =
       static_cast<double>(row_bytes(combined->partial.output) * 2 + 16) + keys.bytes;
-  const double held = static_cast<double>(bytes_max) / group_bytes;
-  const double rows = keys.distinct > held ? std::min(task_rows, held * 1.5) : task_rows;
-  const double share = std::min(1.0, expected_distinct(keys.distinct, rows) / std::max(rows, 1.0));
-  const bool near = keys.distinct * group_bytes <= static_cast<double>(kNearBytes);
   const auto aggregates = static_cast<double>(kernel.aggregates.size());
   const double shuffle =
       kShuffleRow + kShuffleAggregate * aggregates + kShuffleKeyByte * keys.bytes;
-  const double look_up =
-      near ? kNearRow + kNearAggregate * aggregates : kFarRow + kFarAggregate * aggregates;
+  const double groups = keys.among(task_rows);
+  // A table that is full is given on. One that stays near the processor has the likeliest keys most
+  // of the time, where keys are uneven; else only one that has all groups is worth it.
+  struct Way {
+    uint64_t bytes;
+    double look_up;
+  };
+  const Way ways[] = {
+      {kNearBytes, kNearRow + kNearAggregate * aggregates},
+      {kMiddleBytes, kMiddleRow + kMiddleAggregate * aggregates},
+      {combine_bytes(graph_group(producer).memory_bytes), kFarRow + kFarAggregate * aggregates}};
+  uint64_t table = 0;
+  double best = shuffle, share = 1;
+  for (const Way& way : ways) {
+    const double held = static_cast<double>(way.bytes) / group_bytes;
+    const double rows = groups > held ? std::min(task_rows, keys.rows_with(held)) : task_rows;
+    const double through = std::min(1.0, keys.among(rows) / std::max(rows, 1.0));
+    const double cost = way.look_up + through * (kGive + shuffle);
+    if (through > kCombineShareMax || cost >= best) continue;
+    best = cost;
+    share = through;
+    table = way.bytes;
+  }
   const std::string about =
-      fmt::format("; about {} keys", format_count(static_cast<uint64_t>(keys.distinct)));
-  if (share > kCombineShareMax || look_up + share * shuffle > shuffle) {
-    group.why += about + ": too many to combine rows before";
+      fmt::format("; about {} keys", format_count(static_cast<uint64_t>(groups)));
+  if (table == 0) {
+    group.why += about + " a task: too many to combine rows before";
     return {};
   }
-  combine_rows(stage, group, *combined, share, near ? kNearBytes : bytes_max);
-  group.why += about + ": rows are combined before the shuffle";
+  group.combine_in_sql =
+      groups <= kSqlKeysMax && reduce::combine_select(combined->partial, "rows").has_value();
+  combine_rows(stage, group, *combined, share, table);
+  group.why += about + " a task: rows are combined before the shuffle";
+  if (group.combine_in_sql) group.why += ", by DuckDB";
   return {};
 }
 
@@ -175,16 +201,16 @@ Result<KeySample> Builder::estimated_groups(const CheckedStage& stage, const Sta
   if (journal_) {
     TG_ASSIGN(const auto before, journal_->fact(key));
     if (before && before->starts_with(recipe + " ")) {
-      char* rest = nullptr;
-      keys.distinct = std::strtod(before->c_str() + recipe.size() + 1, &rest);
-      keys.bytes = std::strtod(rest, nullptr);
-      if (*rest == '\0') keys.distinct = -1;
+      std::istringstream numbers(before->substr(recipe.size() + 1));
+      if (!(numbers >> keys.distinct >> keys.bytes >> keys.growth >> keys.scale))
+        keys = {.distinct = -1};
     }
   }
   if (keys.distinct < 0) {
     TG_ASSIGN(keys, sampled_groups(input, producer));
   }
-  plan_.facts.emplace_back(key, fmt::format("{} {:.0f} {:.0f}", recipe, keys.distinct, keys.bytes));
+  plan_.facts.emplace_back(key, fmt::format("{} {:.0f} {:.0f} {:.4f} {:.4f}", recipe, keys.distinct,
+                                            keys.bytes, keys.growth, keys.scale));
   return keys;
 }
 

@@ -10,16 +10,29 @@ namespace tidegate {
 
 /// A guess for choosing a strategy.
 struct KeySample {
-  double distinct = 1;  ///< about so many different keys there are
+  double distinct = 1;  ///< about so many different keys there are, were all as likely
   double bytes = 0;     ///< of a key's text as it is written, on average
+  /// Where some keys are far likelier than others, or alike ones lie together: n rows have about
+  /// scale x n^growth different ones (Heaps' law), and `distinct` says little. 0: all are as
+  /// likely.
+  double growth = 0;
+  double scale = 0;
+
+  bool is_even() const { return growth == 0; }
+  /// How many different keys so many rows have.
+  double among(double rows) const;
+  /// How many rows have so many different keys; infinity if no number has.
+  double rows_with(double keys) const;
 };
+
+/// By `rows` rows that have `seen` different keys, of which the first `rows_before` have
+/// `seen_before`.
+KeySample key_sample(double rows, double seen, double rows_before, double seen_before,
+                     double bytes);
 
 /// The values of these columns in a source, by some rows from its beginning, its middle and its
 /// end. Reads a few row groups of those columns.
 Result<KeySample> sample_keys(Effects& effects, const SourceSnapshot& snapshot,
                               const std::vector<std::string>& columns);
-
-/// How many different values there are among `rows` drawn from `distinct`, all as likely.
-double expected_distinct(double distinct, double rows);
 
 }  // namespace tidegate

@@ -341,6 +341,7 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
   spec.steps = group.steps;
   spec.combine = group.combine;
   spec.combine_bytes = group.combine_bytes;
+  spec.combine_in_sql = group.combine_in_sql;
   spec.splits_skew = group.splits_skew;
   spec.parts = parts;
   spec.sinks = group.sinks;

@@ -47,6 +47,7 @@ struct PlanGroup {
   std::vector<PlanInput> inputs;
   std::optional<reduce::KernelSpec> combine;  ///< of the rows that go into the shuffle
   uint64_t combine_bytes = 0;                 ///< the table that does it
+  bool combine_in_sql = false;                ///< DuckDB does it
   std::vector<TaskSink> sinks;
   sql::Schema schema;    ///< of the last step, or of what `combine` makes of it
   std::string strategy;  ///< "map over 8 partitions", ...

@@ -20,7 +20,7 @@ int exponent_of(uint64_t bits) { return static_cast<int>((bits >> 52) & 0x7ff); 
 
 void ExactProducts::add(uint32_t group, double x, double y) {
   const auto a = std::bit_cast<uint64_t>(x), b = std::bit_cast<uint64_t>(y);
-  constexpr int kLowest = 1'075 - ExactSums::kFractionBits;
+  constexpr int kLowest = 1'075 - kExactFractionBits;
   const int left = exponent_of(a) - kLowest, right = exponent_of(b) - kLowest;
   if (left < 0 || right < 0 || left + right > kShiftMax) [[unlikely]] {
     if (x != 0 && y != 0 && std::isfinite(x) && std::isfinite(y)) add_long(group, x, y);

@@ -39,7 +39,7 @@ class ExactProducts {
   Scaled spread(uint32_t group, uint64_t count, const ExactSums& x, const ExactSums& y) const;
 
  private:
-  static constexpr int kFractionBits = 2 * ExactSums::kFractionBits;
+  static constexpr int kFractionBits = 2 * kExactFractionBits;
   /// Twice that of a sum, so that products of sums have the same unit.
   static constexpr int kBias = 2 * LongSum::kBias;
   static constexpr size_t kDigits = 2 * LongSum::kDigits;

@@ -80,13 +80,13 @@ double ExactSums::rounded(uint32_t group) const {
   if (!long_.empty()) {
     if (const auto at = long_.find(group); at != long_.end()) {
       LongSum total = *at->second;
-      total.add_fixed(sum, -kFractionBits);
+      total.add_fixed(sum, -kExactFractionBits);
       return total.rounded();
     }
   }
   const bool negative = sum < 0;
   const uint128 magnitude = negative ? -static_cast<uint128>(sum) : static_cast<uint128>(sum);
-  return round_magnitude(magnitude, -kFractionBits, negative);
+  return round_magnitude(magnitude, -kExactFractionBits, negative);
 }
 
 bool ExactSums::is_finite(uint32_t group) const {
@@ -100,7 +100,7 @@ void ExactSums::magnitude(uint32_t group, Magnitude<LongSum::kDigits>& out) cons
   if (!long_.empty()) {
     if (const auto at = long_.find(group); at != long_.end()) {
       LongSum total = *at->second;
-      total.add_fixed(sum, -kFractionBits);
+      total.add_fixed(sum, -kExactFractionBits);
       total.digits().magnitude(out);
       return;
     }
@@ -108,7 +108,7 @@ void ExactSums::magnitude(uint32_t group, Magnitude<LongSum::kDigits>& out) cons
   out.negative = sum < 0;
   const uint128 size = out.negative ? -static_cast<uint128>(sum) : static_cast<uint128>(sum);
   const uint64_t words[2] = {static_cast<uint64_t>(size), static_cast<uint64_t>(size >> 64)};
-  out.set(words, 2, LongSum::kBias - kFractionBits);
+  out.set(words, 2, LongSum::kBias - kExactFractionBits);
 }
 
 std::string ExactSums::state(uint32_t group) const {
@@ -131,7 +131,7 @@ bool ExactSums::add_state(uint32_t group, std::string_view state) {
   if (!sum) sum = std::make_unique<LongSum>();
   if (over) {
     std::memcpy(&fixed, state.data(), 16);
-    sum->add_fixed(fixed, -kFractionBits);
+    sum->add_fixed(fixed, -kExactFractionBits);
   }
   if (state.size() > 16) sum->add_state(state.data() + 16);
   return true;

@@ -39,26 +39,35 @@ class LongSum {
   bool nan_ = false, plus_ = false, minus_ = false;
 };
 
+constexpr int kExactFractionBits = 76;  ///< of the fixed-point number
+
+/// Adds to a fixed-point sum; false if the value, or the sum with it, does not fit: then nothing
+/// was added.
+inline bool add_fixed(batch::int128& sum, double value) {
+  constexpr uint64_t kImplicit = uint64_t{1} << 52;
+  constexpr int kShiftMax = 127 - 53;
+  const uint64_t bits = __builtin_bit_cast(uint64_t, value);
+  const int shift = static_cast<int>((bits >> 52) & 0x7ff) - (1'075 - kExactFractionBits);
+  if (shift >= 0 && shift <= kShiftMax) [[likely]] {
+    const batch::int128 scaled = static_cast<batch::int128>((bits & (kImplicit - 1)) | kImplicit)
+                                 << shift;
+    batch::int128 next;
+    const bool over = (bits >> 63) != 0 ? __builtin_sub_overflow(sum, scaled, &next)
+                                        : __builtin_add_overflow(sum, scaled, &next);
+    if (!over) [[likely]] {
+      sum = next;
+      return true;
+    }
+  }
+  return value == 0;
+}
+
 class ExactSums {
  public:
-  static constexpr int kFractionBits = 76;
-
   void grow(uint32_t groups) { sums_.resize(groups); }
   void add(uint32_t group, double value) {
-    const uint64_t bits = __builtin_bit_cast(uint64_t, value);
-    const int shift = static_cast<int>((bits >> 52) & 0x7ff) - (1'075 - kFractionBits);
-    if (shift >= 0 && shift <= kShiftMax) [[likely]] {
-      const batch::int128 scaled = static_cast<batch::int128>((bits & kMantissa) | kImplicit)
-                                   << shift;
-      batch::int128 sum;
-      const bool over = (bits >> 63) != 0 ? __builtin_sub_overflow(sums_[group], scaled, &sum)
-                                          : __builtin_add_overflow(sums_[group], scaled, &sum);
-      if (!over) [[likely]] {
-        sums_[group] = sum;
-        return;
-      }
-    }
-    if (value != 0) add_long(group, value);
+    if (!add_fixed(sums_[group], value)) [[unlikely]]
+      add_long(group, value);
   }
   double rounded(uint32_t group) const;
   /// Whether no infinity and no NaN is in it.
@@ -81,9 +90,6 @@ class ExactSums {
   }
 
  private:
-  static constexpr uint64_t kImplicit = uint64_t{1} << 52;
-  static constexpr uint64_t kMantissa = kImplicit - 1;
-  static constexpr int kShiftMax = 127 - 53;
   void add_long(uint32_t group, double value);
 
   std::vector<batch::int128> sums_;

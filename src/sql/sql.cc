@@ -340,11 +340,6 @@ Result<std::unique_ptr<Connection>> Database::connect() {
   return connection;
 }
 
-Connection::~Connection() {
-  auto raw = reinterpret_cast<duckdb_connection>(raw_);
-  if (raw) duckdb_disconnect(&raw);
-}
-
 Status Connection::execute(const std::string& sql) {
   duckdb_result result;
   if (duckdb_query(reinterpret_cast<duckdb_connection>(raw_), sql.c_str(), &result) !=

@@ -86,6 +86,10 @@ class Connection {
   Result<Table> query(const std::string& sql, size_t rows_max = 1'000'000);
   /// Runs one statement and streams its chunks.
   Result<std::unique_ptr<Stream>> stream(const std::string& sql);
+  /// Runs one SELECT and gives its chunks to `take`, on this thread and from inside of DuckDB:
+  /// nothing is copied on the way, which for text a stream does. A chunk is DuckDB's again after
+  /// the call, and `take` must not use this connection. What `take` fails with, this fails with.
+  Status push(const std::string& sql, const std::function<Status(_duckdb_data_chunk*)>& take);
   /// Runs one statement in small steps on this thread, calling `between` after each; returns cell
   /// (0,0) as text (COPY's row count).
   Result<std::string> execute_in_steps(const std::string& sql,
@@ -100,8 +104,10 @@ class Connection {
 
  private:
   friend class Database;
-  Connection() = default;
+  struct Taker;
+  Connection();
   _duckdb_connection* raw_ = nullptr;
+  std::unique_ptr<Taker> taker_;  ///< once something was pushed
 };
 
 /// A running SELECT. Chunks come in DuckDB's order; with one thread that order repeats.

@@ -1,5 +1,6 @@
 #include "sql/sql.h"
 
+#include <duckdb.h>
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -69,6 +70,72 @@ TEST(Sql, AnErrorInTheMiddleOfAStreamIsNoQuietEnd) {
     ASSERT_NE(*chunk, nullptr) << "the error was lost";
     destroy_chunk(*chunk);
   }
+}
+
+TEST(Sql, PushedRowsAreThoseOfTheSelect) {
+  auto database = open();
+  ASSERT_TRUE(database->lock());
+  auto connection = *database->connect();
+  uint64_t rows = 0, nulls = 0, calls = 0;
+  int64_t last = -1;
+  const auto take = [&](_duckdb_data_chunk* chunk) -> Status {
+    ++calls;
+    auto raw = reinterpret_cast<duckdb_data_chunk>(chunk);
+    EXPECT_EQ(duckdb_data_chunk_get_column_count(raw), 4U);
+    const auto* numbers =
+        static_cast<const int64_t*>(duckdb_vector_get_data(duckdb_data_chunk_get_vector(raw, 0)));
+    const uint64_t* valid = duckdb_vector_get_validity(duckdb_data_chunk_get_vector(raw, 1));
+    for (uint64_t row = 0; row < chunk_rows(chunk); ++row) {
+      EXPECT_GT(numbers[row], last) << "rows come in their order";
+      last = numbers[row];
+      nulls += valid != nullptr && ((valid[row / 64] >> (row % 64)) & 1) == 0;
+    }
+    rows += chunk_rows(chunk);
+    return {};
+  };
+  const char* sql =
+      "SELECT i, CASE WHEN i % 3 = 0 THEN NULL ELSE 'a text that is long ' || i END AS i, 7 AS c, "
+      "NULL AS n FROM range(10000) t(i) WHERE i % 2 = 0";
+  for (int time = 1; time <= 2; ++time) {
+    last = -1;
+    const auto status = connection->push(sql, take);
+    ASSERT_TRUE(status) << status.error().describe();
+    EXPECT_EQ(rows, 5000U * static_cast<uint64_t>(time));
+  }
+  EXPECT_EQ(nulls, 2 * 1667U);
+  EXPECT_GE(calls, 6U);
+  // One row of constants is a row, too.
+  rows = 0;
+  ASSERT_TRUE(connection->push("SELECT 1::BIGINT, NULL, NULL, 'x'",
+                               [&](_duckdb_data_chunk* chunk) -> Status {
+                                 rows += chunk_rows(chunk);
+                                 return {};
+                               }));
+  EXPECT_EQ(rows, 1U);
+}
+
+TEST(Sql, WhatTakesPushedRowsFailsWithItsOwnFailure) {
+  auto database = open();
+  auto connection = *database->connect();
+  uint64_t calls = 0;
+  const auto refuse = [&](_duckdb_data_chunk*) -> Status {
+    if (++calls < 3) return {};
+    return fail(FailureClass::kDisk, "disk.no_space", "full");
+  };
+  const auto refused = connection->push("SELECT * FROM range(1000000)", refuse);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "disk.no_space");
+  EXPECT_EQ(calls, 3U);
+  const auto throws = [](_duckdb_data_chunk*) -> Status { throw std::bad_alloc(); };
+  EXPECT_THROW((void)connection->push("SELECT 1", throws), std::bad_alloc);
+  const auto pass = [](_duckdb_data_chunk*) -> Status { return {}; };
+  const auto broken = connection->push(
+      "SELECT CASE WHEN i = 900000 THEN error('boom') ELSE i END FROM range(1000000) t(i)", pass);
+  ASSERT_FALSE(broken);
+  EXPECT_NE(broken.error().message.find("boom"), std::string::npos) << broken.error().describe();
+  EXPECT_EQ(connection->push("SELECT x", pass).error().code, "sql.binder");
+  EXPECT_EQ(connection->push("SELECT 'a'::INTEGER", pass).error().code, "sql.conversion");
+  EXPECT_TRUE(connection->push("SELECT 1", pass));
 }
 
 TEST(Sql, LockedDatabaseReachesNoFile) {

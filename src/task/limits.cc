@@ -62,7 +62,7 @@ MemoryShares split_memory(const TaskSpec& spec) {
   shares.writer_bytes = writes ? writer_bytes(bound) : 0;
   shares.scan_bytes = std::clamp(bound / 32, 4 * kMiB, 16 * kMiB);
   shares.parquet_bytes = publishes ? std::clamp(bound / 8, 8 * kMiB, 64 * kMiB) : 0;
-  if (spec.combine)
+  if (spec.combine && !spec.combine_in_sql)
     shares.combine_bytes =
         std::min(std::max(spec.combine_bytes, kCombineBytesMin), combine_bytes(bound));
   const uint64_t taken = kIdleBytes + shares.writer_bytes + shares.combine_bytes +

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "reduce/combine_sql.h"
 #include "reduce/combiner.h"
 #include "sql/parquet_type.h"
 #include "store/file_hash.h"
@@ -24,12 +25,22 @@ Status TaskRun::write_map_outputs(const std::vector<const TaskSink*>& sinks) {
   };
   // Making types asks DuckDB, which would end a stream.
   std::unique_ptr<reduce::Combiner> combiner;
-  if (spec_.combine) {
+  if (spec_.combine && !spec_.combine_in_sql) {
     TG_ASSIGN(combiner,
               reduce::Combiner::create(*connection_, *spec_.combine, limits_.combine_bytes, write));
   }
-  TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
-  schema_ = combiner ? spec_.combine->output : stream->schema();
+  std::string rows = "SELECT * FROM " + last_;
+  if (spec_.combine_in_sql) {
+    TG_TRY(reduce::register_exact_sum(*connection_));
+    const auto select = reduce::combine_select(*spec_.combine, last_);
+    TG_ASSERT(select);
+    rows = *select;
+  }
+  if (spec_.combine) {
+    schema_ = spec_.combine->output;
+  } else {
+    TG_ASSIGN(schema_, connection_->describe(rows));
+  }
   for (const TaskSink* sink : sinks) {
     RowSinkOptions options{.schema = schema_,
                            .path = path_join(directory_, sink->file),
@@ -40,18 +51,21 @@ Status TaskRun::write_map_outputs(const std::vector<const TaskSink*>& sinks) {
     TG_ASSIGN(auto writer, RowSink::create(effects_, *sink, std::move(options)));
     writers.push_back(std::move(writer));
   }
-  for (;;) {
-    TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
-    if (!chunk) break;
-    const std::unique_ptr<_duckdb_data_chunk, void (*)(_duckdb_data_chunk*)> hold(
-        chunk, sql::destroy_chunk);
+  uint64_t rows_taken = 0;
+  const auto take = [&](_duckdb_data_chunk* chunk) -> Status {
     TG_TRY(combiner ? combiner->take(chunk) : write(chunk));
+    rows_taken += sql::chunk_rows(chunk);
     meter_.rows(sql::chunk_rows(chunk));
-  }
+    return {};
+  };
+  TG_TRY(connection_->push(rows, take));
   if (combiner) {
     TG_TRY(combiner->finish());
     report_.combined_in = combiner->rows_in();
     report_.combined_out = combiner->rows_out();
+  } else if (spec_.combine) {
+    report_.combined_in = report_.rows_in;
+    report_.combined_out = rows_taken;
   }
   for (size_t i = 0; i < writers.size(); ++i) {
     TG_ASSIGN(TaskOutputFile file, writers[i]->finish());
@@ -109,16 +123,13 @@ Status TaskRun::stream_parquet(const TaskSink& sink, const std::string& path,
   TG_ASSIGN(const auto types, batch::column_types(*connection_, schema));
   batch::ChunkView view(types);
   TG_ASSIGN(auto writer, open_parquet(sink, path, schema, types));
-  TG_ASSIGN(auto stream, connection_->stream("SELECT * FROM " + last_));
-  for (;;) {
-    TG_ASSIGN(_duckdb_data_chunk * chunk, stream->next());
-    if (!chunk) break;
-    const std::unique_ptr<_duckdb_data_chunk, void (*)(_duckdb_data_chunk*)> hold(
-        chunk, sql::destroy_chunk);
+  const auto take = [&](_duckdb_data_chunk* chunk) -> Status {
     TG_TRY(view.load(chunk));
     if (view.rows() > 0) TG_TRY(writer->append(view.view()));
     meter_.tick();
-  }
+    return {};
+  };
+  TG_TRY(connection_->push("SELECT * FROM " + last_, take));
   return close_parquet(sink, *writer);
 }
 

@@ -339,6 +339,7 @@ std::string to_json(const TaskSpec& spec) {
   if (spec.combine) {
     out["combine"] = reduce::to_json({*spec.combine, ""});
     out["combine_bytes"] = spec.combine_bytes;
+    out["combine_in_sql"] = spec.combine_in_sql;
   }
   if (spec.verify) out["verify"] = verify_json(*spec.verify);
   return dump(out);
@@ -362,6 +363,7 @@ Result<TaskSpec> task_spec_from_json(const std::string& text) {
       spec.combine =
           value_of(reduce::stage_kernel_from_json(j.at("combine").get<std::string>()), j).kernel;
       spec.combine_bytes = j.at("combine_bytes");
+      spec.combine_in_sql = j.at("combine_in_sql");
     }
     spec.splits_skew = j.value("splits_skew", false);
     spec.parts = j.value("parts", 1U);

@@ -109,7 +109,8 @@ struct TaskSpec {
   std::vector<TaskStep> steps;
   /// Aggregates the last step's rows before they go into map outputs.
   std::optional<reduce::KernelSpec> combine;
-  uint64_t combine_bytes = 0;  ///< bound of the table that does it
+  uint64_t combine_bytes = 0;   ///< bound of the table that does it
+  bool combine_in_sql = false;  ///< DuckDB does it (reduce/combine_sql.h)
   std::vector<TaskSink> sinks;
   bool splits_skew = false;  ///< `skew: split`
   /// More than 1: the inputs' rows are parted by their keys, and the steps run over part after
