@@ -31,16 +31,20 @@ inline uint64_t load_word(const char* at) {
   return word;
 }
 
+/// The last 16 bytes are taken as they lie, even if some of them were taken before.
 inline uint64_t hash_bytes(const char* data, size_t size) {
   uint64_t hash = size * kSaltB;
-  while (size >= 16) {
-    hash = fold_multiply(load_word(data) ^ kSaltA ^ hash, load_word(data + 8) ^ kSaltB);
-    data += 16;
-    size -= 16;
+  const auto take = [&](const char* at) {
+    hash = fold_multiply(load_word(at) ^ kSaltA ^ hash, load_word(at + 8) ^ kSaltB);
+  };
+  if (size < 16) {
+    char rest[16] = {};
+    if (size > 0) std::memcpy(rest, data, size);
+    take(rest);
+  } else {
+    for (size_t at = 0; at + 16 < size; at += 16) take(data + at);
+    take(data + size - 16);
   }
-  char rest[16] = {};
-  if (size > 0) std::memcpy(rest, data, size);
-  hash = fold_multiply(load_word(rest) ^ kSaltA ^ hash, load_word(rest + 8) ^ kSaltB);
   return hash ^ (hash >> 32);
 }
 

@@ -88,14 +88,11 @@ class GroupKernel final : public Kernel {
  protected:
   Status take(const RowsView& rows) override {
     groups_.resize(rows.rows);
+    const uint32_t before = table_->size();
     table_->find_or_add(rows.columns, rows.rows, groups_.data());
-    const GroupedRows grouped{.rows = rows, .groups = groups_.data()};
     states_.grow(table_->size());
-    for (const auto& accumulator : accumulators_) {
-      accumulator->grow(table_->size());
-      TG_TRY(accumulator->update(grouped));
-    }
-    return {};
+    if (!states_.is_far()) return update({.rows = rows, .groups = groups_.data()}, table_->size());
+    return update_in_steps(rows, before);
   }
   uint64_t bytes() const override {
     uint64_t bytes = table_->bytes() + states_.bytes();
@@ -110,10 +107,42 @@ class GroupKernel final : public Kernel {
   }
 
  private:
+  static constexpr size_t kStepRows = 256;
+
+  Status update(const GroupedRows& rows, uint32_t groups) {
+    for (const auto& accumulator : accumulators_) {
+      accumulator->grow(groups);
+      TG_TRY(accumulator->update(rows));
+    }
+    return {};
+  }
+  /// Some rows at a time, whose states are fetched while those before are changed: what one
+  /// accumulator has fetched is there for the next. There were `groups` before these rows.
+  Status update_in_steps(const RowsView& rows, uint32_t groups) {
+    const uint32_t* of = groups_.data();
+    states_.prefetch(of, std::min(kStepRows, rows.rows));
+    for (size_t begin = 0; begin < rows.rows; begin += kStepRows) {
+      const size_t end = std::min(begin + kStepRows, rows.rows);
+      states_.prefetch(of + end, std::min(kStepRows, rows.rows - end));
+      step_.assign(rows.columns, rows.columns + types().size());
+      for (size_t i = 0; i < step_.size(); ++i) {
+        if (step_[i].data != nullptr)
+          step_[i].data =
+              static_cast<const char*>(step_[i].data) + begin * batch::slot_bytes(types()[i]);
+        if (step_[i].validity != nullptr) step_[i].validity += begin / 64;
+      }
+      // Groups are numbered as they come.
+      for (size_t row = begin; row < end; ++row) groups = std::max(groups, of[row] + 1);
+      TG_TRY(update({.rows = {step_.data(), end - begin}, .groups = of + begin}, groups));
+    }
+    return {};
+  }
+
   uint32_t keys_;
   std::unique_ptr<GroupTable> table_;
   StateRows states_;
   std::vector<std::unique_ptr<Accumulator>> accumulators_;
+  std::vector<batch::ColumnView> step_;  ///< of some of the current rows
   std::vector<uint32_t> groups_;
   std::vector<uint32_t> ids_;
 };

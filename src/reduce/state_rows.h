@@ -29,6 +29,12 @@ class StateRows {
     for (size_t at = before; at < rows_.size(); at += stride_)
       std::memcpy(rows_.data() + at, initial_.data(), initial_.size());
   }
+  /// Whether rows may lie beyond the processor's nearest cache.
+  bool is_far() const { return rows_.size() > kNearBytes; }
+  /// Fetches the groups' rows, which accumulators are about to change.
+  void prefetch(const uint32_t* groups, size_t count) const {
+    for (size_t i = 0; i < count; ++i) __builtin_prefetch(rows_.data() + groups[i] * stride_);
+  }
   char* data() { return rows_.data(); }
   size_t stride() const { return stride_; }
   uint64_t bytes() const { return rows_.capacity(); }
@@ -39,6 +45,8 @@ class StateRows {
   void clear() { rows_.clear(); }
 
  private:
+  static constexpr size_t kNearBytes = 512 << 10;
+
   std::vector<char> initial_;
   std::vector<char> rows_;
   size_t align_ = 1, stride_ = 0;
