@@ -228,9 +228,24 @@ class Chooser {
     }
   }
 
+  /// False where string_agg(DISTINCT x ORDER BY x) goes by values that are not the texts.
+  bool orders_texts(const Draft& draft) {
+    for (const reduce::Aggregate& aggregate : draft.spec.aggregates) {
+      if (aggregate.kind != AggregateKind::kStringAgg || !aggregate.distinct) continue;
+      Json uncast = draft.input;
+      Json& items = uncast.at("select_list");
+      items = Json::array({named(items.at(aggregate.arguments[0]).at("child"), "x")});
+      const auto text = print_selects(scratch_, {uncast});
+      const auto schema = text ? scratch_.describe(text->front()) : Result<sql::Schema>();
+      if (!text || !schema || schema->at(0).type != "VARCHAR") return false;
+    }
+    return true;
+  }
+
   KernelChoice finish(Draft& draft) {
     prune_ctes(draft.input);
     cast_defaults(draft);
+    if (!orders_texts(draft)) return refused("string_agg of DISTINCT values that are no texts");
     // Groups by another equality than that of the bytes.
     auto collates = [](const Json& json) { return is_class(json, "COLLATE"); };
     if (any_below(draft.input, true, collates)) return refused("COLLATE");

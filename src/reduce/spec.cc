@@ -1,5 +1,6 @@
 #include "reduce/spec.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -11,7 +12,7 @@ namespace {
 using batch::ColumnType;
 using batch::Meaning;
 
-constexpr std::array<std::pair<AggregateKind, std::string_view>, 39> kNames = {{
+constexpr std::array<std::pair<AggregateKind, std::string_view>, 40> kNames = {{
     {AggregateKind::kCountRows, "count_star"},
     {AggregateKind::kCount, "count"},
     {AggregateKind::kSum, "sum"},
@@ -47,6 +48,7 @@ constexpr std::array<std::pair<AggregateKind, std::string_view>, 39> kNames = {{
     {AggregateKind::kProduct, "product"},
     {AggregateKind::kExactState, "exact_state"},
     {AggregateKind::kMomentState, "moment_state"},
+    {AggregateKind::kSketchState, "sketch_state"},
     {AggregateKind::kSumCounts, "sum_counts"},
     {AggregateKind::kSumStates, "sum_states"},
     {AggregateKind::kAvgSums, "avg_sums"},
@@ -125,6 +127,15 @@ size_t arguments_of(AggregateKind kind) {
     default:
       return 1;
   }
+}
+
+/// DuckDB would give them in the order of a hash table.
+constexpr std::string_view kOtherOrder = " of DISTINCT values in another order than their own";
+
+/// Whether the order of rows is that of the argument.
+bool is_by_value(const Aggregate& aggregate) {
+  const auto other = [&](const OrderColumn& by) { return by.column != aggregate.arguments[0]; };
+  return !aggregate.order.empty() && std::ranges::none_of(aggregate.order, other);
 }
 
 std::optional<std::string> expect(const Aggregate& aggregate, std::string_view type) {
@@ -244,15 +255,18 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
       if (!is_plain(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
       return expect(aggregate, input[aggregate.arguments[0]].type);
     case AggregateKind::kList:
-      if (!is_value(types[0]) || aggregate.distinct)
-        return name + (aggregate.distinct ? " of DISTINCT " : " of ") +
-               input[aggregate.arguments[0]].type;
+      if (!is_value(types[0])) return of();
+      if (aggregate.distinct && !is_by_value(aggregate)) return name.append(kOtherOrder);
       return expect(aggregate, input[aggregate.arguments[0]].type + "[]");
     case AggregateKind::kStringAgg:
       if (types[0].meaning != Meaning::kVarchar) return of();
-      // DuckDB would give them in the order of a hash table.
-      if (aggregate.distinct && aggregate.order.empty()) return name + " of DISTINCT in no order";
+      if (aggregate.distinct && !is_by_value(aggregate)) return name.append(kOtherOrder);
       return expect(aggregate, "VARCHAR");
+    case AggregateKind::kApproxCountDistinct:
+      if (input[aggregate.arguments[0]].type != "UBIGINT") return of();
+      if (!aggregate.order.empty() || aggregate.distinct)
+        return name + " with ORDER BY or DISTINCT";
+      return expect(aggregate, "BIGINT");
     default:
       return name;
   }

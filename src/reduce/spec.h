@@ -50,8 +50,9 @@ enum class AggregateKind : uint8_t {
   kQuantileCont = 27,
   kQuantileDisc = 28,
   kMode = 29,
-  kList = 30,       ///< list(x ORDER BY ...), NULLs too
+  kList = 30,       ///< list(x ORDER BY ...), NULLs too; if DISTINCT, by x
   kStringAgg = 31,  ///< string_agg(x, separator ORDER BY ...)
+  /// Of values' hashes, UBIGINT; or of kSketchState's BLOB.
   kApproxCountDistinct = 32,
   kProduct = 33,
   // States of the above and what merges them (combine.h); no SQL names them.
@@ -61,6 +62,7 @@ enum class AggregateKind : uint8_t {
   kAvgSums = 67,      ///< {sums of 128 bits, counts} to DOUBLE, over 10^scale
   kAvgStates = 68,    ///< {exact sums, counts} to DOUBLE
   kMomentState = 69,  ///< one or two DOUBLEs to BLOB: exact sums of values and products
+  kSketchState = 70,  ///< hashes to BLOB: the registers of an approximate count
 };
 
 /// Part of identities: changes when a kernel may give other bytes for the same spec and rows.
