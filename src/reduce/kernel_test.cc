@@ -282,6 +282,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "CASE WHEN i % 11 = 0 THEN NULL ELSE repeat('ab', (hash(i) % 20)::INTEGER) || "
                 "(hash(i) % {}) END AS k",
                 1},
+        KeyCase{"span", "to_months((hash(i) % 3)::INTEGER) + to_days((hash(i) % {})::INTEGER) AS k",
+                1},
         KeyCase{
             "two_small",
             "CASE WHEN i % 3 = 0 THEN NULL ELSE (hash(i) % {})::SMALLINT END AS k, CASE WHEN i % 4 "

@@ -80,8 +80,11 @@ bool is_carried(std::string_view type) {
 
 bool is_value(const ColumnType& type) { return type.meaning != Meaning::kNull; }
 
-/// Types that may be a group key: intervals are equal by length and shown as they came.
-bool is_key(const ColumnType& type) { return is_plain(type); }
+/// Types that may be a group key; INTERVAL where equal ones of other forms are known for the same.
+bool is_key(const ColumnType& type, KernelSpec::Kind kind) {
+  return is_plain(type) ||
+         (type.meaning == Meaning::kInterval && kind != KernelSpec::Kind::kWindow);
+}
 
 bool is_integer(const ColumnType& type) { return type.meaning == Meaning::kInteger; }
 
@@ -276,7 +279,7 @@ std::optional<std::string> unsupported(const KernelSpec& spec) {
   if (spec.keys > spec.input.size()) return "keys that are not there";
   for (uint32_t i = 0; i < spec.keys; ++i) {
     const auto type = batch::parse_scalar_type(spec.input[i].type);
-    if (!type || !is_key(*type)) return "keys of " + spec.input[i].type;
+    if (!type || !is_key(*type, spec.kind)) return "keys of " + spec.input[i].type;
   }
   if (spec.kind != KernelSpec::Kind::kGroup) {
     if (spec.keys == 0 && spec.kind == KernelSpec::Kind::kTop) return "no keys";
