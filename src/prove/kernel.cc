@@ -373,13 +373,16 @@ std::string window_text(const reduce::WindowFunction& window, const KernelSpec& 
                        window.ignore_nulls ? " IGNORE NULLS" : "");
   }
   std::vector<std::string> over, keys;
-  for (uint32_t i = 0; i < spec.keys; ++i) keys.push_back(name(i));
+  const reduce::WindowSort* sort = window.sort > 0 ? &spec.sorts[window.sort - 1] : nullptr;
+  for (uint32_t i = 0; !sort && i < spec.keys; ++i) keys.push_back(name(i));
+  for (size_t i = 0; sort && i < sort->keys.size(); ++i) keys.push_back(name(sort->keys[i]));
   if (!keys.empty()) over.push_back("PARTITION BY " + join(keys, ", "));
   const bool ranks = window.kind == WindowKind::kRank || window.kind == WindowKind::kDenseRank ||
                      window.kind == WindowKind::kPercentRank ||
                      window.kind == WindowKind::kCumeDist;
   const bool by_peers = ranks || (!window.by_row && window.peers > 0);
-  std::string order = order_text(spec.order, spec.input, by_peers ? window.peers : SIZE_MAX);
+  std::string order =
+      order_text(sort ? sort->order : spec.order, spec.input, by_peers ? window.peers : SIZE_MAX);
   if (!order.empty()) over.push_back(std::move(order));
   if (window.by_row)
     over.push_back("ROWS UNBOUNDED PRECEDING");

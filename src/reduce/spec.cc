@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <utility>
 
 #include "base/text.h"
@@ -277,22 +278,32 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
 
 std::optional<std::string> unsupported(const KernelSpec& spec) {
   if (spec.keys > spec.input.size()) return "keys that are not there";
-  for (uint32_t i = 0; i < spec.keys; ++i) {
-    const auto type = batch::parse_scalar_type(spec.input[i].type);
-    if (!type || !is_key(*type, spec.kind)) return "keys of " + spec.input[i].type;
+  std::vector<uint32_t> keys(spec.keys);
+  std::iota(keys.begin(), keys.end(), 0U);
+  std::vector<OrderColumn> order = spec.order;
+  for (const WindowSort& sort : spec.sorts) {
+    keys.insert(keys.end(), sort.keys.begin(), sort.keys.end());
+    order.insert(order.end(), sort.order.begin(), sort.order.end());
+  }
+  for (const uint32_t key : keys) {
+    if (key >= spec.input.size()) return "keys that are not there";
+    const auto type = batch::parse_scalar_type(spec.input[key].type);
+    if (!type || !is_key(*type, spec.kind)) return "keys of " + spec.input[key].type;
   }
   if (spec.kind != KernelSpec::Kind::kGroup) {
     if (spec.keys == 0 && spec.kind == KernelSpec::Kind::kTop) return "no keys";
-    for (const OrderColumn& order : spec.order) {
-      if (order.column >= spec.input.size()) return "an order by a column that is not there";
-      const auto type = batch::parse_scalar_type(spec.input[order.column].type);
-      if (!type || !is_plain(*type)) return "an order by " + spec.input[order.column].type;
+    for (const OrderColumn& by : order) {
+      if (by.column >= spec.input.size()) return "an order by a column that is not there";
+      const auto type = batch::parse_scalar_type(spec.input[by.column].type);
+      if (!type || !is_plain(*type)) return "an order by " + spec.input[by.column].type;
     }
     for (const sql::Column& column : spec.input)
       if (!batch::parse_scalar_type(column.type) && !is_carried(column.type))
         return "rows with " + column.type;
-    for (const WindowFunction& window : spec.windows)
+    for (const WindowFunction& window : spec.windows) {
+      if (window.sort > spec.sorts.size()) return "a window over an order that is not there";
       if (auto reason = unsupported(window, spec.input)) return reason;
+    }
     return {};
   }
   for (const Aggregate& aggregate : spec.aggregates)

@@ -366,11 +366,15 @@ class Maker:
         return out
 
     def window(self, name, r):
-        """Mostly over one PARTITION BY, in orders of which each begins the longest; else as it comes."""
+        """Mostly over one PARTITION BY, in orders of which each begins the longest; else as it comes, or over several of both."""
         keys = [c.name for c in self.keys(r, 2)]
         partition = f"PARTITION BY {', '.join(keys)}"
         one = self.order(r).split(", ") if self.chance(70) else None
         items = [self.window_item(r, partition, one or self.order(r).split(", ")) for _ in range(self.rng.randrange(1, 5))]
+        if self.chance(40):
+            within = f"{partition}, {self.pick(self.columns(r, nested=False)).name}"
+            items += [self.window_item(r, self.pick([partition, within]), self.order(r).split(", ")) for _ in range(self.rng.randrange(1, 4))]
+            self.rng.shuffle(items)
         if not one and self.chance(50):
             o = self.pick(self.columns(r, nested=False)).name
             items.append(Item(f"dense_rank() OVER ({partition} ORDER BY {o} DESC)"))
