@@ -100,7 +100,7 @@ Result<std::unique_ptr<WindowChain>> WindowChain::create(
       for (size_t i = 0; i < inputs; ++i) columns.push_back(place_of(before, link.columns[i]));
       TG_ASSIGN(duckdb_data_chunk chunk, make_chunk(connection, link.spec.input));
       chain->chunks_.push_back(chunk);
-      run->read(*chain->runs_.back(), std::move(columns), chunk);
+      run->read(*chain->runs_.back(), columns, chunk);
     }
     share.progress = {};  // rows are taken in once
     before = std::move(link.columns);

@@ -169,7 +169,8 @@ Status WindowRun::sort_bucket(uint32_t bucket) {
   return sort_->finish_for_cursors();
 }
 
-void WindowRun::read(WindowRun& before, std::vector<uint32_t> columns, duckdb_data_chunk chunk) {
+void WindowRun::read(WindowRun& before, const std::vector<uint32_t>& columns,
+                     duckdb_data_chunk chunk) {
   before_ = &before;
   chunk_before_ = chunk;
   before.look_at(columns);

@@ -34,7 +34,7 @@ class WindowRun final : public KernelRows {
 
   /// Takes its rows from another run, a bucket at a time, whatever its input: those columns of its
   /// result, by way of a chunk that has their types. Before the first call of what follows.
-  void read(WindowRun& before, std::vector<uint32_t> columns, _duckdb_data_chunk* chunk);
+  void read(WindowRun& before, const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk);
 
   Status start() override;
   Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk) override;
