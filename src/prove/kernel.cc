@@ -228,9 +228,24 @@ class Chooser {
     }
   }
 
+  /// False where string_agg(DISTINCT x ORDER BY x) goes by values that are not the texts.
+  bool orders_texts(const Draft& draft) {
+    for (const reduce::Aggregate& aggregate : draft.spec.aggregates) {
+      if (aggregate.kind != AggregateKind::kStringAgg || !aggregate.distinct) continue;
+      Json uncast = draft.input;
+      Json& items = uncast.at("select_list");
+      items = Json::array({named(items.at(aggregate.arguments[0]).at("child"), "x")});
+      const auto text = print_selects(scratch_, {uncast});
+      const auto schema = text ? scratch_.describe(text->front()) : Result<sql::Schema>();
+      if (!text || !schema || schema->at(0).type != "VARCHAR") return false;
+    }
+    return true;
+  }
+
   KernelChoice finish(Draft& draft) {
     prune_ctes(draft.input);
     cast_defaults(draft);
+    if (!orders_texts(draft)) return refused("string_agg of DISTINCT values that are no texts");
     // Groups by another equality than that of the bytes.
     auto collates = [](const Json& json) { return is_class(json, "COLLATE"); };
     if (any_below(draft.input, true, collates)) return refused("COLLATE");
@@ -358,13 +373,16 @@ std::string window_text(const reduce::WindowFunction& window, const KernelSpec& 
                        window.ignore_nulls ? " IGNORE NULLS" : "");
   }
   std::vector<std::string> over, keys;
-  for (uint32_t i = 0; i < spec.keys; ++i) keys.push_back(name(i));
+  const reduce::WindowSort* sort = window.sort > 0 ? &spec.sorts[window.sort - 1] : nullptr;
+  for (uint32_t i = 0; !sort && i < spec.keys; ++i) keys.push_back(name(i));
+  for (size_t i = 0; sort && i < sort->keys.size(); ++i) keys.push_back(name(sort->keys[i]));
   if (!keys.empty()) over.push_back("PARTITION BY " + join(keys, ", "));
   const bool ranks = window.kind == WindowKind::kRank || window.kind == WindowKind::kDenseRank ||
                      window.kind == WindowKind::kPercentRank ||
                      window.kind == WindowKind::kCumeDist;
   const bool by_peers = ranks || (!window.by_row && window.peers > 0);
-  std::string order = order_text(spec.order, spec.input, by_peers ? window.peers : SIZE_MAX);
+  std::string order =
+      order_text(sort ? sort->order : spec.order, spec.input, by_peers ? window.peers : SIZE_MAX);
   if (!order.empty()) over.push_back(std::move(order));
   if (window.by_row)
     over.push_back("ROWS UNBOUNDED PRECEDING");

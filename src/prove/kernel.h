@@ -32,7 +32,8 @@ KernelChoice choose_kernel(sql::Connection& scratch, const std::string& stage,
                            const std::string& sql, const std::vector<KernelInput>& inputs,
                            const sql::Schema& schema);
 
-/// What the kernel computes as a SELECT over the stage's inputs: for binding and for tests.
+/// What the kernel computes as a SELECT over the stage's inputs: for binding and for tests. An
+/// approx_count_distinct in it is over hashes, so that it has the type but not the number.
 std::string kernel_as_sql(const reduce::KernelSpec& spec);
 
 /// The whole stage again, kernel_as_sql in the kernel's place.

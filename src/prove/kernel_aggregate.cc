@@ -102,6 +102,7 @@ bool ignores_distinct(AggregateKind kind) {
     case AggregateKind::kBoolOr:
     case AggregateKind::kBitAnd:
     case AggregateKind::kBitOr:
+    case AggregateKind::kApproxCountDistinct:
       return true;
     default:
       return false;
@@ -213,6 +214,8 @@ std::expected<ReadAggregate, std::string> read_aggregate(
     children = parts_of_row(children[0]);
   if (takes_doubles(out.kind))
     for (Json& child : children) child = cast_to(named(child, ""), "DOUBLE");
+  if (out.kind == AggregateKind::kApproxCountDistinct)
+    for (Json& child : children) child = hash_of(named(child, ""));
   if (out.kind == AggregateKind::kStringAgg && !children.empty())
     children[0] = cast_to(named(children[0], ""), "VARCHAR");
   for (const Json& child : children) out.arguments.push_back(column(named(child, "")));
@@ -223,7 +226,12 @@ std::expected<ReadAggregate, std::string> read_aggregate(
     for (const Json& order : orders) {
       reduce::OrderColumn by;
       if (!read_order(order, by)) return std::unexpected(name + " in a strange order");
-      by.column = column(order.at("expression"));
+      // DuckDB knows the argument again without the cast that it adds.
+      const bool text = out.distinct && out.kind == AggregateKind::kStringAgg;
+      Json expression = named(order.at("expression"), "");
+      by.column = column(text ? cast_to(std::move(expression), "VARCHAR") : expression);
+      if (out.distinct && by.column != out.arguments.at(0))
+        return std::unexpected(name + " of DISTINCT values in another order than their own");
       out.order.push_back(by);
     }
   }

@@ -11,6 +11,24 @@ namespace {
 using reduce::Aggregate;
 using reduce::AggregateKind;
 
+/// Where a list of DISTINCT values is sorted, it may as well come in their order. DuckDB makes
+/// list(DISTINCT x ORDER BY x) such a sort.
+void order_sorted_list(Json& json) {
+  static const std::set<std::string> kSorts = {"list_sort", "array_sort", "list_reverse_sort",
+                                               "array_reverse_sort"};
+  if (!is_class(json, "FUNCTION") ||
+      !kSorts.contains(to_lower_ascii(text_in(json, "function_name"))) ||
+      json.at("children").empty())
+    return;
+  Json& list = json.at("children").at(0);
+  if (!is_aggregate_call(list) || !list.value("distinct", false) ||
+      list.at("children").size() != 1 || !list.at("order_bys").at("orders").empty())
+    return;
+  list["order_bys"]["orders"] = Json::array({{{"type", "ORDER_DEFAULT"},
+                                              {"null_order", "ORDER_DEFAULT"},
+                                              {"expression", list.at("children").at(0)}}});
+}
+
 /// Takes one grouped SELECT apart.
 class Grouping {
  public:
@@ -230,6 +248,7 @@ class Grouping {
         return true;
       }
     }
+    order_sorted_list(json);
     if (is_aggregate_call(json)) return aggregate(json);
     if (is_class(json, "COLUMN_REF")) return refuse("a column that is not grouped by");
     if (is_class(json, "LAMBDA")) return refuse("a lambda over groups");

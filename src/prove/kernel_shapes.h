@@ -39,7 +39,8 @@ Drafted draft_group(const Part& part);
 Drafted draft_distinct(const Part& part);
 /// QUALIFY row_number() OVER (...) <= n, and DISTINCT ON.
 Drafted draft_top(const Part& part);
-/// Window functions over one PARTITION BY, in orders of which each begins the longest.
+/// Window functions over at most four partitions and orders, where those of which each
+/// begins the longest are one.
 Drafted draft_window(const Part& part);
 
 struct TopItem {

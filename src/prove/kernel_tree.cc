@@ -164,6 +164,35 @@ Json cast_to(Json expression, const char* type) {
 
 Json bigint_one() { return cast_to(constant("INTEGER", 1), "BIGINT"); }
 
+Json hash_of(const Json& expression) {
+  const Json null = {
+      {"class", "CONSTANT"},
+      {"type", "VALUE_CONSTANT"},
+      {"alias", ""},
+      {"value", {{"type", {{"id", "NULL"}, {"type_info", nullptr}}}, {"is_null", true}}}};
+  const Json is_null = {{"class", "OPERATOR"},
+                        {"type", "OPERATOR_IS_NULL"},
+                        {"alias", ""},
+                        {"children", Json::array({expression})}};
+  const Json hash = {{"class", "FUNCTION"},
+                     {"type", "FUNCTION"},
+                     {"alias", ""},
+                     {"function_name", "hash"},
+                     {"schema", ""},
+                     {"children", Json::array({expression})},
+                     {"filter", nullptr},
+                     {"order_bys", {{"type", "ORDER_MODIFIER"}, {"orders", Json::array()}}},
+                     {"distinct", false},
+                     {"is_operator", false},
+                     {"export_state", false},
+                     {"catalog", ""}};
+  return {{"class", "CASE"},
+          {"type", "CASE_EXPR"},
+          {"alias", ""},
+          {"case_checks", Json::array({{{"when_expr", is_null}, {"then_expr", null}}})},
+          {"else_expr", hash}};
+}
+
 Json base_table(const std::string& name) {
   return {{"type", "BASE_TABLE"}, {"alias", ""},         {"sample", nullptr},
           {"schema_name", ""},    {"table_name", name},  {"column_name_alias", Json::array()},

@@ -31,6 +31,8 @@ bool is_aggregate_call(const Json& expression);
 Json column_ref(const std::string& name);
 Json cast_to(Json expression, const char* type);
 Json bigint_one();
+/// hash(x), NULL where x is.
+Json hash_of(const Json& expression);
 Json base_table(const std::string& name);
 /// SELECT items FROM from.
 Json select_of(Json items, Json from);

@@ -15,6 +15,8 @@ using reduce::WindowKind;
 
 /// Readers that look ahead or behind, each with a block of its own.
 constexpr size_t kWindowsMax = 16;
+/// Partitions and orders: the rows are sorted for each, in its share of the memory.
+constexpr size_t kSortsMax = 4;
 
 const std::map<std::string, WindowKind> kKinds = {
     {"WINDOW_ROW_NUMBER", WindowKind::kRowNumber},
@@ -93,7 +95,13 @@ class Windows {
   struct Found {
     std::string canon;
     Json call;
+    size_t sort = 0;          ///< of `sorts_`
     size_t order_length = 0;  ///< of the settled order
+  };
+  /// A partition, and the longest order there: each other one is how that begins.
+  struct Sort {
+    std::set<uint32_t> keys;
+    std::vector<OrderColumn> order;
   };
 
   static std::string name_of(size_t i) { return fmt::format("tg_c{}", i); }
@@ -129,42 +137,53 @@ class Windows {
     windows_.push_back({std::move(canon), json});
   }
 
-  /// The keys, and the longest order; each other one must be how that begins.
+  /// Finds the partitions and orders, as few as the windows' order gives.
   bool settle_order() {
     if (windows_.size() > kWindowsMax) return refuse("more than 16 window functions");
-    std::set<std::string> keys;
-    for (const Json& key : windows_.front().call.at("partitions")) {
-      keys.insert(scope_.canon(key));
-      add(key);
-    }
+    // The keys of the first are the kernel's first columns.
+    for (const Json& key : windows_.front().call.at("partitions")) add(key);
     draft_.spec.keys = static_cast<uint32_t>(columns_.size());
     for (Found& found : windows_) {
-      std::set<std::string> own;
-      for (const Json& key : found.call.at("partitions")) own.insert(scope_.canon(key));
-      if (own != keys) return refuse("windows over several partitions");
+      std::set<uint32_t> keys;
+      for (const Json& key : found.call.at("partitions")) keys.insert(add(key));
       std::vector<OrderColumn> order;
       for (const Json& by : found.call.at("orders")) {
         OrderColumn column;
         if (!read_order(by, column)) return refuse("a strange order");
         column.column = add(by.at("expression"));
-        const bool settled =
-            column.column < draft_.spec.keys ||
-            std::any_of(
-                order.begin(), order.end(),
-                [&](const OrderColumn& one) { return one.column == column.column; });
+        const bool settled = keys.contains(column.column) ||
+                             std::any_of(order.begin(), order.end(), [&](const OrderColumn& one) {
+                               return one.column == column.column;
+                             });
         if (!settled) order.push_back(column);
       }
-      std::vector<OrderColumn>& longest = draft_.spec.order;
-      if (!std::equal(order.begin(),
-                      order.begin() + static_cast<long>(std::min(order.size(), longest.size())),
-                      longest.begin()))
-        return refuse("windows in several orders");
       found.order_length = order.size();
-      if (order.size() > longest.size()) longest = std::move(order);
+      found.sort = sort_of(std::move(keys), std::move(order));
     }
-    if (draft_.spec.keys == 0 && draft_.spec.order.empty())
-      return refuse("windows over all rows in no order");
+    if (sorts_.size() > kSortsMax) return refuse("windows over more than 4 partitions and orders");
+    for (const Sort& sort : sorts_)
+      if (sort.keys.empty() && sort.order.empty())
+        return refuse("windows over all rows in no order");
+    draft_.spec.order = sorts_.front().order;
+    for (size_t i = 1; i < sorts_.size(); ++i)
+      draft_.spec.sorts.push_back(
+          {{sorts_[i].keys.begin(), sorts_[i].keys.end()}, sorts_[i].order});
     return true;
+  }
+
+  /// The first that serves, or a new one.
+  size_t sort_of(std::set<uint32_t> keys, std::vector<OrderColumn> order) {
+    for (size_t i = 0; i < sorts_.size(); ++i) {
+      Sort& sort = sorts_[i];
+      const auto common = static_cast<long>(std::min(order.size(), sort.order.size()));
+      if (sort.keys != keys ||
+          !std::equal(order.begin(), order.begin() + common, sort.order.begin()))
+        continue;
+      if (order.size() > sort.order.size()) sort.order = std::move(order);
+      return i;
+    }
+    sorts_.push_back({std::move(keys), std::move(order)});
+    return sorts_.size() - 1;
   }
 
   bool add_window(const Found& found) {
@@ -174,6 +193,7 @@ class Windows {
     if (kind == kKinds.end()) return refuse(name + " over a window");
     WindowFunction out;
     out.kind = kind->second;
+    out.sort = static_cast<uint32_t>(found.sort);
     out.ignore_nulls = call.value("ignore_nulls", false);
     if (call.value("distinct", false)) return refuse(name + " of DISTINCT values over a window");
     if (!call.value("arg_orders", Json::array()).empty())
@@ -311,14 +331,18 @@ class Windows {
     draft_.output["where_clause"] = std::move(qualify);
     draft_.output["modifiers"] = node.at("modifiers");
     const size_t keys = draft_.spec.keys;
-    draft_.what = fmt::format("window by {} key{}: {}", keys, keys == 1 ? "" : "s",
-                              join(std::vector<std::string>(called_.begin(), called_.end()), ", "));
+    const std::string called = join(std::vector<std::string>(called_.begin(), called_.end()), ", ");
+    draft_.what =
+        sorts_.size() > 1
+            ? fmt::format("windows by {} partitions and orders: {}", sorts_.size(), called)
+            : fmt::format("window by {} key{}: {}", keys, keys == 1 ? "" : "s", called);
   }
 
   const Part& part_;
   Scope& scope_;
   std::vector<Column> columns_;
   std::vector<Found> windows_;
+  std::vector<Sort> sorts_;
   std::set<std::string> called_;
   std::string why_;
   Draft draft_;

@@ -70,6 +70,19 @@ TEST_F(KernelWindowTest, StagesWithAKernelGiveTheSameRows) {
       "SELECT k, rank() OVER (PARTITION BY k ORDER BY k, i, k DESC, i DESC) AS r FROM a",
       "SELECT k, rank() OVER (PARTITION BY k ORDER BY k) AS r FROM a",
       "SELECT k, rank() OVER (PARTITION BY k ORDER BY upper(x), i % 3 DESC) AS r FROM a",
+      // Several partitions and orders.
+      "SELECT k, sum(i) OVER (PARTITION BY k) AS s, sum(i) OVER (PARTITION BY k, x) AS t FROM a",
+      ("SELECT k, rank() OVER (PARTITION BY k ORDER BY i) AS s, rank() OVER (PARTITION BY k ORDER "
+       "BY i DESC) AS t, dense_rank() OVER (PARTITION BY x, k ORDER BY d, i) AS e, count(*) OVER "
+       "(PARTITION BY k, x ORDER BY d) AS n FROM a"),
+      ("SELECT *, min(d) OVER (PARTITION BY i % 2, k ORDER BY x, d) AS lo, max(x) FILTER (WHERE i "
+       "> "
+       "2) OVER (PARTITION BY k) AS hi FROM a QUALIFY rank() OVER (PARTITION BY k, d ORDER BY i) < "
+       "3"),
+      fmt::format("SELECT k, lag(i, 1, -1) OVER ({0}) AS l, lead(x, 2, d) OVER (PARTITION BY k, x "
+                  "ORDER BY i DESC, d, v, n) AS e, first_value(n) OVER (PARTITION BY k ORDER BY d "
+                  "DESC, i, x, v, n) AS f FROM a",
+                  kTotal),
       // Before and after.
       ("SELECT k, i * 2 AS j, sum(i * 2 + 1) FILTER (WHERE i > 3) OVER (PARTITION BY k) + k AS s, "
        "1 AS one FROM a WHERE x IS NOT NULL"),
@@ -156,16 +169,40 @@ TEST_F(KernelWindowTest, SpecSaysWhatTheStageDoes) {
             "SELECT tg_c0 AS k, tg_c3 AS i, tg_w0 AS s, tg_w1 AS r, tg_w2 AS n FROM \"s:kernel\"");
 }
 
+TEST_F(KernelWindowTest, WindowsOfOnePartitionAndOrderShareASort) {
+  const KernelChoice choice = choose(
+      "SELECT k, row_number() OVER (PARTITION BY k ORDER BY d, i) AS r, sum(i) OVER (PARTITION BY "
+      "x, "
+      "k ORDER BY v DESC, k) AS s, rank() OVER (PARTITION BY k ORDER BY d) AS t, count(*) OVER "
+      "(PARTITION BY k, x) AS n, max(v) OVER (PARTITION BY k ORDER BY i) AS m FROM a");
+  ASSERT_TRUE(choice.kernel) << choice.why;
+  EXPECT_EQ(choice.why, "windows by 3 partitions and orders: count, max, rank, row_number, sum");
+  const KernelSpec& spec = choice.kernel->kernel;
+  EXPECT_EQ(spec.input_sql,
+            "SELECT k AS tg_c0, d AS tg_c1, i AS tg_c2, x AS tg_c3, v AS tg_c4 FROM a");
+  EXPECT_EQ(spec.keys, 1u);
+  EXPECT_EQ(spec.order, (std::vector<reduce::OrderColumn>{{1}, {2}}));
+  ASSERT_EQ(spec.sorts.size(), 2u);
+  EXPECT_EQ(spec.sorts[0].keys, (std::vector<uint32_t>{0, 3}));
+  EXPECT_EQ(spec.sorts[0].order, (std::vector<reduce::OrderColumn>{{4, true}}));
+  EXPECT_EQ(spec.sorts[1].keys, (std::vector<uint32_t>{0}));
+  EXPECT_EQ(spec.sorts[1].order, (std::vector<reduce::OrderColumn>{{2}}));
+  std::vector<std::pair<uint32_t, uint32_t>> where;
+  for (const reduce::WindowFunction& window : spec.windows)
+    where.emplace_back(window.sort, window.peers);
+  EXPECT_EQ(where,
+            (std::vector<std::pair<uint32_t, uint32_t>>{{0, 2}, {1, 1}, {0, 1}, {1, 0}, {2, 1}}));
+}
+
 TEST_F(KernelWindowTest, WhatIsNotCertainIsRefusedWithTheReason) {
   constexpr const char* kRefused[][2] = {
-      {"SELECT k, sum(i) OVER (PARTITION BY k) AS s, sum(i) OVER (PARTITION BY k, x) AS t FROM a",
-       "windows over several partitions"},
-      {"SELECT rank() OVER (PARTITION BY k ORDER BY i) AS s, rank() OVER (PARTITION BY k ORDER BY "
-       "d) AS t FROM a",
-       "windows in several orders"},
-      {"SELECT rank() OVER (PARTITION BY k ORDER BY i) AS s, rank() OVER (PARTITION BY k ORDER BY "
-       "i DESC) AS t FROM a",
-       "windows in several orders"},
+      {"SELECT rank() OVER (PARTITION BY k ORDER BY i) AS a, rank() OVER (PARTITION BY k ORDER BY "
+       "d) AS b, count(*) OVER (PARTITION BY k, x) AS c, rank() OVER (PARTITION BY k ORDER BY n) "
+       "AS "
+       "d, rank() OVER (PARTITION BY k ORDER BY i DESC) AS e FROM a",
+       "windows over more than 4 partitions and orders"},
+      {"SELECT k, count(*) OVER () AS n, count(*) OVER (PARTITION BY k) AS m FROM a",
+       "windows over all rows in no order"},
       {"SELECT sum(i) OVER (PARTITION BY k ORDER BY d, i ROWS 3 PRECEDING) AS s FROM a",
        "a frame of another form"},
       {"SELECT sum(i) OVER (PARTITION BY k ORDER BY d ROWS BETWEEN CURRENT ROW AND UNBOUNDED "
@@ -255,7 +292,9 @@ class RandomWindows {
     const std::vector<std::string> order(orders_.begin(),
                                          orders_.begin() + static_cast<long>(depth));
     std::string over = "(PARTITION BY " + join(keys_, ", ");
+    if (chance(15)) over += ", " + expression();
     if (depth > 0) over += " ORDER BY " + join(order, ", ");
+    if (depth > 0 && chance(15)) over += ", " + expression() + one_of({"", " DESC"});
     if (depth > 0 && chance(15))
       over += " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING";
     const std::string of = chance(10) ? name_or("p.i") : one_of({"i", "p.i", "p.k", "n"});

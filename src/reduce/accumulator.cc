@@ -239,6 +239,9 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
     case AggregateKind::kCorr:
     case AggregateKind::kMomentState:
       return make_moments(aggregate, input[column]);
+    case AggregateKind::kApproxCountDistinct:
+    case AggregateKind::kSketchState:
+      return make_approx_count(aggregate, input[column], states);
     case AggregateKind::kSumCounts:
     case AggregateKind::kSumStates:
     case AggregateKind::kAvgSums:
@@ -290,7 +293,8 @@ std::unique_ptr<Accumulator> Accumulator::create(const Aggregate& aggregate,
       counted ? std::move(counted) : make_plain(aggregate, input, states);
   if (!aggregate.filter && !picks) return plain;
   return make_picking(std::move(plain), aggregate.filter,
-                      picks ? aggregate.arguments : std::vector<uint32_t>{}, input);
+                      picks ? aggregate.arguments : std::vector<uint32_t>{},
+                      aggregate.kind == AggregateKind::kList, input);
 }
 
 }  // namespace tidegate::reduce

@@ -46,6 +46,8 @@ std::unique_ptr<Accumulator> make_list(const Aggregate& aggregate,
 std::unique_ptr<Accumulator> make_mode(uint32_t column, const batch::ColumnType& type);
 std::unique_ptr<Accumulator> make_moments(const Aggregate& aggregate,
                                           const batch::ColumnType& type);
+std::unique_ptr<Accumulator> make_approx_count(const Aggregate& aggregate,
+                                               const batch::ColumnType& type, StateRows& states);
 std::unique_ptr<Accumulator> make_merge(const Aggregate& aggregate, StateRows& states);
 std::unique_ptr<Accumulator> make_choice(const Aggregate& aggregate,
                                          const std::vector<batch::ColumnType>& input);
@@ -57,11 +59,11 @@ std::unique_ptr<Accumulator> make_distinct_count(const Aggregate& aggregate,
                                                  const std::vector<batch::ColumnType>& input);
 
 /// Lets only some rows through to `inner`: those of a FILTER, then of each group each value of the
-/// `distinct` columns once (none: all rows). NULL is no value of one column, but may be part of one
-/// of several.
+/// `distinct` columns once (none: all rows). NULL is no value of one column, unless `nulls`, but
+/// may be part of one of several.
 std::unique_ptr<Accumulator> make_picking(std::unique_ptr<Accumulator> inner,
                                           std::optional<uint32_t> filter,
-                                          const std::vector<uint32_t>& distinct,
+                                          const std::vector<uint32_t>& distinct, bool nulls,
                                           const std::vector<batch::ColumnType>& input);
 
 /// A vector with an element a group, and its bytes.

@@ -64,6 +64,9 @@ class Splitter {
       case AggregateKind::kSum:
       case AggregateKind::kAvg:
         return split_sum(aggregate);
+      case AggregateKind::kApproxCountDistinct:
+        merge(aggregate, aggregate.kind, {state(aggregate, AggregateKind::kSketchState, "BLOB")});
+        return true;
       case AggregateKind::kVarSamp:
       case AggregateKind::kVarPop:
       case AggregateKind::kStddevSamp:

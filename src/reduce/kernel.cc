@@ -6,6 +6,7 @@
 #include "duckdb.h"
 #include "reduce/accumulator.h"
 #include "reduce/group_table.h"
+#include "reduce/interval_keys.h"
 #include "reduce/value_store.h"
 
 namespace tidegate::reduce {
@@ -15,10 +16,6 @@ using batch::ColumnType;
 using batch::RowsView;
 using batch::Storage;
 using batch::StringRef;
-
-std::vector<ColumnType> first_of(const std::vector<ColumnType>& types, uint32_t count) {
-  return {types.begin(), types.begin() + count};
-}
 
 /// With less even few runs cannot be merged.
 constexpr uint64_t kSpillBytesMin = uint64_t{2} << 20;
@@ -30,7 +27,8 @@ class GroupKernel final : public Kernel {
               const SpillSpace* spill)
       : Kernel(std::move(types), memory_bytes),
         keys_(spec.keys),
-        table_(GroupTable::create(first_of(this->types(), spec.keys))) {
+        intervals_(this->types(), spec.keys),
+        table_(GroupTable::create(intervals_.table_types())) {
     uint64_t spilling = 0;
     for (const Aggregate& aggregate : spec.aggregates) spilling += can_spill(aggregate, spec.input);
     for (const Aggregate& aggregate : spec.aggregates) {
@@ -71,6 +69,7 @@ class GroupKernel final : public Kernel {
       duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, i);
       if (columns[i] < keys_) {
         table_->emit(columns[i], ids_.data(), count, vector);
+        intervals_.emit(columns[i], static_cast<uint32_t>(begin), count, vector);
       } else {
         TG_TRY(
             accumulators_[columns[i] - keys_]->emit(static_cast<uint32_t>(begin), count, vector));
@@ -81,6 +80,7 @@ class GroupKernel final : public Kernel {
 
   void clear() override {
     table_->clear();
+    intervals_.clear();
     states_.clear();
     for (const auto& accumulator : accumulators_) accumulator->clear();
   }
@@ -89,18 +89,20 @@ class GroupKernel final : public Kernel {
   Status take(const RowsView& rows) override {
     groups_.resize(rows.rows);
     const uint32_t before = table_->size();
-    table_->find_or_add(rows.columns, rows.rows, groups_.data());
+    table_->find_or_add(intervals_.table_columns(rows), rows.rows, groups_.data());
+    intervals_.take(rows, groups_.data(), table_->size());
     states_.grow(table_->size());
     if (!states_.is_far()) return update({.rows = rows, .groups = groups_.data()}, table_->size());
     return update_in_steps(rows, before);
   }
   uint64_t bytes() const override {
-    uint64_t bytes = table_->bytes() + states_.bytes();
+    uint64_t bytes = table_->bytes() + intervals_.bytes() + states_.bytes();
     for (const auto& accumulator : accumulators_) bytes += accumulator->bytes();
     return bytes;
   }
   uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
-    uint64_t bytes = table_->bytes_after(rows, text_bytes) + states_.bytes_after(rows);
+    uint64_t bytes = table_->bytes_after(rows, text_bytes) + intervals_.bytes_after(rows) +
+                     states_.bytes_after(rows);
     for (const auto& accumulator : accumulators_)
       bytes += accumulator->bytes_after(rows, text_bytes);
     return bytes;
@@ -139,6 +141,7 @@ class GroupKernel final : public Kernel {
   }
 
   uint32_t keys_;
+  IntervalKeys intervals_;
   std::unique_ptr<GroupTable> table_;
   StateRows states_;
   std::vector<std::unique_ptr<Accumulator>> accumulators_;
@@ -154,14 +157,15 @@ class TopKernel final : public Kernel {
       : Kernel(std::move(types), memory_bytes),
         keys_(spec.keys),
         limit_(static_cast<uint32_t>(spec.limit)),
-        table_(GroupTable::create(first_of(this->types(), spec.keys))) {
+        intervals_(this->types(), spec.keys),
+        table_(GroupTable::create(intervals_.table_types())) {
     for (const OrderColumn& order : spec.order)
       if (order.column >= keys_) order_.push_back(order);  // a key does not order its own group
     for (uint32_t i = 0; i < this->types().size(); ++i) {
       const ColumnType& type = this->types()[i];
-      // The table gives keys back, but for the sign of zero.
-      const bool in_table =
-          i < keys_ && type.storage != Storage::kF32 && type.storage != Storage::kF64;
+      // The table gives keys back, but for the sign of zero and the forms of intervals.
+      const bool in_table = i < keys_ && type.storage != Storage::kF32 &&
+                            type.storage != Storage::kF64 && type.storage != Storage::kInterval;
       stores_.push_back(in_table ? nullptr : std::make_unique<ValueStore>(type));
     }
   }
@@ -204,7 +208,7 @@ class TopKernel final : public Kernel {
  protected:
   Status take(const RowsView& rows) override {
     groups_.resize(rows.rows);
-    table_->find_or_add(rows.columns, rows.rows, groups_.data());
+    table_->find_or_add(intervals_.table_columns(rows), rows.rows, groups_.data());
     const uint32_t groups = table_->size();
     held_.grow(groups);
     if (limit_ > 1) arrival_.grow(groups * limit_);
@@ -219,15 +223,16 @@ class TopKernel final : public Kernel {
     return {};
   }
   uint64_t bytes() const override {
-    uint64_t bytes = table_->bytes() + held_.bytes() + arrival_.bytes();
+    uint64_t bytes = table_->bytes() + intervals_.bytes() + held_.bytes() + arrival_.bytes();
     for (const auto& store : stores_)
       if (store) bytes += store->bytes();
     return bytes + uint64_t{table_->size()} * limit_ * 4;
   }
   uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
     const size_t slots = rows * limit_;
-    uint64_t bytes = table_->bytes_after(rows, text_bytes) + held_.bytes_after(rows) +
-                     (limit_ > 1 ? arrival_.bytes_after(slots) : 0) + 2 * text_bytes;
+    uint64_t bytes = table_->bytes_after(rows, text_bytes) + intervals_.bytes_after(rows) +
+                     held_.bytes_after(rows) + (limit_ > 1 ? arrival_.bytes_after(slots) : 0) +
+                     2 * text_bytes;
     for (const auto& store : stores_)
       if (store) bytes += store->bytes_after(slots);
     return bytes + (uint64_t{table_->size()} * limit_ + slots) * 4;
@@ -334,6 +339,7 @@ class TopKernel final : public Kernel {
   uint32_t keys_;
   uint32_t limit_;
   std::vector<OrderColumn> order_;
+  IntervalKeys intervals_;
   std::unique_ptr<GroupTable> table_;
   std::vector<std::unique_ptr<ValueStore>> stores_;  ///< by column; null: the table has it
   PerGroup<uint32_t> held_;

@@ -4,6 +4,7 @@
 
 #include "duckdb.h"
 #include "reduce/kernel_run.h"
+#include "reduce/window_chain.h"
 #include "reduce/window_run.h"
 #include "shuffle/table_function.h"
 
@@ -45,12 +46,16 @@ Result<std::string> register_kernel(sql::Connection& connection, Effects& effect
                                     KernelOptions options, std::shared_ptr<KernelCounts> counts) {
   TG_ASSIGN(auto types, batch::column_types(connection, spec.input));
   std::unique_ptr<KernelRows> rows;
-  if (spec.kind == KernelSpec::Kind::kWindow)
+  if (!spec.sorts.empty()) {
+    TG_ASSIGN(rows, WindowChain::create(connection, effects, spec, types, std::move(input), options,
+                                        std::move(counts)));
+  } else if (spec.kind == KernelSpec::Kind::kWindow) {
     rows = std::make_unique<WindowRun>(effects, spec, std::move(types), std::move(input),
                                        std::move(options), std::move(counts));
-  else
+  } else {
     rows = std::make_unique<KernelRun>(effects, spec, std::move(types), std::move(input),
                                        std::move(options), std::move(counts));
+  }
   TG_TRY(rows->start());
   return shuffle::register_table(connection, spec.name, "kernel", spec.output,
                                  std::make_unique<KernelTable>(std::move(rows)));

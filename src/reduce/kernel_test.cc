@@ -27,6 +27,7 @@ std::string values_sql(int rows, int groups, const std::string& key) {
       "make_timestamp((hash(i) % 4000000000000)::BIGINT) AS moment, "
       "CASE WHEN i % 5 = 0 THEN NULL WHEN i % 5 = 1 THEN '' ELSE "
       "repeat('text', (hash(i) % 9)::INTEGER) || (hash(i) % 50) END AS name, "
+      "CASE WHEN name IS NOT NULL THEN hash(name) END AS name_hash, hash(i) AS n_hash, "
       "(hash(i) % 256)::UTINYINT::VARCHAR::BLOB AS blob, md5(i::VARCHAR)::UUID AS id, "
       "[i, NULL, i + 1] AS list, to_months((hash(i) % 20)::INTEGER) + to_days((hash(i + 1) % "
       "90)::INTEGER) AS span FROM range({0}) r(i)",
@@ -154,6 +155,22 @@ class KernelTest : public KernelFixture {
                     .distinct = true,
                     .order = {{column(names, "name")}}},
                    "string_agg(DISTINCT name, '' ORDER BY name) FILTER (WHERE flag)"});
+    add(Kind::kApproxCountDistinct, "approx_count_distinct", "name_hash");
+    all.back().second = "approx_count_distinct(name)";
+    add(Kind::kApproxCountDistinct, "approx_count_distinct", "n_hash");
+    all.back() = {all.back().first, "approx_count_distinct(n) FILTER (WHERE flag)"};
+    all.back().first.filter = flag;
+    for (const char* on : {"small", "single", "name", "id"}) {
+      const uint32_t value = column(names, on);
+      const Aggregate list{.kind = Kind::kList, .arguments = {value}, .distinct = true};
+      all.push_back({list, fmt::format("list(DISTINCT {0} ORDER BY {0})", on)});
+      all.back().first.order = {{value}};
+      all.push_back(
+          {list, fmt::format("list(DISTINCT {0} ORDER BY {0} DESC NULLS FIRST) FILTER (WHERE flag)",
+                             on)});
+      all.back().first.order = {{value, true, true}};
+      all.back().first.filter = flag;
+    }
     for (const double q : {0.1, 0.75}) {
       for (const char* on : {"single", "money", "day", "moment"})
         all.push_back(
@@ -266,6 +283,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "CASE WHEN i % 11 = 0 THEN NULL ELSE repeat('ab', (hash(i) % 20)::INTEGER) || "
                 "(hash(i) % {}) END AS k",
                 1},
+        KeyCase{"span", "to_months((hash(i) % 3)::INTEGER) + to_days((hash(i) % {})::INTEGER) AS k",
+                1},
         KeyCase{
             "two_small",
             "CASE WHEN i % 3 = 0 THEN NULL ELSE (hash(i) % {})::SMALLINT END AS k, CASE WHEN i % 4 "
@@ -376,6 +395,8 @@ TEST_F(KernelTest, StatesOfPartsMergeToTheWhole) {
        {{Kind::kMax, on("moment")}, "max(moment)"},
        {{Kind::kBoolAnd, on("flag")}, "bool_and(flag)"},
        {{Kind::kBitXor, on("big")}, "bit_xor(big)"},
+       {{Kind::kApproxCountDistinct, on("name_hash")}, "approx_count_distinct(name)"},
+       {{Kind::kApproxCountDistinct, on("n_hash")}, "approx_count_distinct(n)"},
        {{Kind::kStddevSamp, on("cents")}, "stddev_samp(cents)"},
        {{Kind::kCovarPop, {on("cents")[0], on("eighths")[0]}}, "covar_pop(cents, eighths)"},
        {{Kind::kCorr, {on("eighths")[0], on("wide_reals")[0]}}, "corr(eighths, wide_reals)"}});

@@ -1,3 +1,6 @@
+#include <cmath>
+#include <limits>
+
 #include "duckdb.h"
 #include "reduce/accumulator.h"
 #include "reduce/emit.h"
@@ -9,11 +12,23 @@ namespace {
 using batch::ColumnType;
 using batch::StringRef;
 
+/// -0.0 becomes 0.0, and each NaN the same one, as GroupTable gives them.
+template <typename T>
+void settle_reals(duckdb_vector vector, uint64_t count) {
+  T* values = static_cast<T*>(duckdb_vector_get_data(vector));
+  for (uint64_t i = 0; i < count; ++i) {
+    if (values[i] == 0) values[i] = 0;
+    if (std::isnan(values[i])) values[i] = std::numeric_limits<T>::quiet_NaN();
+  }
+}
+
 /// list: all values of a group, NULLs too.
 class Lists final : public Accumulator {
  public:
   Lists(const Aggregate& aggregate, const std::vector<ColumnType>& input)
-      : rows_(aggregate.arguments[0], aggregate.order, input) {}
+      : rows_(aggregate.arguments[0], aggregate.order, input),
+        storage_(input[aggregate.arguments[0]].storage),
+        distinct_(aggregate.distinct) {}
   void grow(uint32_t groups) override { rows_.grow(groups); }
   Status update(const GroupedRows& in) override {
     rows_.add(in, false);
@@ -33,8 +48,12 @@ class Lists final : public Accumulator {
     if (duckdb_list_vector_reserve(vector, at) != DuckDBSuccess ||
         duckdb_list_vector_set_size(vector, at) != DuckDBSuccess)
       return fail(FailureClass::kMemory, "reduce.memory", "no memory for a kernel's lists");
-    return rows_.values().emit(rows_.rows(begin), static_cast<uint32_t>(at),
-                               duckdb_list_vector_get_child(vector));
+    duckdb_vector values = duckdb_list_vector_get_child(vector);
+    TG_TRY(rows_.values().emit(rows_.rows(begin), static_cast<uint32_t>(at), values));
+    // Which of several equal values was picked must not show.
+    if (distinct_ && storage_ == batch::Storage::kF32) settle_reals<float>(values, at);
+    if (distinct_ && storage_ == batch::Storage::kF64) settle_reals<double>(values, at);
+    return {};
   }
   uint64_t bytes() const override { return rows_.bytes(); }
   uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
@@ -44,6 +63,8 @@ class Lists final : public Accumulator {
 
  private:
   RowsOfGroups rows_;
+  batch::Storage storage_;
+  bool distinct_;
 };
 
 /// What is made of the sorted texts or values of a group that are not NULL: all of them with

@@ -13,8 +13,8 @@ using batch::Storage;
 class Picking final : public Accumulator {
  public:
   Picking(std::unique_ptr<Accumulator> inner, std::optional<uint32_t> filter,
-          const std::vector<uint32_t>& distinct, const std::vector<ColumnType>& input)
-      : inner_(std::move(inner)), filter_(filter) {
+          const std::vector<uint32_t>& distinct, bool nulls, const std::vector<ColumnType>& input)
+      : inner_(std::move(inner)), filter_(filter), nulls_(nulls) {
     if (distinct.empty()) return;
     ColumnType group;
     group.storage = Storage::kU32;
@@ -34,8 +34,9 @@ class Picking final : public Accumulator {
     picked_.clear();
     const ColumnView* filter = filter_ ? &in.rows.column(*filter_) : nullptr;
     const bool* passes = filter ? static_cast<const bool*>(filter->data) : nullptr;
-    // A NULL is no value, and the aggregates that can be DISTINCT skip it.
-    const ColumnView* value = parts_.size() == 1 ? &in.rows.column(parts_[0].column) : nullptr;
+    // To the other aggregates that can be DISTINCT a NULL is no value.
+    const ColumnView* value =
+        parts_.size() == 1 && !nulls_ ? &in.rows.column(parts_[0].column) : nullptr;
     each_row(in, [&](size_t row, uint32_t) {
       if (filter && !(filter->is_valid(row) && passes[row])) return;
       if (value && !value->is_valid(row)) return;
@@ -110,6 +111,7 @@ class Picking final : public Accumulator {
 
   std::unique_ptr<Accumulator> inner_;
   std::optional<uint32_t> filter_;
+  bool nulls_;
   std::vector<Part> parts_;
   std::unique_ptr<GroupTable> seen_;  ///< of DISTINCT: group and value
   std::vector<uint32_t> picked_;
@@ -122,9 +124,9 @@ class Picking final : public Accumulator {
 
 std::unique_ptr<Accumulator> make_picking(std::unique_ptr<Accumulator> inner,
                                           std::optional<uint32_t> filter,
-                                          const std::vector<uint32_t>& distinct,
+                                          const std::vector<uint32_t>& distinct, bool nulls,
                                           const std::vector<ColumnType>& input) {
-  return std::make_unique<Picking>(std::move(inner), filter, distinct, input);
+  return std::make_unique<Picking>(std::move(inner), filter, distinct, nulls, input);
 }
 
 }  // namespace tidegate::reduce

@@ -1,6 +1,8 @@
 #include "reduce/spec.h"
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 #include <utility>
 
 #include "base/text.h"
@@ -11,7 +13,7 @@ namespace {
 using batch::ColumnType;
 using batch::Meaning;
 
-constexpr std::array<std::pair<AggregateKind, std::string_view>, 39> kNames = {{
+constexpr std::array<std::pair<AggregateKind, std::string_view>, 40> kNames = {{
     {AggregateKind::kCountRows, "count_star"},
     {AggregateKind::kCount, "count"},
     {AggregateKind::kSum, "sum"},
@@ -47,6 +49,7 @@ constexpr std::array<std::pair<AggregateKind, std::string_view>, 39> kNames = {{
     {AggregateKind::kProduct, "product"},
     {AggregateKind::kExactState, "exact_state"},
     {AggregateKind::kMomentState, "moment_state"},
+    {AggregateKind::kSketchState, "sketch_state"},
     {AggregateKind::kSumCounts, "sum_counts"},
     {AggregateKind::kSumStates, "sum_states"},
     {AggregateKind::kAvgSums, "avg_sums"},
@@ -78,8 +81,11 @@ bool is_carried(std::string_view type) {
 
 bool is_value(const ColumnType& type) { return type.meaning != Meaning::kNull; }
 
-/// Types that may be a group key: intervals are equal by length and shown as they came.
-bool is_key(const ColumnType& type) { return is_plain(type); }
+/// Types that may be a group key; INTERVAL where equal ones of other forms are known for the same.
+bool is_key(const ColumnType& type, KernelSpec::Kind kind) {
+  return is_plain(type) ||
+         (type.meaning == Meaning::kInterval && kind != KernelSpec::Kind::kWindow);
+}
 
 bool is_integer(const ColumnType& type) { return type.meaning == Meaning::kInteger; }
 
@@ -125,6 +131,15 @@ size_t arguments_of(AggregateKind kind) {
     default:
       return 1;
   }
+}
+
+/// DuckDB would give them in the order of a hash table.
+constexpr std::string_view kOtherOrder = " of DISTINCT values in another order than their own";
+
+/// Whether the order of rows is that of the argument.
+bool is_by_value(const Aggregate& aggregate) {
+  const auto other = [&](const OrderColumn& by) { return by.column != aggregate.arguments[0]; };
+  return !aggregate.order.empty() && std::ranges::none_of(aggregate.order, other);
 }
 
 std::optional<std::string> expect(const Aggregate& aggregate, std::string_view type) {
@@ -244,15 +259,18 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
       if (!is_plain(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
       return expect(aggregate, input[aggregate.arguments[0]].type);
     case AggregateKind::kList:
-      if (!is_value(types[0]) || aggregate.distinct)
-        return name + (aggregate.distinct ? " of DISTINCT " : " of ") +
-               input[aggregate.arguments[0]].type;
+      if (!is_value(types[0])) return of();
+      if (aggregate.distinct && !is_by_value(aggregate)) return name.append(kOtherOrder);
       return expect(aggregate, input[aggregate.arguments[0]].type + "[]");
     case AggregateKind::kStringAgg:
       if (types[0].meaning != Meaning::kVarchar) return of();
-      // DuckDB would give them in the order of a hash table.
-      if (aggregate.distinct && aggregate.order.empty()) return name + " of DISTINCT in no order";
+      if (aggregate.distinct && !is_by_value(aggregate)) return name.append(kOtherOrder);
       return expect(aggregate, "VARCHAR");
+    case AggregateKind::kApproxCountDistinct:
+      if (input[aggregate.arguments[0]].type != "UBIGINT") return of();
+      if (!aggregate.order.empty() || aggregate.distinct)
+        return name + " with ORDER BY or DISTINCT";
+      return expect(aggregate, "BIGINT");
     default:
       return name;
   }
@@ -260,22 +278,32 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
 
 std::optional<std::string> unsupported(const KernelSpec& spec) {
   if (spec.keys > spec.input.size()) return "keys that are not there";
-  for (uint32_t i = 0; i < spec.keys; ++i) {
-    const auto type = batch::parse_scalar_type(spec.input[i].type);
-    if (!type || !is_key(*type)) return "keys of " + spec.input[i].type;
+  std::vector<uint32_t> keys(spec.keys);
+  std::iota(keys.begin(), keys.end(), 0U);
+  std::vector<OrderColumn> order = spec.order;
+  for (const WindowSort& sort : spec.sorts) {
+    keys.insert(keys.end(), sort.keys.begin(), sort.keys.end());
+    order.insert(order.end(), sort.order.begin(), sort.order.end());
+  }
+  for (const uint32_t key : keys) {
+    if (key >= spec.input.size()) return "keys that are not there";
+    const auto type = batch::parse_scalar_type(spec.input[key].type);
+    if (!type || !is_key(*type, spec.kind)) return "keys of " + spec.input[key].type;
   }
   if (spec.kind != KernelSpec::Kind::kGroup) {
     if (spec.keys == 0 && spec.kind == KernelSpec::Kind::kTop) return "no keys";
-    for (const OrderColumn& order : spec.order) {
-      if (order.column >= spec.input.size()) return "an order by a column that is not there";
-      const auto type = batch::parse_scalar_type(spec.input[order.column].type);
-      if (!type || !is_plain(*type)) return "an order by " + spec.input[order.column].type;
+    for (const OrderColumn& by : order) {
+      if (by.column >= spec.input.size()) return "an order by a column that is not there";
+      const auto type = batch::parse_scalar_type(spec.input[by.column].type);
+      if (!type || !is_plain(*type)) return "an order by " + spec.input[by.column].type;
     }
     for (const sql::Column& column : spec.input)
       if (!batch::parse_scalar_type(column.type) && !is_carried(column.type))
         return "rows with " + column.type;
-    for (const WindowFunction& window : spec.windows)
+    for (const WindowFunction& window : spec.windows) {
+      if (window.sort > spec.sorts.size()) return "a window over an order that is not there";
       if (auto reason = unsupported(window, spec.input)) return reason;
+    }
     return {};
   }
   for (const Aggregate& aggregate : spec.aggregates)

@@ -50,8 +50,9 @@ enum class AggregateKind : uint8_t {
   kQuantileCont = 27,
   kQuantileDisc = 28,
   kMode = 29,
-  kList = 30,       ///< list(x ORDER BY ...), NULLs too
+  kList = 30,       ///< list(x ORDER BY ...), NULLs too; if DISTINCT, by x
   kStringAgg = 31,  ///< string_agg(x, separator ORDER BY ...)
+  /// Of values' hashes, UBIGINT; or of kSketchState's BLOB.
   kApproxCountDistinct = 32,
   kProduct = 33,
   // States of the above and what merges them (combine.h); no SQL names them.
@@ -61,10 +62,11 @@ enum class AggregateKind : uint8_t {
   kAvgSums = 67,      ///< {sums of 128 bits, counts} to DOUBLE, over 10^scale
   kAvgStates = 68,    ///< {exact sums, counts} to DOUBLE
   kMomentState = 69,  ///< one or two DOUBLEs to BLOB: exact sums of values and products
+  kSketchState = 70,  ///< hashes to BLOB: the registers of an approximate count
 };
 
 /// Part of identities: changes when a kernel may give other bytes for the same spec and rows.
-inline constexpr uint64_t kKernelVersion = 1;
+inline constexpr uint64_t kKernelVersion = 2;
 
 /// How rows are ordered by one column of the kernel's input.
 struct OrderColumn {
@@ -103,20 +105,28 @@ enum class WindowKind : uint8_t {
   kAggregate = 12,  ///< count, sum, avg, min or max of the frame
 };
 
-/// A window function over the spec's partition and order. Its frame begins with the partition.
+/// A window function over a partition and order of the spec's. Its frame begins with the partition.
 struct WindowFunction {
   WindowKind kind = WindowKind::kRowNumber;
   /// The frame ends with the row itself (ROWS); else with the last of its peers.
   bool by_row = false;
-  /// Rows that agree in so many of the spec's first order columns are peers; 0: the whole partition
+  /// Rows that agree in so many of the first order columns are peers; 0: the whole partition
   /// is. Ranks go by it, too.
   uint32_t peers = 0;
   uint64_t number = 0;  ///< of rows (lag, lead), of parts (ntile), of the value (nth_value)
+  uint32_t sort = 0;    ///< 0: over the spec's keys and order; n: over the n-th of its `sorts`
   std::optional<uint32_t> otherwise = {};  ///< lag, lead: the column in place of a missing row
   bool ignore_nulls = false;               ///< first, last and nth value
   /// Arguments and the result's type; for kAggregate all of it.
   Aggregate aggregate = {};
   bool operator==(const WindowFunction&) const = default;
+};
+
+/// Another partition and order of a window kernel's rows. Each partition lies within a bucket.
+struct WindowSort {
+  std::vector<uint32_t> keys = {};  ///< columns of the kernel's input
+  std::vector<OrderColumn> order = {};
+  bool operator==(const WindowSort&) const = default;
 };
 
 struct KernelSpec {
@@ -139,6 +149,7 @@ struct KernelSpec {
   std::vector<Aggregate> aggregates = {};    ///< kGroup
   std::vector<OrderColumn> order = {};       ///< kTop, kWindow
   uint64_t limit = 1;                        ///< kTop: 1 and more
+  std::vector<WindowSort> sorts = {};        ///< kWindow: beside the keys and `order`
   std::vector<WindowFunction> windows = {};  ///< kWindow
   /// kGroup: the keys, then a column for each aggregate. kTop: as `input`. kWindow: as `input`,
   /// then a column for each window function.

@@ -67,6 +67,7 @@ json window_json(const WindowFunction& window) {
                {"ignore_nulls", window.ignore_nulls},
                {"aggregate", aggregate_json(window.aggregate)}};
   if (window.otherwise) item["otherwise"] = *window.otherwise;
+  if (window.sort > 0) item["sort"] = window.sort;
   return item;
 }
 
@@ -79,6 +80,7 @@ WindowFunction window_from(const json& item) {
   window.ignore_nulls = item.at("ignore_nulls");
   window.aggregate = aggregate_from(item.at("aggregate"));
   if (item.contains("otherwise")) window.otherwise = item.at("otherwise").get<uint32_t>();
+  window.sort = item.value("sort", uint32_t{0});
   return window;
 }
 
@@ -96,6 +98,9 @@ StageKernel read(const json& j) {
   // Only there if there are any, so that other kernels keep their identities.
   for (const json& item : j.value("windows", json::array()))
     kernel.windows.push_back(window_from(item));
+  for (const json& item : j.value("sorts", json::array()))
+    kernel.sorts.push_back(
+        {item.at("keys").get<std::vector<uint32_t>>(), order_from(item.at("order"))});
   kernel.order = order_from(j.at("order"));
   kernel.limit = j.at("limit");
   kernel.output = schema_from(j.at("output"));
@@ -117,6 +122,8 @@ std::string to_json(const StageKernel& stage) {
               {"order", order_json(kernel.order)},     {"limit", kernel.limit},
               {"output", schema_json(kernel.output)},  {"output_sql", stage.output_sql}};
   for (const WindowFunction& window : kernel.windows) out["windows"].push_back(window_json(window));
+  for (const WindowSort& sort : kernel.sorts)
+    out["sorts"].push_back({{"keys", sort.keys}, {"order", order_json(sort.order)}});
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

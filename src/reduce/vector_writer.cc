@@ -64,7 +64,7 @@ Status copy_rows(const ColumnType& type, const ColumnView& from, uint32_t begin,
 }
 
 Status gather_rows(const ColumnType& type, const ColumnView& from, const uint32_t* rows,
-                   uint32_t count, duckdb_vector vector, uint32_t at) {
+                   uint32_t count, duckdb_vector vector, uint32_t at, bool skips) {
   uint64_t* validity = nullptr;
   const bool none = type.storage == Storage::kNull;
   const auto is_null = [&](uint32_t row) { return none || row == kNoRow || !from.is_valid(row); };
@@ -80,18 +80,7 @@ Status gather_rows(const ColumnType& type, const ColumnView& from, const uint32_
     if (type.width == 16) gather_fixed<16>(from.data, rows, count, out);
   }
   for (uint32_t i = 0; i < count; ++i)
-    if (is_null(rows[i])) put_null(type, vector, validity, at + i);
-  return {};
-}
-
-Status replace_null(const ColumnType& type, const ColumnView& from, uint32_t row,
-                    duckdb_vector vector, uint32_t at) {
-  if (type.storage == Storage::kNull || !from.is_valid(row)) return {};
-  if (uint64_t* validity = duckdb_vector_get_validity(vector); validity != nullptr)
-    validity[at / 64] |= uint64_t{1} << (at % 64);
-  if (type.storage == Storage::kBytes) return put_bytes(type, from.data, row, vector, at);
-  std::memcpy(place_in(type, vector, at),
-              static_cast<const char*>(from.data) + size_t{row} * type.width, type.width);
+    if (is_null(rows[i]) && !(skips && rows[i] == kNoRow)) put_null(type, vector, validity, at + i);
   return {};
 }
 

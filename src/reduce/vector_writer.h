@@ -16,11 +16,9 @@ namespace tidegate::reduce {
 /// Rows [begin, begin + count).
 Status copy_rows(const batch::ColumnType& type, const batch::ColumnView& from, uint32_t begin,
                  uint32_t count, _duckdb_vector* vector, uint32_t at);
-/// Rows by their numbers; kNoRow (stored_rows.h) is NULL.
+/// Rows by their numbers; kNoRow (stored_rows.h) is NULL, or not written if `skips`.
 Status gather_rows(const batch::ColumnType& type, const batch::ColumnView& from,
-                   const uint32_t* rows, uint32_t count, _duckdb_vector* vector, uint32_t at);
-/// One row, in the place of a NULL.
-Status replace_null(const batch::ColumnType& type, const batch::ColumnView& from, uint32_t row,
-                    _duckdb_vector* vector, uint32_t at);
+                   const uint32_t* rows, uint32_t count, _duckdb_vector* vector, uint32_t at,
+                   bool skips = false);
 
 }  // namespace tidegate::reduce

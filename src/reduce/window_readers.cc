@@ -134,9 +134,11 @@ Status WindowRun::Follower::write(const Slice& slice, const std::vector<int64_t>
       at_ += have > 0;
     }
     for (const Asked& asked : asked_) {
-      const uint32_t column = spec.windows[asked.column].aggregate.arguments[0];
+      const WindowFunction& window = spec.windows[asked.column];
+      const uint32_t column = window.aggregate.arguments[0];
       TG_TRY(gather_rows(types[column], reader_->slice().columns[column], sources_.data() + begin,
-                         row - begin, duckdb_data_chunk_get_vector(chunk, asked.place), begin));
+                         row - begin, duckdb_data_chunk_get_vector(chunk, asked.place), begin,
+                         window.otherwise.has_value()));
     }
   }
   for (const Asked& asked : asked_) {
@@ -145,7 +147,7 @@ Status WindowRun::Follower::write(const Slice& slice, const std::vector<int64_t>
     duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, asked.place);
     for (uint32_t row = 0; row < slice.rows; ++row)
       if (sources_[row] == kNoRow)
-        TG_TRY(replace_null(types[*otherwise], slice.columns[*otherwise], row, vector, row));
+        TG_TRY(copy_rows(types[*otherwise], slice.columns[*otherwise], row, 1, vector, row));
   }
   return {};
 }

@@ -169,6 +169,27 @@ Status WindowRun::sort_bucket(uint32_t bucket) {
   return sort_->finish_for_cursors();
 }
 
+void WindowRun::read(WindowRun& before, const std::vector<uint32_t>& columns,
+                     duckdb_data_chunk chunk) {
+  before_ = &before;
+  chunk_before_ = chunk;
+  before.look_at(columns);
+}
+
+Status WindowRun::sort_before() {
+  if (sort_ == nullptr) {
+    TG_ASSIGN(sort_, open_sort());
+  }
+  batch::ChunkView view(types_);
+  while (true) {
+    duckdb_data_chunk_reset(chunk_before_);
+    TG_TRY(before_->fill_part(chunk_before_));
+    if (duckdb_data_chunk_get_size(chunk_before_) == 0) return sort_->finish_for_cursors();
+    TG_TRY(view.load(chunk_before_));
+    TG_TRY(sort_->add(view.view()));
+  }
+}
+
 Status WindowRun::start() { return input_.stream ? sort_stream() : Status(); }
 
 Result<bool> WindowRun::next_part() {
@@ -180,12 +201,20 @@ Result<bool> WindowRun::next_part() {
     TG_TRY(sort_->reset());
     done_ |= input_.stream != nullptr;
   }
-  done_ |= !input_.stream && bucket_ >= input_.bucket_end;
+  if (before_ != nullptr && !done_) {
+    TG_ASSIGN(const bool more, before_->next_part());
+    done_ = !more;
+  }
+  done_ |= before_ == nullptr && !input_.stream && bucket_ >= input_.bucket_end;
   if (done_) {
     sort_.reset();
     return false;
   }
-  if (!input_.stream) TG_TRY(sort_bucket(bucket_++));
+  if (before_ != nullptr) {
+    TG_TRY(sort_before());
+  } else if (!input_.stream) {
+    TG_TRY(sort_bucket(bucket_++));
+  }
   const sort::SortCounts& counts = sort_->counts();
   counts_->rows_in += counts.rows;
   counts_->spilled_bytes += counts.spilled_bytes;
@@ -302,13 +331,19 @@ Status WindowRun::fill(const std::vector<uint32_t>& columns, duckdb_data_chunk c
   duckdb_data_chunk_set_size(chunk, 0);
   while (true) {
     if (rows_ != nullptr) {
-      TG_TRY(rows_->next());
-      if (rows_->slice().rows > 0) break;
+      TG_TRY(fill_part(chunk));
+      if (duckdb_data_chunk_get_size(chunk) > 0) return {};
     }
     TG_ASSIGN(const bool more, next_part());
     if (!more) return {};
   }
+}
+
+Status WindowRun::fill_part(duckdb_data_chunk chunk) {
+  duckdb_data_chunk_set_size(chunk, 0);
+  TG_TRY(rows_->next());
   const uint32_t rows = rows_->slice().rows;
+  if (rows == 0) return {};
   TG_ASSERT(rows <= duckdb_vector_size());
   TG_TRY(write(chunk));
   duckdb_data_chunk_set_size(chunk, rows);

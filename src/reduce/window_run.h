@@ -32,6 +32,10 @@ class WindowRun final : public KernelRows {
             KernelInput input, KernelOptions options, std::shared_ptr<KernelCounts> counts);
   ~WindowRun() override;
 
+  /// Takes its rows from another run, a bucket at a time, whatever its input: those columns of its
+  /// result, by way of a chunk that has their types. Before the first call of what follows.
+  void read(WindowRun& before, const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk);
+
   Status start() override;
   Status fill(const std::vector<uint32_t>& columns, _duckdb_data_chunk* chunk) override;
 
@@ -50,10 +54,13 @@ class WindowRun final : public KernelRows {
   Leader& leader(uint32_t depth);
   /// Sorts the next bucket's rows; false if there is none.
   Result<bool> next_part();
+  /// Writes rows of that bucket; none at its end.
+  Status fill_part(_duckdb_data_chunk* chunk);
   uint64_t slice_bytes() const;
   Result<std::unique_ptr<sort::ExternalSort>> open_sort();
   Status sort_stream();
   Status sort_bucket(uint32_t bucket);
+  Status sort_before();
   Status open_readers();
   std::unique_ptr<SliceReader> open_reader(uint32_t depth, std::vector<uint32_t> columns);
   void number_rows();
@@ -66,7 +73,9 @@ class WindowRun final : public KernelRows {
   KernelInput input_;
   KernelOptions options_;
   std::shared_ptr<KernelCounts> counts_;
-  uint32_t bucket_ = 0;  ///< of the input, the next
+  uint32_t bucket_ = 0;          ///< of the input, the next
+  WindowRun* before_ = nullptr;  ///< what the rows come from, if not from the input
+  _duckdb_data_chunk* chunk_before_ = nullptr;
   bool done_ = false;
   std::unique_ptr<sort::ExternalSort> sort_;
 

@@ -182,6 +182,24 @@ TEST_F(WindowTest, EveryFunctionOverEveryFrame) {
   }
 }
 
+TEST_F(WindowTest, NestedValuesStandInForRowsThatAreMissing) {
+  ASSERT_TRUE(connection_->execute(
+      "CREATE TABLE t AS SELECT i % 3 AS k, i, CASE WHEN i % 5 > 0 THEN {'a': CASE WHEN i % 2 = 0 "
+      "THEN i END, 'b': [i, NULL], 'c': {'d': 'x' || i}} END AS s, i % 2 = 0 AS p FROM range(5000) "
+      "r(i)"));
+  KernelSpec spec = window_spec("t", 1, {"i"});
+  const Aggregate of{.kind = AggregateKind::kAnyValue, .arguments = {2}};
+  for (const uint64_t n : {1, 1'000}) {
+    add(spec, {.kind = WindowKind::kLag, .number = n, .otherwise = 2, .aggregate = of},
+        fmt::format("lag(s, {}, s){}", n, over(1)));
+    add(spec, {.kind = WindowKind::kLead, .number = n, .otherwise = 2, .aggregate = of},
+        fmt::format("lead(s, {}, s){}", n, over(1)));
+    add(spec, {.kind = WindowKind::kLead, .number = n, .aggregate = of},
+        fmt::format("lead(s, {}){}", n, over(1)));
+  }
+  run_everywhere(spec);
+}
+
 /// All rows of a few partitions, of one each, of one alone; and none.
 TEST_F(WindowTest, PartitionsOfAllSizes) {
   for (const char* key : {"i", "i // 2", "i // 2047", "CASE WHEN i > 5 THEN 1 END"}) {

@@ -67,7 +67,7 @@ TIMES = {"DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "TI
 TEXTS = {"VARCHAR", "PREFIXED", "LONG"}
 NESTED = {"INTEGER[]", "STRUCT(a BIGINT, b VARCHAR)"}
 CALLED = {"CENTS": "DOUBLE", "PREFIXED": "VARCHAR", "LONG": "VARCHAR"}
-SUM, MOMENT, ROUGH = (1e-12, 0.0), (1e-9, 1e-9), (0.1, 2)
+SUM, MOMENT = (1e-12, 0.0), (1e-9, 1e-9)
 
 
 class Column:
@@ -154,7 +154,7 @@ class Stage:
         """Of the columns that are doubles."""
         types = {row[0]: row[1] for row in db.run(f"DESCRIBE FROM want_{self.name}")}
         return {f"x{i}": item.loose for i, item in enumerate(self.items)
-                if item.loose and (types[f"x{i}"] == "DOUBLE" or item.loose is ROUGH)}
+                if item.loose and types[f"x{i}"] == "DOUBLE"}
 
     def tables(self):
         return {name.removeprefix("m_") for name in self.inputs}
@@ -226,6 +226,9 @@ class Maker:
             kinds += [f"count(DISTINCT {x})", f"count(DISTINCT {x})", f"string_agg(substr({x}::VARCHAR, 1, 20), ',' ORDER BY {total})",
                       f"quantile_disc({x}, {self.pick([0.0, 0.25, 0.5, 0.9, 1.0])})", f"approx_count_distinct({x})",
                       f"bool_and({self.condition(relation, dot)})", f"bool_or({self.condition(relation, dot)})"]
+            way = self.pick(["", " DESC", " DESC NULLS LAST", " NULLS FIRST"])
+            kinds += [f"{self.pick(['list', 'array_agg'])}(DISTINCT {x} ORDER BY {x}{way})"] * 2
+            kinds += [f"string_agg(DISTINCT {x}::VARCHAR, '|' ORDER BY {x}::VARCHAR{way})"]
             if not filter_:
                 kinds.append(f"CASE WHEN count(DISTINCT {x}) <= 2 AND count({x}) % 2 = 1 THEN mode({x}) END")
         if kind == "BOOLEAN":
@@ -249,8 +252,6 @@ class Maker:
             loose = MOMENT
         elif name.startswith("co") and name != "count":
             loose = (1e-9, 1e-6 if name == "corr" else 1e-2)
-        elif name.startswith("approx"):
-            loose = ROUGH
         return Item(sql + filter_, loose)
 
     def item(self, relation, dot=""):
@@ -365,11 +366,15 @@ class Maker:
         return out
 
     def window(self, name, r):
-        """Mostly over one PARTITION BY, in orders of which each begins the longest; else as it comes."""
+        """Mostly over one PARTITION BY, in orders of which each begins the longest; else as it comes, or over several of both."""
         keys = [c.name for c in self.keys(r, 2)]
         partition = f"PARTITION BY {', '.join(keys)}"
         one = self.order(r).split(", ") if self.chance(70) else None
         items = [self.window_item(r, partition, one or self.order(r).split(", ")) for _ in range(self.rng.randrange(1, 5))]
+        if self.chance(40):
+            within = f"{partition}, {self.pick(self.columns(r, nested=False)).name}"
+            items += [self.window_item(r, self.pick([partition, within]), self.order(r).split(", ")) for _ in range(self.rng.randrange(1, 4))]
+            self.rng.shuffle(items)
         if not one and self.chance(50):
             o = self.pick(self.columns(r, nested=False)).name
             items.append(Item(f"dense_rank() OVER ({partition} ORDER BY {o} DESC)"))
