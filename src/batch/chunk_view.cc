@@ -9,6 +9,7 @@ namespace tidegate::batch {
 
 struct ChunkView::Scratch {
   std::vector<StringRef> texts;
+  std::vector<int128> wide;
   std::string bytes;
   std::vector<size_t> ends;
   duckdb_logical_type type = nullptr;
@@ -40,10 +41,23 @@ Status ChunkView::load(_duckdb_data_chunk* chunk) {
     } else if (types_[i].storage == Storage::kBytes) {
       load_bytes(i, duckdb_vector_get_data(vector));
     } else {
-      columns_[i].data = duckdb_vector_get_data(vector);
+      load_fixed(i, duckdb_vector_get_data(vector));
     }
   }
   return {};
+}
+
+void ChunkView::load_fixed(size_t index, const void* data) {
+  columns_[index].data = data;
+  const bool wide =
+      types_[index].storage == Storage::kI128 || types_[index].storage == Storage::kU128;
+  // DuckDB aligns values of 128 bits to 8 bytes, and gives some where they lie.
+  if (!wide || reinterpret_cast<uintptr_t>(data) % alignof(int128) == 0) return;
+  if (!scratch_[index]) scratch_[index] = std::make_unique<Scratch>();
+  std::vector<int128>& values = scratch_[index]->wide;
+  values.resize(rows_);
+  std::memcpy(values.data(), data, rows_ * sizeof(int128));
+  columns_[index].data = values.data();
 }
 
 void ChunkView::load_bytes(size_t index, const void* data) {
@@ -116,7 +130,7 @@ size_t ChunkView::held_bytes() const {
   for (const auto& scratch : scratch_) {
     if (!scratch) continue;
     bytes += scratch->bytes.capacity() + scratch->texts.capacity() * sizeof(StringRef) +
-             scratch->ends.capacity() * sizeof(size_t);
+             scratch->wide.capacity() * sizeof(int128) + scratch->ends.capacity() * sizeof(size_t);
   }
   return bytes;
 }

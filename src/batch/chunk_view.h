@@ -82,6 +82,7 @@ class ChunkView {
   struct Scratch;
   Status load_nested(size_t index, _duckdb_vector* vector);
   void load_bytes(size_t index, const void* data);
+  void load_fixed(size_t index, const void* data);
 
   std::vector<ColumnType> types_;
   std::vector<ColumnView> columns_;
