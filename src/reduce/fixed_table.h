@@ -5,7 +5,6 @@
 #include <type_traits>
 #include <vector>
 
-#include "duckdb.h"
 #include "reduce/emit.h"
 #include "reduce/group_table.h"
 #include "reduce/key_words.h"
@@ -98,13 +97,13 @@ class FixedTable final : public GroupTable {
   }
 
   void emit(size_t key, const uint32_t* groups, uint32_t count,
-            duckdb_vector vector) const override {
+            _duckdb_vector* vector) const override {
     uint64_t* validity = nullptr;
     for (uint32_t i = 0; i < count; ++i) emit_one(key, groups[i], vector, validity, i);
   }
   /// Writes column `key` of one group to row `row` of a DuckDB vector, whose `validity` is null
   /// until it is needed.
-  void emit_one(size_t key, uint32_t group, duckdb_vector vector, uint64_t*& validity,
+  void emit_one(size_t key, uint32_t group, _duckdb_vector* vector, uint64_t*& validity,
                 uint32_t row) const {
     const KeyPart& part = parts_[key];
     const char* from = reinterpret_cast<const char*>(&keys_[group]);
@@ -112,11 +111,9 @@ class FixedTable final : public GroupTable {
     if (null) set_null(vector, validity, row);
     from += part.offset;
     if (part.storage != batch::Storage::kBytes) {
-      char* out = static_cast<char*>(duckdb_vector_get_data(vector));
-      std::memcpy(out + size_t{row} * part.width, from, part.width);
+      std::memcpy(values_of(vector) + size_t{row} * part.width, from, part.width);
     } else if (!null) {
-      duckdb_unsafe_vector_assign_string_element_len(vector, row, from + 1,
-                                                     static_cast<uint8_t>(*from));
+      set_text(vector, row, from + 1, static_cast<uint8_t>(*from));
     }
   }
 

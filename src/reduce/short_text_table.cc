@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "duckdb.h"
 #include "reduce/bytes_table.h"
 #include "reduce/fixed_table.h"
 
