@@ -28,7 +28,7 @@ class OneGroup final : public GroupTable {
   uint32_t size() const override { return size_; }
   uint64_t bytes() const override { return 0; }
   uint64_t bytes_after(size_t, uint64_t) const override { return 0; }
-  void emit(size_t, const uint32_t*, uint32_t, duckdb_vector) const override {}
+  void emit(size_t, const uint32_t*, uint32_t, _duckdb_vector*) const override {}
   void clear() override { size_ = 0; }
 
  private:
