@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -197,21 +196,21 @@ Result<KeySample> Builder::estimated_groups(const CheckedStage& stage, const Sta
   const std::string key = fmt::format("groups/{}/{}", plan_.pipeline.name.value, stage.name);
   IdentityHash hash;
   const std::string recipe = hash.add(stage.kernel->kernel.input_sql).hex().substr(0, 16);
-  KeySample keys{.distinct = -1};
+  std::string text;
   if (journal_) {
     TG_ASSIGN(const auto before, journal_->fact(key));
-    if (before && before->starts_with(recipe + " ")) {
-      std::istringstream numbers(before->substr(recipe.size() + 1));
-      if (!(numbers >> keys.distinct >> keys.bytes >> keys.growth >> keys.scale))
-        keys = {.distinct = -1};
-    }
+    if (before && before->starts_with(recipe + " ")) text = before->substr(recipe.size() + 1);
   }
-  if (keys.distinct < 0) {
-    TG_ASSIGN(keys, sampled_groups(input, producer));
+  // What is chosen by now is what the next run reads: the numbers as they are written.
+  auto keys = key_sample_from(text);
+  if (!keys) {
+    TG_ASSIGN(const KeySample sampled, sampled_groups(input, producer));
+    text = to_text(sampled);
+    keys = key_sample_from(text);
+    TG_ASSERT(keys);
   }
-  plan_.facts.emplace_back(key, fmt::format("{} {:.0f} {:.0f} {:.4f} {:.4f}", recipe, keys.distinct,
-                                            keys.bytes, keys.growth, keys.scale));
-  return keys;
+  plan_.facts.emplace_back(key, recipe + " " + text);
+  return *keys;
 }
 
 Result<KeySample> Builder::sampled_groups(const StageInput& input, uint32_t producer) {

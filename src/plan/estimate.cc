@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <sstream>
 
 #include "base/text.h"
 
@@ -49,6 +50,18 @@ double KeySample::rows_with(double keys) const {
                            : std::numeric_limits<double>::infinity();
   }
   return std::max(keys, std::pow(keys / scale, 1 / growth));
+}
+
+std::string to_text(const KeySample& sample) {
+  return fmt::format("{:.0f} {:.0f} {:.4f} {:.4f}", sample.distinct, sample.bytes, sample.growth,
+                     sample.scale);
+}
+
+std::optional<KeySample> key_sample_from(const std::string& text) {
+  KeySample sample;
+  std::istringstream numbers(text);
+  if (!(numbers >> sample.distinct >> sample.bytes >> sample.growth >> sample.scale)) return {};
+  return sample;
 }
 
 KeySample key_sample(double rows, double seen, double rows_before, double seen_before,

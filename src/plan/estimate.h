@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ struct KeySample {
   /// How many rows have so many different keys; infinity if no number has.
   double rows_with(double keys) const;
 };
+
+/// As it stands in a fact, and back; nothing if it is none.
+std::string to_text(const KeySample& sample);
+std::optional<KeySample> key_sample_from(const std::string& text);
 
 /// By `rows` rows that have `seen` different keys, of which the first `rows_before` have
 /// `seen_before`.

@@ -41,6 +41,19 @@ TEST(KeySample, KeysThatLieTogetherGrowWithTheRows) {
   EXPECT_LE(sorted.among(5), 5);
 }
 
+TEST(KeySample, AFactGivesTheSameSampleEachTime) {
+  const KeySample sample{.distinct = 12'345, .bytes = 40, .growth = 0.81237, .scale = 3.14159};
+  const auto once = key_sample_from(to_text(sample));
+  ASSERT_TRUE(once);
+  EXPECT_NEAR(once->growth, sample.growth, 1e-4);
+  EXPECT_EQ(once->distinct, sample.distinct);
+  EXPECT_EQ(once->bytes, sample.bytes);
+  EXPECT_EQ(to_text(*key_sample_from(to_text(*once))), to_text(sample));
+  // As facts of earlier versions were.
+  EXPECT_FALSE(key_sample_from("12345 40"));
+  EXPECT_FALSE(key_sample_from(""));
+}
+
 TEST(KeySample, ASampleOfOnePlaceIsTakenForEven) {
   EXPECT_TRUE(key_sample(1'000, 10, 1'000, 10, 0).is_even());
   EXPECT_TRUE(key_sample(1'000, 1, 400, 1, 0).is_even());
