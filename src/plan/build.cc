@@ -178,6 +178,8 @@ uint32_t Builder::producer_of(const CheckedStage& stage, const StageInput& input
 Status Builder::add_stage(const CheckedStage& stage) {
   const Stage* written = plan_.pipeline.stage(stage.name);
   TG_ASSERT(written != nullptr);
+  TG_ASSIGN(auto lookup, choose_lookup(stage, *written));
+  if (lookup) return add_lookup(stage, *written, std::move(*lookup));
   const StageInput* base = nullptr;
   uint32_t g;
   const StageInput* made = rows_made_for(stage);
@@ -198,16 +200,25 @@ Status Builder::add_stage(const CheckedStage& stage) {
     units_[g] = units;
     for (const StageInput& input : stage.inputs) TG_TRY(add_input(g, stage, input, units));
   }
-  if (written->timeout_us) graph_group(g).timeout_us = written->timeout_us->value;
-  graph_group(g).retry = written->retry.value_or(plan_.pipeline.retry);
-  graph_group(g).unordered |= stage.unordered;
-  uses_run_time_[g] |= stage.uses_run_time;
-  plan_group(g).on_empty = written->on_empty;
-  plan_group(g).splits_skew |= written->splits_skew.value_or(plan_.pipeline.splits_skew);
   const auto merge = merges_.find(stage.name);
   plan_group(g).steps.push_back(
-      {stage.name, stage.join ? stage.join_sql : stage.sql, stage.join,
-       merge == merges_.end() ? stage.kernel : std::optional(merge->second), made != nullptr});
+      {stage.name,
+       stage.join ? stage.join_sql : stage.sql,
+       stage.join,
+       {},
+       merge == merges_.end() ? stage.kernel : std::optional(merge->second),
+       made != nullptr});
+  finish_stage(g, stage, *written);
+  return {};
+}
+
+void Builder::finish_stage(uint32_t g, const CheckedStage& stage, const Stage& written) {
+  if (written.timeout_us) graph_group(g).timeout_us = written.timeout_us->value;
+  graph_group(g).retry = written.retry.value_or(plan_.pipeline.retry);
+  graph_group(g).unordered |= stage.unordered;
+  uses_run_time_[g] |= stage.uses_run_time;
+  plan_group(g).on_empty = written.on_empty;
+  plan_group(g).splits_skew |= written.splits_skew.value_or(plan_.pipeline.splits_skew);
   plan_group(g).kernel =
       stage.kernel || stage.join
           ? stage.kernel_why
@@ -215,8 +226,7 @@ Status Builder::add_stage(const CheckedStage& stage) {
   plan_group(g).schema = stage.schema;
   plan_.stage_group[stage.name] = g;
   estimate_stage(g, stage);
-  if (!stage.sort_by.empty()) add_sort(stage, *written, g);
-  return {};
+  if (!stage.sort_by.empty()) add_sort(stage, written, g);
 }
 
 void Builder::estimate_stage(uint32_t g, const CheckedStage& stage) {

@@ -107,6 +107,8 @@ void Builder::name_recipes() {
     for (const TaskStep& step : group.steps) {
       hash.add("step").add(step.name).add(step.sql);
       if (step.join) hash.add("join").add(reduce::kJoinVersion).add(reduce::to_json(*step.join));
+      if (step.lookup)
+        hash.add("lookup").add(reduce::kLookupVersion).add(reduce::to_json(*step.lookup));
       if (step.kernel)
         hash.add("kernel")
             .add(reduce::kKernelVersion)

@@ -221,16 +221,18 @@ Result<KeySample> Builder::sampled_groups(const StageInput& input, uint32_t prod
     source = &from;
   }
   if (source == nullptr) return KeySample{.distinct = kGroupsUnknown};
-  std::vector<std::string> columns;
-  for (const std::string& name : input.key_columns) {
-    const auto column = std::find_if(
-        source->schema.begin(), source->schema.end(), [&](const sql::Column& candidate) {
-          return to_lower_ascii(candidate.name) == to_lower_ascii(name);
-        });
-    if (column == source->schema.end()) return KeySample{.distinct = kGroupsUnknown};
-    columns.push_back(column->name);
+  std::vector<uint32_t> sources{source->index};
+  const auto held = held_sources_.find(producer);
+  if (held != held_sources_.end()) sources.push_back(held->second);
+  for (const uint32_t s : sources) {
+    std::vector<std::string> columns;
+    for (const std::string& name : input.key_columns)
+      for (const sql::Column& column : plan_.sources[s].schema)
+        if (to_lower_ascii(column.name) == to_lower_ascii(name)) columns.push_back(column.name);
+    if (columns.size() == input.key_columns.size())
+      return sample_keys(effects_, plan_.sources[s], columns);
   }
-  return sample_keys(effects_, plan_.sources[source->index], columns);
+  return KeySample{.distinct = kGroupsUnknown};
 }
 
 }  // namespace tidegate

@@ -73,6 +73,8 @@ class Builder {
   /// the combiner stops by itself where they do not.
   Result<KeySample> sampled_groups(const StageInput& input, uint32_t producer);
   Status add_stage(const CheckedStage& stage);
+  /// What is the same for all stages, once the group has its steps and inputs.
+  void finish_stage(uint32_t g, const CheckedStage& stage, const Stage& written);
   /// An upper guess: a stage gives no more rows than its largest input.
   void estimate_stage(uint32_t g, const CheckedStage& stage);
   /// How many tasks, and why; sets the group's strategy.
@@ -80,6 +82,17 @@ class Builder {
   /// A count that stays what it was while the data is of about that size.
   uint32_t remembered(const char* what, const std::string& stage, uint32_t buckets);
   Status add_input(uint32_t g, const CheckedStage& stage, const StageInput& input, uint32_t units);
+  // build_lookup.cc
+  /// Whether something downstream of a stage reads its rows in the buckets that it was put into.
+  bool needs_buckets(const std::string& stage) const;
+  /// The side of a stage's join that every worker can hold, so that the other one is read where it
+  /// lies.
+  Result<std::optional<reduce::JoinLookup>> choose_lookup(const CheckedStage& stage,
+                                                          const Stage& written);
+  Result<bool> holds_table(const CheckedStage& stage, const reduce::JoinLookup& lookup,
+                           uint64_t held_rows, uint64_t most);
+  Result<double> held_row_bytes(const reduce::JoinLookup& lookup, uint64_t held_rows);
+  Status add_lookup(const CheckedStage& stage, const Stage& written, reduce::JoinLookup lookup);
   // build_publish.cc
   Status add_outputs();
   /// The group that publishes a stage's rows in a file for each value: they are shuffled by these
@@ -120,6 +133,7 @@ class Builder {
   std::set<std::string> published_;
   std::map<uint32_t, uint32_t> scan_groups_;      ///< source -> group
   std::map<std::string, uint32_t> kernel_scans_;  ///< stage -> group
+  std::map<uint32_t, uint32_t> held_sources_;     ///< group -> source that its lookup holds
   std::map<uint32_t, uint32_t> units_;            ///< group -> tasks
   std::map<uint32_t, uint32_t>
       next_partition_;  ///< group -> first unit of its next partitioned input

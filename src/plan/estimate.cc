@@ -9,6 +9,8 @@
 #include <sstream>
 
 #include "base/text.h"
+#include "batch/type.h"
+#include "plan/builder.h"
 
 namespace tidegate {
 namespace {
@@ -35,6 +37,26 @@ double population(double rows, double seen) {
     (expected_distinct(middle, rows) < seen ? low : high) = middle;
   }
   return low;
+}
+
+/// SQL of `items` over some rows of a source, and of `p`: which of the places they are from.
+Result<std::string> sampled_rows(Effects& effects, const SourceSnapshot& snapshot,
+                                 const std::vector<std::string>& columns,
+                                 const std::string& items) {
+  const size_t last = snapshot.partitions.size() - 1;
+  std::vector<std::string> samples;
+  for (const size_t place : std::set<size_t>{0, last / 2, last}) {
+    TG_ASSIGN(const std::string scan,
+              scan_sql(effects, snapshot, snapshot.partitions[place], columns));
+    samples.push_back(fmt::format("(SELECT {}, {} AS p FROM ({}) LIMIT {})", items, samples.size(),
+                                  scan, kSampleRows));
+  }
+  return join(samples, " UNION ALL ");
+}
+
+bool is_integer_type(std::string_view type) {
+  const auto parts = batch::parse_scalar_type(type);
+  return parts && parts->meaning == batch::Meaning::kInteger;
 }
 
 }  // namespace
@@ -91,25 +113,64 @@ Result<KeySample> sample_keys(Effects& effects, const SourceSnapshot& snapshot,
     if (std::any_of(snapshot.schema.begin(), snapshot.schema.end(), is_text))
       texts.push_back(fmt::format(" + coalesce(octet_length(CAST({} AS BLOB)), 0)", names.back()));
   }
-  const size_t last = snapshot.partitions.size() - 1;
-  std::vector<std::string> samples;
-  for (const size_t place : std::set<size_t>{0, last / 2, last}) {
-    TG_ASSIGN(const std::string scan,
-              scan_sql(effects, snapshot, snapshot.partitions[place], columns));
-    samples.push_back(fmt::format("(SELECT hash({}) AS h, 0{} AS b, {} AS p FROM ({}) LIMIT {})",
-                                  join(names, ", "), join(texts, ""), samples.size(), scan,
-                                  kSampleRows));
-  }
+  TG_ASSIGN(const std::string rows, sampled_rows(effects, snapshot, columns,
+                                                 fmt::format("hash({}) AS h, 0{} AS b",
+                                                             join(names, ", "), join(texts, ""))));
   TG_ASSIGN(const sql::Table found,
             connection->query(fmt::format(
                 "SELECT count(*), count(DISTINCT h), avg(b), count(*) FILTER (WHERE p = 0), "
                 "count(DISTINCT h) FILTER (WHERE p = 0) FROM ({})",
-                join(samples, " UNION ALL "))));
+                rows)));
   const auto number = [&](size_t column) {
     return std::strtod(found.rows.at(0).at(column).text.c_str(), nullptr);
   };
   if (number(0) == 0 || number(1) == 0) return sample;
   return key_sample(number(0), number(1), number(3), number(4), number(2));
+}
+
+Result<HeldSample> sample_held(Effects& effects, const SourceSnapshot& snapshot,
+                               const sql::Schema& keys, const sql::Schema& fields) {
+  HeldSample sample;
+  if (snapshot.partitions.empty() || keys.empty()) return sample;
+  TG_ASSIGN(const auto database, sql::Database::open({.memory_bytes = kSampleMemory}));
+  TG_ASSIGN(const auto connection, database->connect());
+  std::vector<std::string> columns, names;
+  for (const sql::Column& key : keys) {
+    columns.push_back(key.name);
+    names.push_back(quote_identifier(key.name));
+  }
+  std::string items = fmt::format("CASE WHEN {} IS NULL THEN NULL ELSE hash({}) END AS h",
+                                  join(names, " IS NULL OR "), join(names, ", "));
+  std::string asked = "count(h) - count(DISTINCT h)";
+  const auto ask = [&](const std::string& name, size_t number) {
+    items += fmt::format(", CAST({} AS DOUBLE) AS v{}", quote_identifier(name), number);
+    asked += fmt::format(", coalesce(max(v{0}) - min(v{0}), 0)", number);
+  };
+  size_t spans = 0;
+  const bool integer = keys.size() == 1 && is_integer_type(keys[0].type);
+  if (integer) ask(keys[0].name, spans++);
+  for (const sql::Column& field : fields) {
+    if (!is_integer_type(field.type)) {
+      sample.field_bytes += static_cast<double>(row_bytes({field}));
+      continue;
+    }
+    ask(field.name, spans++);
+    columns.push_back(field.name);
+  }
+  TG_ASSIGN(const std::string rows, sampled_rows(effects, snapshot, columns, items));
+  TG_ASSIGN(const sql::Table found,
+            connection->query(fmt::format("SELECT {} FROM ({})", asked, rows)));
+  const auto number = [&](size_t column) {
+    return std::strtod(found.rows.at(0).at(column).text.c_str(), nullptr);
+  };
+  sample.unique = number(0) == 0;
+  if (integer) sample.span = number(1) + 1;
+  for (size_t i = integer ? 1 : 0; i < spans; ++i)
+    sample.field_bytes += number(1 + i) <= UINT8_MAX    ? 1
+                          : number(1 + i) <= UINT16_MAX ? 2
+                          : number(1 + i) <= UINT32_MAX ? 4
+                                                        : 8;
+  return sample;
 }
 
 }  // namespace tidegate

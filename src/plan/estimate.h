@@ -40,4 +40,13 @@ KeySample key_sample(double rows, double seen, double rows_before, double seen_b
 Result<KeySample> sample_keys(Effects& effects, const SourceSnapshot& snapshot,
                               const std::vector<std::string>& columns);
 
+/// What some rows say of a side of a join that may be held.
+struct HeldSample {
+  bool unique = true;          ///< no two rows have the same keys
+  std::optional<double> span;  ///< from the least to the greatest, of one integer
+  double field_bytes = 0;      ///< of a row's other columns, as they lie in arrays
+};
+Result<HeldSample> sample_held(Effects& effects, const SourceSnapshot& snapshot,
+                               const sql::Schema& keys, const sql::Schema& fields);
+
 }  // namespace tidegate

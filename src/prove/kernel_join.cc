@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "prove/kernel_lookup.h"
 #include "prove/kernel_tree.h"
 
 namespace tidegate::prove {
@@ -122,7 +123,7 @@ class Chooser {
   }
 
  private:
-  static JoinChoice refused(std::string why) { return {{}, "", {}, std::move(why)}; }
+  static JoinChoice refused(std::string why) { return {.why = std::move(why)}; }
 
   /// The candidate that a table of FROM is, if it is one and read plainly.
   const JoinCandidate* candidate(const Json& table) const {
@@ -435,6 +436,15 @@ class Chooser {
       out.sql = texts->front();
       out.why = fmt::format("{} join by {} key{}", reduce::to_string(spec.kind),
                             spec.left.keys.size(), spec.left.keys.size() == 1 ? "" : "s");
+      out.lookups = choose_lookups(scratch_, stage_,
+                                   {.tree = tree_,
+                                    .node = site.node,
+                                    .join = site.join,
+                                    .where = where,
+                                    .spec = spec,
+                                    .tables = {join.at("left"), join.at("right")},
+                                    .schemas = {&sides.input[0]->schema, &sides.input[1]->schema}},
+                                   schema_);
       out.join = std::move(spec);
       return out;
     }

@@ -21,6 +21,8 @@ struct JoinChoice {
   std::optional<reduce::JoinSpec> join;
   std::string sql;                     ///< the stage over the join's relations
   std::vector<KernelInput> relations;  ///< that `sql` reads in place of the two inputs
+  /// The same where either side is held as a table, if the stage can be written so.
+  std::vector<reduce::JoinLookup> lookups;
   std::string why;  ///< "an inner join by 1 key", or why there is none; "" without any join
 };
 

@@ -531,6 +531,7 @@ class Prover {
     KernelChoice choice =
         choose_kernel(scratch_, out.name, joins ? out.join_sql : out.sql, inputs, out.schema);
     out.kernel = std::move(choice.kernel);
+    if (out.kernel) out.lookups.clear();
     if (out.kernel_why.empty() || (out.kernel && !joins))
       out.kernel_why = std::move(choice.why);
     else if (!choice.why.empty())
@@ -564,6 +565,7 @@ class Prover {
     if (!choice.join) return false;
     out.join = std::move(choice.join);
     out.join_sql = std::move(choice.sql);
+    out.lookups = std::move(choice.lookups);
     for (KernelInput& relation : choice.relations) inputs.push_back(std::move(relation));
     return true;
   }

@@ -59,6 +59,7 @@ struct CheckedStage {
   /// then. Only looked for with `with_kernels`.
   std::optional<reduce::JoinSpec> join;
   std::string join_sql;
+  std::vector<reduce::JoinLookup> lookups;  ///< other ways to run it, if it has no kernel
   /// Columns of the result that its rows are sorted by, over all its tasks; `sql` gives them
   /// unsorted.
   sort::SortOrder sort_by;

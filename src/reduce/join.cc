@@ -64,6 +64,39 @@ Result<JoinSpec> join_from_json(const std::string& text) {
   }
 }
 
+std::string to_json(const JoinLookup& lookup) {
+  const json out = {{"kind", static_cast<int>(lookup.kind)},
+                    {"input", lookup.input},
+                    {"keys", lookup.keys},
+                    {"held", lookup.held},
+                    {"held_keys", lookup.held_keys},
+                    {"columns", lookup.columns},
+                    {"relation", lookup.relation},
+                    {"partner", lookup.partner},
+                    {"sql", lookup.sql}};
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<JoinLookup> join_lookup_from_json(const std::string& text) {
+  try {
+    const json j = json::parse(text);
+    JoinLookup lookup;
+    lookup.kind = static_cast<JoinSpec::Kind>(j.at("kind").get<int>());
+    lookup.input = j.at("input");
+    lookup.keys = j.at("keys").get<std::vector<std::string>>();
+    lookup.held = j.at("held");
+    lookup.held_keys = j.at("held_keys").get<std::vector<std::string>>();
+    lookup.columns = j.at("columns").get<std::vector<std::string>>();
+    lookup.relation = j.at("relation");
+    lookup.partner = j.at("partner");
+    lookup.sql = j.at("sql");
+    return lookup;
+  } catch (const json::exception& error) {
+    return fail(FailureClass::kDefect, "task.bad_message",
+                std::string("cannot read a join: ") + error.what());
+  }
+}
+
 bool can_join_by(std::string_view left, std::string_view right) {
   const auto parts = batch::parse_scalar_type(left);
   if (!parts || parts->storage == batch::Storage::kNull || parts->is_nested()) return false;

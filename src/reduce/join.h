@@ -12,6 +12,7 @@ namespace tidegate::reduce {
 /// Part of identities: changes when a join may give other rows, or the same in another order, for
 /// the same spec and inputs.
 inline constexpr uint64_t kJoinVersion = 1;
+inline constexpr uint64_t kLookupVersion = 1;
 
 /// A join of two exchanged inputs of a stage by equal columns, taken out of the stage's SQL. What
 /// is left of the SQL reads its rows as two relations of the same length that lie side by side:
@@ -43,11 +44,33 @@ struct JoinSpec {
   bool operator==(const JoinSpec&) const = default;
 };
 
+/// The same join where each task reads rows of one side, those of a partition, and holds the other
+/// side as a table. What the stage's SQL reads is one relation: the columns of the side that is
+/// read, and its partner as a STRUCT called as the other side was:
+///
+///   FROM a JOIN b ON a.k = b.k        becomes    FROM "s:rows" AS a
+///
+/// where b.x is a field of the column b. Each row has one partner at most.
+struct JoinLookup {
+  JoinSpec::Kind kind = JoinSpec::Kind::kInner;  ///< inner, left, semi, anti: the left side is read
+  std::string input;                             ///< that is read
+  std::vector<std::string> keys;                 ///< its columns
+  std::string held;                              ///< the other input
+  std::vector<std::string> held_keys;            ///< as many
+  std::vector<std::string> columns;              ///< of `held`, that the SQL reads
+  std::string relation;                          ///< what `sql` calls the rows
+  std::string partner;                           ///< the STRUCT column's name
+  std::string sql;                               ///< the stage
+  bool operator==(const JoinLookup&) const = default;
+};
+
 /// "inner", "left", ...
 std::string_view to_string(JoinSpec::Kind kind);
 
 std::string to_json(const JoinSpec& join);
 Result<JoinSpec> join_from_json(const std::string& text);
+std::string to_json(const JoinLookup& lookup);
+Result<JoinLookup> join_lookup_from_json(const std::string& text);
 
 /// Whether columns of these types can be joined by: equal as DuckDB's `=` has them, NULL never.
 /// Integers may be of two widths, if both have a sign or neither has.

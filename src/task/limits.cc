@@ -48,6 +48,11 @@ uint64_t combine_bytes(uint64_t memory_bytes) {
   return std::max((bound - kIdleBytes - writer_bytes(bound)) / 2, kCombineBytesMin);
 }
 
+uint64_t lookup_bytes(uint64_t memory_bytes) {
+  const uint64_t bound = std::max(memory_bytes, 2 * kIdleBytes);
+  return (bound - kIdleBytes - writer_bytes(bound)) / 4;
+}
+
 MemoryShares split_memory(const TaskSpec& spec) {
   const uint64_t bound = std::max(spec.memory_bytes, 2 * kIdleBytes);
   MemoryShares shares;
@@ -71,7 +76,7 @@ MemoryShares split_memory(const TaskSpec& spec) {
   uint64_t kernels = 0;
   bool sorts = false;
   for (const TaskStep& step : spec.steps) {
-    kernels += step.kernel.has_value() + step.join.has_value();
+    kernels += step.kernel.has_value() + step.join.has_value() + step.lookup.has_value();
     sorts |= step.sort.has_value();
   }
   // Before and after a kernel DuckDB only streams, and gathers a row group to be written.

@@ -23,6 +23,9 @@ MemoryShares split_memory(const TaskSpec& spec);
 /// The most of a bound that may aggregate rows before a shuffle.
 uint64_t combine_bytes(uint64_t memory_bytes);
 
+/// The most of a bound that may hold one side of a join.
+uint64_t lookup_bytes(uint64_t memory_bytes);
+
 /// A worker that idles above this share of its last bound gives its freed memory back; if that is
 /// not enough, it is replaced.
 inline constexpr uint64_t kIdleShare = 2;

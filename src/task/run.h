@@ -108,6 +108,8 @@ class TaskRun {
   Status bind_kernel(const TaskStep& step);
   /// Makes the relations of a stage's join; its kernel, if it has one, reads them.
   Status bind_join(const TaskStep& step);
+  /// Makes the relation of a step whose join's other side is held; false: it cannot be.
+  Result<bool> bind_lookup(const TaskStep& step);
   /// The halves of a join are read once at a time and side by side, or else kept.
   Status keep_join_rows(const RegisteredJoin& join, const Scans& scans);
   /// A kernel gives its rows once: where what comes after it scans them more often, they are kept.
@@ -152,6 +154,7 @@ class TaskRun {
   std::vector<std::shared_ptr<reduce::KernelCounts>> kernel_counts_;
   std::vector<RegisteredKernel> kernels_;
   std::vector<RegisteredJoin> joins_;
+  uint64_t tables_not_held_ = 0;
   TaskReport report_;
 };
 

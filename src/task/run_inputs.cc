@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "reduce/lookup_function.h"
 #include "source/line_length.h"
 #include "source/source.h"
+#include "task/held_tables.h"
 #include "task/run.h"
 
 namespace tidegate {
@@ -92,6 +94,50 @@ Status TaskRun::bind_join(const TaskStep& step) {
   if (!step.kernel) return {};
   TG_ASSIGN(const Scans scans, Scans::of(*connection_, step.kernel->kernel.input_sql));
   return keep_join_rows(joins_.back(), scans);
+}
+
+Result<bool> TaskRun::bind_lookup(const TaskStep& step) {
+  const reduce::JoinLookup& lookup = *step.lookup;
+  const auto find = [&](const std::string& name) {
+    return std::find_if(spec_.inputs.begin(), spec_.inputs.end(),
+                        [&](const TaskInput& input) { return input.name == name; });
+  };
+  const auto read = find(lookup.input), held = find(lookup.held);
+  if (read == spec_.inputs.end() || held == spec_.inputs.end() || held->scan)
+    return fail(FailureClass::kDefect, "task.bad_message", "a lookup reads no input");
+  const std::string name = held_table_name(spec_, step);
+  const HeldTable* known = held_table(name, limits_.kernel_bytes);
+  if (known == nullptr) {
+    shuffle::BucketTable rows;
+    rows.effects = &effects_;
+    rows.schema = held->schema;
+    TG_ASSIGN(rows.types, batch::column_types(*connection_, held->schema));
+    rows.files = held->map_outputs;
+    rows.bucket_begin = held->bucket_begin;
+    rows.bucket_end = held->bucket_end;
+    rows.memory_bytes = limits_.scan_bytes;
+    const auto places = [&](const std::vector<std::string>& columns) {
+      std::vector<uint32_t> out;
+      for (const std::string& column : columns)
+        for (uint32_t i = 0; i < held->schema.size(); ++i)
+          if (to_lower_ascii(held->schema[i].name) == to_lower_ascii(column)) out.push_back(i);
+      return out;
+    };
+    reduce::LookupTable::Options options{.memory_bytes = limits_.kernel_bytes,
+                                         .any_row = lookup.kind == reduce::JoinSpec::Kind::kSemi ||
+                                                    lookup.kind == reduce::JoinSpec::Kind::kAnti,
+                                         .progress = [this](uint64_t) { meter_.tick(); }};
+    TG_ASSIGN(auto table, reduce::LookupTable::make(rows, places(lookup.held_keys),
+                                                    places(lookup.columns), options));
+    hold_table({name, std::move(table), limits_.kernel_bytes});
+    known = held_table(name, limits_.kernel_bytes);
+  }
+  if (known->table == nullptr) {
+    ++tables_not_held_;
+    return false;
+  }
+  TG_TRY(reduce::register_lookup(*connection_, lookup, read->schema, held->schema, known->table));
+  return true;
 }
 
 Status TaskRun::keep_join_rows(const RegisteredJoin& join, const Scans& scans) {

@@ -198,6 +198,7 @@ TaskSink sink_from(const json& j) {
 json step_json(const TaskStep& step) {
   json out = {{"name", step.name}, {"sql", step.sql}};
   if (step.join) out["join"] = reduce::to_json(*step.join);
+  if (step.lookup) out["lookup"] = reduce::to_json(*step.lookup);
   if (step.kernel) {
     out["kernel"] = reduce::to_json(*step.kernel);
     out["kernel_rows_made"] = step.kernel_rows_made;
@@ -218,6 +219,8 @@ TaskStep step_from(const json& j) {
   TaskStep step{.name = j.at("name"), .sql = j.at("sql")};
   if (j.contains("join"))
     step.join = value_of(reduce::join_from_json(j.at("join").get<std::string>()), j);
+  if (j.contains("lookup"))
+    step.lookup = value_of(reduce::join_lookup_from_json(j.at("lookup").get<std::string>()), j);
   if (j.contains("kernel")) {
     step.kernel = value_of(reduce::stage_kernel_from_json(j.at("kernel").get<std::string>()), j);
     step.kernel_rows_made = j.at("kernel_rows_made");

@@ -51,6 +51,8 @@ struct TaskStep {
   std::string sql;
   /// What `sql`, or the kernel's, reads as this join's relations.
   std::optional<reduce::JoinSpec> join = {};
+  /// Runs in place of `sql` where the held side fits and no two of its rows share a key.
+  std::optional<reduce::JoinLookup> lookup = {};
   /// Runs the stage in place of its SQL.
   std::optional<reduce::StageKernel> kernel = {};
   /// The input called kernel.input_table already has the rows of kernel.input_sql: the tasks that

@@ -10,6 +10,7 @@
 #include "source/rejects.h"
 #include "source/source.h"
 #include "store/results.h"
+#include "task/held_tables.h"
 #include "task/parts.h"
 #include "task/run.h"
 #include "verify/verify.h"
@@ -69,6 +70,10 @@ Status TaskRun::bind() {
     }
     std::string sql = step.sql;
     if (step.join) TG_TRY(bind_join(step));
+    if (step.lookup) {
+      TG_ASSIGN(const bool held, bind_lookup(step));
+      if (held) sql = step.lookup->sql;
+    }
     if (step.kernel) {
       TG_TRY(bind_kernel(step));
       sql = step.kernel->output_sql;
@@ -133,6 +138,7 @@ Status TaskRun::close() {
   report_.bytes_spilled = meter_.spilled();
   for (const auto& counts : kernel_counts_) report_.splits += counts->splits + counts->heavy_keys;
   for (const RegisteredJoin& join : joins_) report_.splits += join.counts->turns;
+  report_.splits += tables_not_held_;
   connection_.reset();
   database_.reset();
   return remove_tree(effects_, path_join(directory_, kSpillDirectory));
@@ -192,6 +198,7 @@ Status run_attempt(TaskRun& run, const TaskSpec& spec) {
 
 Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
                             const std::function<void(const TaskProgress&)>& progress) {
+  drop_other_tables(spec);
   TG_ASSIGN(const StateDir state, StateDir::open(effects, spec.state_dir, StateDir::Mode::kWrite));
   TG_ASSIGN(Attempt attempt, Attempt::begin(effects, state, spec.identity, spec.attempt));
   TaskReport report;

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -15,6 +16,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "task/heap.h"
+#include "task/held_tables.h"
 #include "task/limits.h"
 #include "task/task.h"
 
@@ -73,7 +75,10 @@ std::string outcome_frame(Effects& effects, const std::string& payload, int sock
   const std::string attempt = quote_json(spec->attempt);
   Result<TaskReport> report = std::unexpected(Failure{});
   reset_peak_rss(effects);
-  set_address_space_wall(effects, spec->memory_bytes);
+  // A table that stays from the task before is part of this one's bound.
+  drop_other_tables(*spec);
+  set_address_space_wall(effects,
+                         spec->memory_bytes - std::min(spec->memory_bytes, held_table_bytes()));
   try {
     report = run_task(effects, *spec, [&](const TaskProgress& progress) {
       (void)send_frame(
