@@ -315,6 +315,15 @@ Database::~Database() {
   if (raw) duckdb_close(&raw);
 }
 
+Status Database::limit(const OpenOptions& options) {
+  TG_ASSERT(!locked_ && options.threads == options_.threads);
+  options_ = options;
+  TG_ASSIGN(auto connection, connect());
+  return connection->execute(fmt::format(
+      "SET memory_limit = '{}B'; SET temp_directory = {}; SET max_temp_directory_size = '{}B'",
+      options.memory_bytes, quote_literal(options.temp_directory), options.temp_bytes_max));
+}
+
 Status Database::lock() {
   TG_ASSIGN(auto connection, connect());
   const auto list = [](const std::vector<std::string>& paths) {

@@ -52,6 +52,9 @@ class Database {
  public:
   static Result<std::unique_ptr<Database>> open(const OpenOptions& options);
   ~Database();
+  /// Limits one that was opened without options ahead of its use, as if opened with these (which
+  /// must have its number of threads). Before anything else is done with it.
+  Status limit(const OpenOptions& options);
   /// Takes file access beyond the allowed paths away and locks the configuration, for good.
   Status lock();
   Result<std::unique_ptr<Connection>> connect();

@@ -150,6 +150,37 @@ TEST(Sql, LockedDatabaseReachesNoFile) {
   }
 }
 
+TEST(Sql, OneOpenedAheadIsLimitedAsIfOpenedSo) {
+  OpenOptions options;
+  options.memory_bytes = uint64_t{48} << 20;
+  options.temp_directory = testing::TempDir() + "it's limited";
+  options.temp_bytes_max = uint64_t{1} << 20;
+  auto ahead = open();
+  ASSERT_TRUE(ahead->limit(options));
+  auto at_once = *Database::open(options);
+  for (Database* database : {ahead.get(), at_once.get()}) {
+    ASSERT_TRUE(database->lock());
+    auto connection = *database->connect();
+    const auto settings = connection->query(
+        "SELECT name, value FROM duckdb_settings() WHERE name IN ('memory_limit', "
+        "'temp_directory', 'max_temp_directory_size', 'threads', 'TimeZone', "
+        "'enable_external_access', 'lock_configuration') ORDER BY name");
+    ASSERT_TRUE(settings);
+    std::string text;
+    for (const auto& row : settings->rows) text += row[0].text + "=" + row[1].text + "\n";
+    EXPECT_EQ(text,
+              "TimeZone=UTC\nenable_external_access=false\nlock_configuration=true\n"
+              "max_temp_directory_size=1.0 MiB\nmemory_limit=48.0 MiB\ntemp_directory=" +
+                  options.temp_directory + "\nthreads=1\n");
+    if (database != ahead.get()) continue;  // DuckDB keeps only to a quota that is set later
+    const auto full = connection->execute(
+        "CREATE TEMP TABLE wide AS SELECT hash(i) AS a, hash(i + 1) AS b FROM range(10000000) AS "
+        "t(i)");
+    ASSERT_FALSE(full);
+    EXPECT_EQ(full.error().code, "disk.spill_quota") << full.error().describe();
+  }
+}
+
 TEST(Sql, ErrorsInAStepKeepTheirClass) {
   auto database = open();
   auto connection = *database->connect();

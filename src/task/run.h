@@ -82,12 +82,14 @@ struct RegisteredJoin {
 class TaskRun {
  public:
   TaskRun(Effects& effects, const TaskSpec& spec,
-          const std::function<void(const TaskProgress&)>& progress, std::string directory)
+          const std::function<void(const TaskProgress&)>& progress, std::string directory,
+          std::unique_ptr<sql::Database> opened = nullptr)
       : effects_(effects),
         spec_(spec),
         limits_(split_memory(spec)),
         directory_(std::move(directory)),
-        meter_(effects, progress, path_join(directory_, kSpillDirectory)) {}
+        meter_(effects, progress, path_join(directory_, kSpillDirectory)),
+        database_(std::move(opened)) {}
 
   Status prepare();
   Status bind();

@@ -54,7 +54,11 @@ Status TaskRun::prepare() {
       options.allowed_paths.insert(options.allowed_paths.end(), files.begin(), files.end());
   }
   TG_TRY(effects_.mkdir(options.temp_directory));
-  TG_ASSIGN(database_, sql::Database::open(options));
+  if (database_) {
+    TG_TRY(database_->limit(options));
+  } else {
+    TG_ASSIGN(database_, sql::Database::open(options));
+  }
   TG_ASSIGN(connection_, database_->connect());
   TG_TRY(connection_->execute(run_time_macro(spec_.run_time_us)));
   TG_TRY(database_->lock());
@@ -197,20 +201,22 @@ Status run_attempt(TaskRun& run, const TaskSpec& spec) {
 }
 
 Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
-                            const std::function<void(const TaskProgress&)>& progress) {
+                            const std::function<void(const TaskProgress&)>& progress,
+                            std::unique_ptr<sql::Database> opened) {
   drop_other_tables(spec);
   TG_ASSIGN(const StateDir state, StateDir::open(effects, spec.state_dir, StateDir::Mode::kWrite));
   TG_ASSIGN(Attempt attempt, Attempt::begin(effects, state, spec.identity, spec.attempt));
   TaskReport report;
   Status status;
   if (spec.parts > 1) {
+    opened.reset();  // each part has one of its own
     auto parts = run_in_parts(effects, spec, progress, attempt.directory());
     if (parts)
       report = std::move(*parts);
     else
       status = std::unexpected(parts.error());
   } else {
-    TaskRun run(effects, spec, progress, attempt.directory());
+    TaskRun run(effects, spec, progress, attempt.directory(), std::move(opened));
     status = run_attempt(run, spec);
     if (status) report = run.take_report();
   }

@@ -25,9 +25,11 @@ struct TaskProgress {
 /// the last step's rows into the sinks, then the finished result into STATE/results. Holds to
 /// spec.memory_bytes as far as a process can by itself (DuckDB's share, accounted buffers);
 /// the engine holds the process to it from outside. `progress` is called now and then.
-/// Failures carry class and code; nothing is left in results/ by a failed attempt.
+/// Failures carry class and code; nothing is left in results/ by a failed attempt. `opened` is a
+/// DuckDB that was opened without options for this task; if null, one is opened.
 Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
-                            const std::function<void(const TaskProgress&)>& progress);
+                            const std::function<void(const TaskProgress&)>& progress,
+                            std::unique_ptr<sql::Database> opened = nullptr);
 
 /// The worker's loop over a socket: frames (u32 little-endian length, JSON) in, frames out:
 /// {"kind":"hello"}, {"kind":"progress",...}, {"kind":"done",...} or {"kind":"failed",...}, these

@@ -68,7 +68,8 @@ Failure unexpected_exception(const char* what) {
   std::abort();
 }
 
-std::string outcome_frame(Effects& effects, const std::string& payload, int socket) {
+std::string outcome_frame(Effects& effects, const std::string& payload, int socket,
+                          std::unique_ptr<sql::Database> opened) {
   auto spec = task_spec_from_json(payload);
   if (!spec)
     return fmt::format("{{\"kind\":\"failed\",\"attempt\":\"\"}}\n{}", to_json(spec.error()));
@@ -80,11 +81,12 @@ std::string outcome_frame(Effects& effects, const std::string& payload, int sock
   set_address_space_wall(effects,
                          spec->memory_bytes - std::min(spec->memory_bytes, held_table_bytes()));
   try {
-    report = run_task(effects, *spec, [&](const TaskProgress& progress) {
+    const auto tell = [&](const TaskProgress& progress) {
       (void)send_frame(
           socket, fmt::format(R"({{"kind":"progress","attempt":{},"rows":{},"bytes":{}}})", attempt,
                               progress.rows, progress.bytes));
-    });
+    };
+    report = run_task(effects, *spec, tell, std::move(opened));
   } catch (const std::bad_alloc&) {
     report = std::unexpected(
         Failure{FailureClass::kMemory, "memory.bound",
@@ -152,11 +154,15 @@ int worker_main(Effects& effects, int socket) {
   const Status loaded = sql::load_library();
   if (!send_frame(socket, R"({"kind":"hello"})")) return 1;
   for (;;) {
+    // Opened ahead of the next task, while the conductor plans, journals and publishes; where that
+    // fails the task tries it again and says why.
+    auto opened = loaded ? sql::Database::open({}) : std::unexpected(loaded.error());
     const auto frame = receive_frame(socket);
     if (!frame || !*frame) return 0;
-    const std::string answer = loaded ? outcome_frame(effects, **frame, socket)
-                                      : fmt::format("{{\"kind\":\"failed\",\"attempt\":\"\"}}\n{}",
-                                                    to_json(loaded.error()));
+    const std::string answer =
+        loaded
+            ? outcome_frame(effects, **frame, socket, opened ? std::move(*opened) : nullptr)
+            : fmt::format("{{\"kind\":\"failed\",\"attempt\":\"\"}}\n{}", to_json(loaded.error()));
     if (!send_frame(socket, answer)) return 0;
   }
 }
