@@ -414,8 +414,8 @@ uint32_t sticky_buckets(uint32_t before, uint32_t now) {
   return now <= before * 4 && before <= now * 4 ? before : now;
 }
 
-Status build_groups(Effects& effects, Plan& plan, Journal* journal) {
-  return Builder(effects, plan, journal).build();
+Status build_groups(Effects& effects, Plan& plan, Journal* journal, sql::Connection& scratch) {
+  return Builder(effects, plan, journal, scratch).build();
 }
 
 }  // namespace tidegate

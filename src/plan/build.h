@@ -32,7 +32,8 @@ uint32_t choose_buckets(uint64_t bytes, uint64_t memory_bytes);
 /// Keeps an earlier choice while the data stays within a quarter and four times of it.
 uint32_t sticky_buckets(uint32_t before, uint32_t now);
 
-/// Makes plan.graph and plan.groups from the checked stages and the snapshots.
-Status build_groups(Effects& effects, Plan& plan, Journal* journal);
+/// Makes plan.graph and plan.groups from the checked stages and the snapshots. Rows are sampled by
+/// `scratch`.
+Status build_groups(Effects& effects, Plan& plan, Journal* journal, sql::Connection& scratch);
 
 }  // namespace tidegate

@@ -230,7 +230,7 @@ Result<KeySample> Builder::sampled_groups(const StageInput& input, uint32_t prod
       for (const sql::Column& column : plan_.sources[s].schema)
         if (to_lower_ascii(column.name) == to_lower_ascii(name)) columns.push_back(column.name);
     if (columns.size() == input.key_columns.size())
-      return sample_keys(effects_, plan_.sources[s], columns);
+      return sample_keys(effects_, scratch_, plan_.sources[s], columns);
   }
   return KeySample{.distinct = kGroupsUnknown};
 }

@@ -106,7 +106,7 @@ Result<double> Builder::held_row_bytes(const JoinLookup& lookup, uint64_t held_r
   const SourceSnapshot& source = plan_.sources[source_index(lookup.held)];
   const sql::Schema keys = columns_named(source.schema, lookup.held_keys);
   const sql::Schema fields = columns_named(source.schema, lookup.columns);
-  TG_ASSIGN(const HeldSample sample, sample_held(effects_, source, keys, fields));
+  TG_ASSIGN(const HeldSample sample, sample_held(effects_, scratch_, source, keys, fields));
   const bool any_row =
       lookup.kind == reduce::JoinSpec::Kind::kSemi || lookup.kind == reduce::JoinSpec::Kind::kAnti;
   if (!sample.unique && !any_row) return 0;

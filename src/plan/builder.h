@@ -19,8 +19,8 @@ uint64_t row_bytes(const sql::Schema& schema);
 /// sorting in build_sort.cc, outputs in build_publish.cc, the last steps in build_finish.cc.
 class Builder {
  public:
-  Builder(Effects& effects, Plan& plan, Journal* journal)
-      : effects_(effects), plan_(plan), journal_(journal) {}
+  Builder(Effects& effects, Plan& plan, Journal* journal, sql::Connection& scratch)
+      : effects_(effects), plan_(plan), journal_(journal), scratch_(scratch) {}
 
   Status build();
 
@@ -128,6 +128,7 @@ class Builder {
   Effects& effects_;
   Plan& plan_;
   Journal* journal_;
+  sql::Connection& scratch_;
   std::map<std::string, reduce::StageKernel> merges_;  ///< by stage whose rows are combined
   std::map<std::string, uint32_t> consumers_;
   std::set<std::string> published_;

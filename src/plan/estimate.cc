@@ -21,7 +21,6 @@ constexpr double kDistinctMax = 1e12;
 constexpr int kHalvingsMax = 100;
 /// A third of the rows with a smaller share of the keys than this that it would have is uneven.
 constexpr double kEvenShareMin = 0.93;
-constexpr uint64_t kSampleMemory = uint64_t{256} << 20;
 
 /// How many different values there are among `rows` drawn from `distinct`, all as likely.
 double expected_distinct(double distinct, double rows) {
@@ -98,12 +97,11 @@ KeySample key_sample(double rows, double seen, double rows_before, double seen_b
   return sample;
 }
 
-Result<KeySample> sample_keys(Effects& effects, const SourceSnapshot& snapshot,
+Result<KeySample> sample_keys(Effects& effects, sql::Connection& scratch,
+                              const SourceSnapshot& snapshot,
                               const std::vector<std::string>& columns) {
   KeySample sample;
   if (snapshot.partitions.empty()) return sample;
-  TG_ASSIGN(const auto database, sql::Database::open({.memory_bytes = kSampleMemory}));
-  TG_ASSIGN(const auto connection, database->connect());
   std::vector<std::string> names, texts;
   for (const std::string& column : columns) {
     names.push_back(quote_identifier(column));
@@ -117,7 +115,7 @@ Result<KeySample> sample_keys(Effects& effects, const SourceSnapshot& snapshot,
                                                  fmt::format("hash({}) AS h, 0{} AS b",
                                                              join(names, ", "), join(texts, ""))));
   TG_ASSIGN(const sql::Table found,
-            connection->query(fmt::format(
+            scratch.query(fmt::format(
                 "SELECT count(*), count(DISTINCT h), avg(b), count(*) FILTER (WHERE p = 0), "
                 "count(DISTINCT h) FILTER (WHERE p = 0) FROM ({})",
                 rows)));
@@ -128,12 +126,11 @@ Result<KeySample> sample_keys(Effects& effects, const SourceSnapshot& snapshot,
   return key_sample(number(0), number(1), number(3), number(4), number(2));
 }
 
-Result<HeldSample> sample_held(Effects& effects, const SourceSnapshot& snapshot,
-                               const sql::Schema& keys, const sql::Schema& fields) {
+Result<HeldSample> sample_held(Effects& effects, sql::Connection& scratch,
+                               const SourceSnapshot& snapshot, const sql::Schema& keys,
+                               const sql::Schema& fields) {
   HeldSample sample;
   if (snapshot.partitions.empty() || keys.empty()) return sample;
-  TG_ASSIGN(const auto database, sql::Database::open({.memory_bytes = kSampleMemory}));
-  TG_ASSIGN(const auto connection, database->connect());
   std::vector<std::string> columns, names;
   for (const sql::Column& key : keys) {
     columns.push_back(key.name);
@@ -158,8 +155,7 @@ Result<HeldSample> sample_held(Effects& effects, const SourceSnapshot& snapshot,
     columns.push_back(field.name);
   }
   TG_ASSIGN(const std::string rows, sampled_rows(effects, snapshot, columns, items));
-  TG_ASSIGN(const sql::Table found,
-            connection->query(fmt::format("SELECT {} FROM ({})", asked, rows)));
+  TG_ASSIGN(const sql::Table found, scratch.query(fmt::format("SELECT {} FROM ({})", asked, rows)));
   const auto number = [&](size_t column) {
     return std::strtod(found.rows.at(0).at(column).text.c_str(), nullptr);
   };

@@ -37,7 +37,8 @@ KeySample key_sample(double rows, double seen, double rows_before, double seen_b
 
 /// The values of these columns in a source, by some rows from its beginning, its middle and its
 /// end. Reads a few row groups of those columns.
-Result<KeySample> sample_keys(Effects& effects, const SourceSnapshot& snapshot,
+Result<KeySample> sample_keys(Effects& effects, sql::Connection& scratch,
+                              const SourceSnapshot& snapshot,
                               const std::vector<std::string>& columns);
 
 /// What some rows say of a side of a join that may be held.
@@ -46,7 +47,8 @@ struct HeldSample {
   std::optional<double> span;  ///< from the least to the greatest, of one integer
   double field_bytes = 0;      ///< of a row's other columns, as they lie in arrays
 };
-Result<HeldSample> sample_held(Effects& effects, const SourceSnapshot& snapshot,
-                               const sql::Schema& keys, const sql::Schema& fields);
+Result<HeldSample> sample_held(Effects& effects, sql::Connection& scratch,
+                               const SourceSnapshot& snapshot, const sql::Schema& keys,
+                               const sql::Schema& fields);
 
 }  // namespace tidegate

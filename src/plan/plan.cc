@@ -283,7 +283,7 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
   }
   trace_sources(plan);
   warn_of_unknowable(plan, diagnostics);
-  TG_TRY(build_groups(effects, plan, journal));
+  TG_TRY(build_groups(effects, plan, journal, *binding));
   TG_TRY(find_results(effects, plan, journal));
   mark_needed(plan.graph);
   TG_TRY(explain_misses(plan, journal));
