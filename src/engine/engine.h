@@ -43,9 +43,10 @@ using EngineEvent =
 class Engine {
  public:
   virtual ~Engine() = default;
-  /// Starts all workers now. Without it each is started when it gets its first task. Each reports
-  /// WorkerReady; a slot may be given a task before that.
-  virtual Status start() = 0;
+  /// Starts the workers of the first `slots` slots now, those that do not run yet. Without it each
+  /// is started when it gets its first task. Each reports WorkerReady; a slot may be given a task
+  /// before that.
+  virtual Status start(uint32_t slots) = 0;
   /// Gives a task to a slot. If its worker is being replaced, the task waits for the new one.
   virtual void run(uint32_t slot, const TaskSpec& spec) = 0;
   /// Kills what the slot runs; WorkerGone follows with class and code by `why`

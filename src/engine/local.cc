@@ -56,10 +56,16 @@ LocalEngine::LocalEngine(Effects& effects, std::string program, uint32_t slots, 
 
 LocalEngine::~LocalEngine() { shutdown(); }
 
-Status LocalEngine::start() {
-  for (uint32_t slot = 0; slot < workers_.size(); ++slot)
+Status LocalEngine::start(uint32_t slots) {
+  for (uint32_t slot = 0; slot < std::min<size_t>(slots, workers_.size()); ++slot)
     if (workers_[slot].process.pid <= 0) TG_TRY(launch(slot));
   return {};
+}
+
+void LocalEngine::keep(uint32_t slots) {
+  TG_ASSERT(events_.empty());
+  for (size_t slot = slots; slot < workers_.size(); ++slot) end(workers_[slot]);
+  workers_.resize(std::min<size_t>(slots, workers_.size()));
 }
 
 Status LocalEngine::launch(uint32_t slot) {
@@ -283,13 +289,16 @@ void LocalEngine::sample() {
   peak_total_bytes_ = std::max(peak_total_bytes_, total);
 }
 
+void LocalEngine::end(Worker& worker) {
+  if (worker.process.pid <= 0) return;
+  kill_group(worker.process);
+  reap(worker.process);
+  worker.cgroup.reset();
+}
+
 void LocalEngine::shutdown() {
-  for (Worker& worker : workers_) {
-    if (worker.process.pid <= 0) continue;
-    kill_group(worker.process);
-    reap(worker.process);
-    worker.cgroup.reset();
-  }
+  for (Worker& worker : workers_) kill_group(worker.process);
+  for (Worker& worker : workers_) end(worker);
 }
 
 }  // namespace tidegate

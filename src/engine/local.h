@@ -27,7 +27,9 @@ class LocalEngine final : public Engine {
   LocalEngine(Effects& effects, std::string program, uint32_t slots, bool cgroups);
   ~LocalEngine() override;
 
-  Status start() override;
+  Status start(uint32_t slots) override;
+  /// Keeps the first `slots` slots and ends the workers of the others. Before any task is given.
+  void keep(uint32_t slots);
   void run(uint32_t slot, const TaskSpec& spec) override;
   void stop(uint32_t slot, const std::string& why) override;
   Result<std::vector<EngineEvent>> poll(int64_t timeout_us, int wake_fd) override;
@@ -54,6 +56,7 @@ class LocalEngine final : public Engine {
   Status launch(uint32_t slot);
   /// Puts a worker that has just begun into its slot's cgroup.
   Status wall_in(uint32_t slot);
+  void end(Worker& worker);
   void replace(uint32_t slot);
   void read_frames(uint32_t slot);
   void handle_frame(uint32_t slot, const std::string& payload);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/subprocess.h"
@@ -79,16 +80,18 @@ class Scratch {
   std::unique_ptr<sql::Connection> connection_;
 };
 
-Status take_snapshots(Effects& effects, Plan& plan, Journal* journal, int64_t now_us,
-                      Scratch& scratch, Diagnostics& diagnostics) {
+Status take_snapshots(Effects& effects, Plan& plan, Journal* journal,
+                      const PlanOptions& plan_options, Scratch& scratch, Diagnostics& diagnostics) {
+  bool told = !plan_options.new_files;
   for (const Source& source : plan.pipeline.sources) {
     SnapshotOptions options;
-    options.now_us = now_us;
+    options.now_us = plan_options.now_us;
     if (plan.state) options.cache_path = path_join(plan.state->path(), "inputs.cache");
     TG_ASSIGN(options, upstream_files(source, journal, std::move(options)));
     Diagnostics found;
     auto snapshot = snapshot_source(effects, plan.pipeline, source, nullptr, found, options);
     if (!snapshot && snapshot.error().code == "source.needs_sql") {
+      if (!std::exchange(told, true)) plan_options.new_files();
       TG_ASSIGN(sql::Connection * connection, scratch.get());
       found = {};
       snapshot = snapshot_source(effects, plan.pipeline, source, connection, found, options);
@@ -253,12 +256,15 @@ Status choose_workers(Plan& plan, const PlanOptions& options) {
                     "raise --memory",
                     format_size(bound), format_size(plan.host_bytes)));
   const uint64_t most = bound ? plan.host_bytes / bound : UINT32_MAX;
-  const uint32_t wanted = options.workers ? options.workers : host_cpus();
-  plan.workers = static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, wanted));
+  plan.workers = static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, workers_wanted(options)));
   return {};
 }
 
 }  // namespace
+
+uint32_t workers_wanted(const PlanOptions& options) {
+  return options.workers ? options.workers : host_cpus();
+}
 
 Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* state, Journal* journal,
                        const PlanOptions& options, Diagnostics& diagnostics) {
@@ -268,7 +274,7 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
   if (state) plan.state = *state;
   if (diagnostics.has_errors()) return plan;
   Scratch scratch;
-  TG_TRY(take_snapshots(effects, plan, journal, options.now_us, scratch, diagnostics));
+  TG_TRY(take_snapshots(effects, plan, journal, options, scratch, diagnostics));
   std::map<std::string, sql::Schema> schemas;
   for (size_t s = 0; s < plan.sources.size(); ++s)
     if (!plan.sources[s].schema.empty())

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -65,6 +66,8 @@ struct PlanOptions {
   uint32_t workers = 0;       ///< 0: as many as there are processors
   uint64_t memory_bytes = 0;  ///< of the whole host; 0: what the host has
   bool kernels = true;        ///< look for each stage's kernel; not needed to find mistakes
+  /// Called once, early, when a source has files that are new: there will be work.
+  std::function<void()> new_files = {};
 };
 
 /// A run that has been thought out: what `plan` shows and `run` does.
@@ -85,6 +88,9 @@ struct Plan {
   uint64_t host_bytes = 0;
   std::string digest;  ///< of all that decides what the run does
 };
+
+/// The most workers that a plan may have.
+uint32_t workers_wanted(const PlanOptions& options);
 
 /// Reads the sources' metadata, binds and proves the stages, chooses strategies and bucket counts,
 /// names the tasks and looks up which of them have results. Mistakes of the contract go to

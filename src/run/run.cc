@@ -56,6 +56,8 @@ class Driver {
     TG_TRY(carry_out(conductor_.begin(effects_.monotonic_us())));
     for (uint32_t slot = 0; slot < plan_.workers; ++slot)
       if (!conductor_.finished()) TG_TRY(tell(SlotReady{slot}));
+    // The run and its first tasks are made durable while these begin.
+    if (!conductor_.finished()) TG_TRY(journal_.commit());
     while (!conductor_.finished()) TG_TRY(step());
     reporter_.end();
     return finish();
@@ -478,6 +480,20 @@ std::string pipeline_path(const Pipeline& pipeline) {
   return path_join(pipeline.directory, path_basename(pipeline.text->path()));
 }
 
+/// The most tasks of one group that are known to run (those without a name may yet be found). As
+/// many workers are started ahead: with nothing to do none is needed, and checks that are run anew
+/// start one by themselves.
+size_t tasks_at_once(const Graph& graph) {
+  size_t most = 0;
+  for (const GraphGroup& group : graph.groups) {
+    const auto waits = [&](uint32_t task) {
+      return graph.tasks[task].state == TaskState::kWaiting && !graph.tasks[task].identity.empty();
+    };
+    most = std::max<size_t>(most, std::ranges::count_if(group.tasks, waits));
+  }
+  return most;
+}
+
 int64_t number_field(const std::string& json, std::string_view key) {
   const size_t at = json.find(fmt::format("\"{}\":", key));
   return at == std::string::npos ? 0
@@ -538,6 +554,10 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
   TG_ASSIGN(const auto before, interrupted_run(*journal, pipeline.name.value));
   if (before && before->run_time_us && !options.run_time_us)
     plan_options.run_time_us = before->run_time_us;
+  // If there will be work, a worker loads DuckDB while the plan is made: one, as the memory that
+  // each may take, and with it their number, comes with the plan.
+  LocalEngine engine(effects, options.program, workers_wanted(plan_options), options.cgroups);
+  plan_options.new_files = [&] { (void)engine.start(1); };
   TG_ASSIGN(Plan plan, make_plan(effects, std::move(pipeline), &state, journal.get(), plan_options,
                                  diagnostics));
   if (options.planned) options.planned();
@@ -551,13 +571,9 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
       before ? fmt::format(R"(,"resumed_from":{})", quote_json(before->run)) : "");
   journal->observe([&](const Event& event) { reporter.event(event); });
   TG_TRY(journal->append("run_started", context.run, run_started));
-  TG_TRY(journal->commit());
-  LocalEngine engine(effects, options.program, plan.workers, options.cgroups);
-  // With nothing to do no worker is needed; checks that are run anew start one by themselves.
-  const bool work =
-      std::any_of(plan.graph.tasks.begin(), plan.graph.tasks.end(),
-                  [](const GraphTask& task) { return task.state == TaskState::kWaiting; });
-  if (work) TG_TRY(engine.start());
+  engine.keep(plan.workers);
+  TG_TRY(engine.start(
+      static_cast<uint32_t>(std::min<size_t>(tasks_at_once(plan.graph), plan.workers))));
   Driver driver(effects, std::move(plan), *journal, context, options, reporter, engine);
   return driver.run();
 }
