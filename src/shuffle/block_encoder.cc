@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "base/failure.h"
-#include "base/hash.h"
+#include "shuffle/deltas.h"
 #include "shuffle/format.h"
 
 namespace tidegate::shuffle {
@@ -20,11 +20,7 @@ namespace {
 
 using batch::Storage;
 
-constexpr uint32_t kSlots = 16'384;
-/// A dictionary is given up if this many rows hold more than half as many different texts.
-constexpr uint32_t kDictionarySample = 256;
 constexpr uint32_t kDecimalSample = 16;
-/// Adding it to a small double leaves the double's nearest integer in the low mantissa bits.
 
 template <typename T>
 struct UnsignedOf {
@@ -38,50 +34,6 @@ template <>
 struct UnsignedOf<batch::uint128> {
   using type = batch::uint128;
 };
-
-template <typename U>
-uint8_t delta_width(U range) {
-  if (range == 0) return 0;
-  if (range <= U{0xff}) return 1;
-  if constexpr (sizeof(U) >= 2) {
-    if (range <= U{0xffff}) return 2;
-  }
-  if constexpr (sizeof(U) >= 4) {
-    if (range <= U{0xffff'ffff}) return 4;
-  }
-  if constexpr (sizeof(U) >= 8) {
-    if (range <= U{std::numeric_limits<uint64_t>::max()}) return 8;
-  }
-  return sizeof(U) == 16 ? 16 : sizeof(U);
-}
-
-template <typename Narrow, typename T, typename U>
-void put_deltas(const T* values, U base, uint32_t rows, std::byte* out) {
-  for (uint32_t i = 0; i < rows; ++i) {
-    const Narrow delta = static_cast<Narrow>(static_cast<U>(values[i]) - base);
-    std::memcpy(out + size_t{i} * sizeof(Narrow), &delta, sizeof(Narrow));
-  }
-}
-
-template <typename T, typename U>
-void put_deltas(uint8_t width, const T* values, U base, uint32_t rows, std::byte* out) {
-  switch (width) {
-    case 0:
-      return;
-    case 1:
-      return put_deltas<uint8_t>(values, base, rows, out);
-    case 2:
-      return put_deltas<uint16_t>(values, base, rows, out);
-    case 4:
-      return put_deltas<uint32_t>(values, base, rows, out);
-    case 8:
-      return put_deltas<uint64_t>(values, base, rows, out);
-    case 16:
-      return put_deltas<batch::uint128>(values, base, rows, out);
-    default:
-      TG_ASSERT(false);
-  }
-}
 
 bool is_null(const uint64_t* nulls, uint32_t row) {
   return ((nulls[row / 64] >> (row % 64)) & 1) != 0;
@@ -126,7 +78,8 @@ std::byte* BlockEncoder::grow(size_t size) {
 
 size_t BlockEncoder::held_bytes() const {
   return bytes_.capacity() + slots_.capacity() * sizeof(Slot) + entry_sizes_.capacity() * 4 +
-         entry_texts_.capacity() * 8 + codes_.capacity() * 2 + integers_.capacity() * 8;
+         entry_texts_.capacity() * 8 + codes_.capacity() * 2 + integers_.capacity() * 8 +
+         bare_.capacity() * 8 + rest_sizes_.capacity() * 4;
 }
 
 void BlockEncoder::trim(size_t keep_bytes) {
@@ -325,84 +278,6 @@ void BlockEncoder::intervals(void* raw, const uint64_t* nulls, uint32_t rows, Co
     put_deltas(width, integers_.data(), static_cast<uint64_t>(base), rows,
                grow(size_t{width} * rows));
   }
-}
-
-void BlockEncoder::texts(const RawColumn& column, uint32_t rows, ColumnHead head) {
-  const uint32_t* sizes = static_cast<const uint32_t*>(column.values);
-  uint32_t low = sizes[0];
-  uint32_t high = sizes[0];
-  size_t total = 0;
-  for (uint32_t i = 0; i < rows; ++i) {
-    low = std::min(low, sizes[i]);
-    high = std::max(high, sizes[i]);
-    total += sizes[i];
-  }
-  const size_t start = bytes_.size();
-  grow(sizeof head);
-  put_validity(column.nulls, rows);
-  if (dictionary(sizes, column.texts, total, rows, head)) {
-    std::memcpy(bytes_.data() + start, &head, sizeof head);
-    return;
-  }
-  head.encoding = Encoding::kTexts;
-  head.delta_width = delta_width<uint32_t>(high - low);
-  std::memcpy(bytes_.data() + start, &head, sizeof head);
-  const uint32_t numbers[2] = {low, static_cast<uint32_t>(total)};
-  std::memcpy(grow(8), numbers, 8);
-  put_deltas(head.delta_width, sizes, low, rows, grow(size_t{head.delta_width} * rows));
-  if (total > 0) std::memcpy(grow(total), column.texts, total);
-}
-
-bool BlockEncoder::dictionary(const uint32_t* sizes, const char* bytes, size_t total, uint32_t rows,
-                              ColumnHead& head) {
-  if (slots_.empty()) slots_.assign(kSlots, Slot{0, 0});
-  if (++stamp_ == 0) {
-    slots_.assign(kSlots, Slot{0, 0});
-    stamp_ = 1;
-  }
-  entry_sizes_.clear();
-  entry_texts_.clear();
-  codes_.resize(rows);
-  const char* at = bytes;
-  size_t entry_bytes = 0;
-  for (uint32_t i = 0; i < rows; ++i) {
-    uint32_t slot = static_cast<uint32_t>(xxh3_64(at, sizes[i]) >> 32) % kSlots;
-    while (true) {
-      Slot& found = slots_[slot];
-      if (found.stamp != stamp_) {
-        found = {static_cast<uint32_t>(entry_sizes_.size()), stamp_};
-        entry_sizes_.push_back(sizes[i]);
-        entry_texts_.push_back(at);
-        entry_bytes += sizes[i];
-        codes_[i] = static_cast<uint16_t>(found.entry);
-        break;
-      }
-      if (entry_sizes_[found.entry] == sizes[i] &&
-          (sizes[i] == 0 || std::memcmp(entry_texts_[found.entry], at, sizes[i]) == 0)) {
-        codes_[i] = static_cast<uint16_t>(found.entry);
-        break;
-      }
-      slot = (slot + 1) % kSlots;
-    }
-    at += sizes[i];
-    if (i + 1 == kDictionarySample && entry_sizes_.size() > kDictionarySample / 2) return false;
-  }
-  const size_t entries = entry_sizes_.size();
-  const uint8_t width = entries == 1 ? 0 : entries <= 256 ? 1 : 2;
-  const size_t size = 8 + entries * 4 + entry_bytes + size_t{width} * rows;
-  if (entries > 1 && size >= 8 + size_t{rows} + total) return false;
-  head.encoding = Encoding::kDictionary;
-  head.delta_width = width;
-  const uint32_t numbers[2] = {static_cast<uint32_t>(entries), static_cast<uint32_t>(entry_bytes)};
-  std::memcpy(grow(8), numbers, 8);
-  std::memcpy(grow(entries * 4), entry_sizes_.data(), entries * 4);
-  std::byte* texts = grow(entry_bytes);
-  for (size_t i = 0; i < entries; ++i) {
-    if (entry_sizes_[i] > 0) std::memcpy(texts, entry_texts_[i], entry_sizes_[i]);
-    texts += entry_sizes_[i];
-  }
-  put_deltas(width, codes_.data(), uint16_t{0}, rows, grow(size_t{width} * rows));
-  return true;
 }
 
 }  // namespace tidegate::shuffle

@@ -18,6 +18,11 @@ namespace tidegate::shuffle {
 //   kDecimals  base (8 bytes), rows x `delta_width`: double = (base + delta) / 10^`exponent`
 //   kIntervals three times {u8 delta_width, base, deltas}: months, days, microseconds
 //   kTexts     u32 base, u32 total bytes, rows x `delta_width` lengths, bytes
+//   kPrefixed  u32 bytes of a prefix, u32 base, u32 total bytes, the prefix, a bitmap as of
+//   validity
+//              if `bare` is 1, rows x `delta_width` lengths, bytes: of what follows the prefix.
+//              Texts whose bit is set (without a bitmap: NULLs) do not have the prefix. Whole texts
+//              take kPrefixedBytesMax at most
 //   kDictionary u32 entries, u32 total bytes, entries x u32 lengths, bytes, rows x `delta_width`
 //              codes (0 bytes if there is one entry)
 //
@@ -32,6 +37,7 @@ enum class Encoding : uint8_t {
   kIntervals = 5,
   kTexts = 6,
   kDictionary = 7,
+  kPrefixed = 8,
 };
 
 enum class Validity : uint8_t { kAll = 0, kBitmap = 1, kNone = 2 };
@@ -42,7 +48,8 @@ struct ColumnHead {
   batch::Storage storage;
   uint8_t delta_width;
   uint8_t exponent;
-  uint8_t zero[3];
+  uint8_t bare;  ///< kPrefixed: 1 if a bitmap says which texts lack the prefix
+  uint8_t zero[2];
 };
 static_assert(sizeof(ColumnHead) == 8);
 
@@ -75,6 +82,15 @@ class BlockEncoder {
     uint32_t entry;
     uint32_t stamp;
   };
+  struct Prefix {
+    const char* text = nullptr;
+    uint32_t bytes = 0;
+    bool bitmap = false;  ///< some texts lack it
+    uint8_t width = 0;    ///< of the lengths of what follows it
+    uint32_t low = 0;     ///< the least of these
+    size_t total = 0;     ///< their sum
+    size_t encoded = 0;   ///< what the column takes, but for head and validity
+  };
   std::byte* grow(size_t size);
   template <typename T>
   void frame(T* values, const uint64_t* nulls, uint32_t rows, ColumnHead head);
@@ -83,8 +99,13 @@ class BlockEncoder {
   bool decimals(const double* values, uint32_t rows, ColumnHead& head);
   void intervals(void* values, const uint64_t* nulls, uint32_t rows, ColumnHead head);
   void texts(const RawColumn& column, uint32_t rows, ColumnHead head);
-  bool dictionary(const uint32_t* sizes, const char* bytes, size_t total, uint32_t rows,
+  /// False, and nothing is written, if it would not take fewer bytes than `otherwise`.
+  bool dictionary(const uint32_t* sizes, const char* bytes, size_t otherwise, uint32_t rows,
                   ColumnHead& head);
+  /// What texts begin with; 0 bytes if that saves too little of `plain` bytes.
+  Prefix find_prefix(const RawColumn& column, uint32_t rows, size_t total, size_t plain);
+  void put_prefixed(const RawColumn& column, uint32_t rows, size_t total, const Prefix& prefix,
+                    ColumnHead& head);
   void put_validity(const uint64_t* nulls, uint32_t rows);
 
   std::vector<std::byte> bytes_;
@@ -93,6 +114,8 @@ class BlockEncoder {
   std::vector<const char*> entry_texts_;
   std::vector<uint16_t> codes_;
   std::vector<int64_t> integers_;
+  std::vector<uint64_t> bare_;        ///< bit set: the text is stored without the prefix
+  std::vector<uint32_t> rest_sizes_;  ///< of what is stored of each text
   uint32_t stamp_ = 0;
 };
 

@@ -35,7 +35,7 @@ namespace tidegate::shuffle {
 
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr uint32_t kFormatVersion = 3;
+inline constexpr uint32_t kFormatVersion = 4;
 /// 1.5 * 2^52: added to a double it leaves the nearest integer in the low bits.
 inline constexpr double kRoundingMagic = 6755399441055744.0;
 inline constexpr char kHeadMagic[8] = {'T', 'G', 'M', 'A', 'P', 'O', 'U', 'T'};
@@ -48,6 +48,8 @@ inline constexpr uint32_t kBlockRowsMax = 4'096;
 inline constexpr uint32_t kBlockBytesMax = uint32_t{1} << 31;
 inline constexpr uint32_t kRangeBlocksMax = 65'536;
 inline constexpr uint32_t kRangeBytes = 256 << 10;
+/// Whole texts of a column that is stored with a prefix: a reader puts them together in memory.
+inline constexpr uint32_t kPrefixedBytesMax = kRangeBytes;
 inline constexpr uint32_t kAttemptBytesMax = 192;
 inline constexpr uint32_t kSchemaBytesMax = 64 << 20;
 

@@ -16,7 +16,9 @@ namespace {
 constexpr const char* kSelect =
     "SELECT i::BIGINT AS k, (i % 5)::TINYINT AS t, i * 0.25 AS d, sqrt(i) AS r, CASE WHEN i % 4 = "
     "0 "
-    "THEN NULL ELSE 'text ' || i END AS s, ['a', 'b'][(i % 2 + 1)::INTEGER] AS e, "
+    "THEN NULL ELSE md5(i::VARCHAR) END AS s, CASE WHEN i % 6 = 0 THEN NULL ELSE 'text ' || i END "
+    "AS p, CASE WHEN i % 7 = 0 THEN 'other' ELSE 'https://example.com/' || i END AS u, ['a', "
+    "'b'][(i % 2 + 1)::INTEGER] AS e, "
     "to_days((i % 3)::INTEGER) AS v, [i, NULL] AS l, {'a': i::HUGEINT, 'b': 'x' || i} AS st, CASE "
     "WHEN i "
     "% 2 = 0 THEN 'red' ELSE 'blue' END::ENUM('red', 'blue') AS en FROM range(40) r(i)";

@@ -382,7 +382,7 @@ std::string fixture_of(int version) {
 // Map outputs of each version must be read, or refused by name, for ever; and hashing and encoding
 // must not change under the same version.
 TEST_F(Shuffle, EarlierVersionsAreRefusedByName) {
-  for (const int version : {1, 2}) {
+  for (const int version : {1, 2, 3}) {
     const auto info = read_map_output_info(real_effects(), fixture_of(version));
     ASSERT_FALSE(info) << version;
     EXPECT_EQ(info.error().cls, FailureClass::kLost);
@@ -391,11 +391,12 @@ TEST_F(Shuffle, EarlierVersionsAreRefusedByName) {
 }
 
 TEST_F(Shuffle, ThisVersionStaysReadableAndTheSame) {
-  const std::string fixture = fixture_of(3);
+  const std::string fixture = fixture_of(4);
   const std::string select =
-      "SELECT i::BIGINT AS k, 's' || (i % 9) AS s, i * 0.25 AS d, CASE WHEN i % 4 = 0 THEN NULL "
-      "ELSE "
-      "i::SMALLINT END AS n, [i] AS l, INTERVAL 1 DAY * i AS v FROM range(50) r(i)";
+      "SELECT i::BIGINT AS k, 's' || (i % 9) AS s, 'https://example.com/' || i AS u, "
+      "CASE WHEN i % 7 = 0 THEN '' ELSE 'a name of ' || i END AS p, i * 0.25 AS d, "
+      "CASE WHEN i % 4 = 0 THEN NULL ELSE i::SMALLINT END AS n, [i] AS l, INTERVAL 1 DAY * i AS v "
+      "FROM range(50) r(i)";
   must_write(select, "m", options(4, {{0, "BIGINT"}, {1, "VARCHAR"}}));
   EXPECT_EQ(xxh3_64(bytes(file("m"))), xxh3_64(bytes(fixture)));
   must_attach("t", {{fixture, "a1"}}, 0, 4);

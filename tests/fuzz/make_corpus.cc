@@ -151,6 +151,11 @@ void blocks() {
   more("texts-same", "VARCHAR", "'the same for all'", 3000);
   more("texts-few", "VARCHAR",
        "(['a', 'bb', 'ccc and more than twelve'])[1 + (hash(i) % 3)::INTEGER]", 99);
+  more("texts-prefixed", "VARCHAR", "'https://example.com/' || i", 50);
+  more("texts-prefixed-short", "BLOB", "'item-' || i", 50);
+  more("texts-prefixed-but-some", "VARCHAR",
+       "CASE WHEN i % 11 = 0 THEN 'x' || i WHEN i % 7 = 0 THEN NULL ELSE 'https://a.b/' || i END",
+       60);
   more("texts-apart", "VARCHAR", "md5(i::VARCHAR)", 20);
   const auto [block, rows] =
       first_block(written("SELECT i, 'x' || i, i % 2 = 0 FROM range(9) r(i)", {}));
