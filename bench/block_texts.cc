@@ -54,7 +54,10 @@ const std::vector<Case>& cases() {
       {"names", [](uint64_t v) { return fmt::format("Customer#{:09}", v % 1'000'000); }},
       {"digits", digits_of},
       {"words", word_of},
-      {"few-urls", [](uint64_t v) { return url_of(v % 200); }},
+      {"200-urls", [](uint64_t v) { return url_of(v % 200); }},
+      {"1000-urls", [](uint64_t v) { return url_of(v % 1'000); }},
+      {"1000-items", [](uint64_t v) { return fmt::format("item-{}", v % 1'000); }},
+      {"1000-words", [](uint64_t v) { return word_of(random_of(v % 1'000)); }},
   };
   return all;
 }

@@ -6,6 +6,7 @@
 
 #include "base/failure.h"
 #include "base/hash.h"
+#include "batch/chunk_view.h"
 #include "shuffle/block_encoder.h"
 #include "shuffle/deltas.h"
 #include "shuffle/format.h"
@@ -14,8 +15,12 @@ namespace tidegate::shuffle {
 namespace {
 
 constexpr uint32_t kSlots = 16'384;
-/// A dictionary is given up if this many rows hold more than half as many different texts.
+/// A dictionary is given up if so many rows hold more different texts than this; of short texts
+/// half as many: an index for each takes as much time as it saves.
 constexpr uint32_t kDictionarySample = 256;
+constexpr uint32_t kDictionarySampleTexts = kDictionarySample / 8 * 7;
+constexpr uint32_t kDictionaryShortTexts = kDictionarySample / 2;
+constexpr size_t kInlineBytes = batch::StringRef::kInlineMax;
 /// A prefix is looked for among so many texts, and is one if all but an eighth of them have it.
 constexpr uint32_t kPrefixSample = 32;
 constexpr uint32_t kPrefixSampleApart = 8;
@@ -275,7 +280,11 @@ bool BlockEncoder::dictionary(const uint32_t* sizes, const char* bytes, size_t o
       slot = (slot + 1) % kSlots;
     }
     at += sizes[i];
-    if (i + 1 == kDictionarySample && entry_sizes_.size() > kDictionarySample / 2) return false;
+    if (i + 1 == kDictionarySample) {
+      const bool inlined = static_cast<size_t>(at - bytes) <= kDictionarySample * kInlineBytes;
+      const size_t most = inlined ? kDictionaryShortTexts : kDictionarySampleTexts;
+      if (entry_sizes_.size() > most) return false;
+    }
   }
   const size_t entries = entry_sizes_.size();
   const uint8_t width = entries == 1 ? 0 : entries <= 256 ? 1 : 2;
