@@ -88,6 +88,10 @@ class RealEffects final : public Effects {
     }
     return got;
   }
+  void read_ahead(int fd, uint64_t offset, uint64_t size) override {
+    (void)::posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(size),
+                          POSIX_FADV_WILLNEED);
+  }
   Status pwrite(int fd, std::span<const std::byte> data, uint64_t offset) override {
     size_t put = 0;
     while (put < data.size()) {

@@ -47,6 +47,9 @@ class Effects {
   virtual void close(int fd) = 0;
   /// Reads up to out.size() bytes at `offset`; fewer only at the end of the file.
   virtual Result<size_t> pread(int fd, std::span<std::byte> out, uint64_t offset) = 0;
+  /// Has the system fetch bytes of a file that will be read soon. Returns at once; where it cannot
+  /// be done nothing happens.
+  virtual void read_ahead(int fd, uint64_t offset, uint64_t size) = 0;
   /// Writes all of `data` at `offset`; short writes are continued inside.
   virtual Status pwrite(int fd, std::span<const std::byte> data, uint64_t offset) = 0;
   virtual Status fsync(int fd) = 0;

@@ -80,6 +80,9 @@ class CrashDisk final : public Effects {
     if (dead_) return std::unexpected(error());
     return real_.pread(fd, out, offset);
   }
+  void read_ahead(int fd, uint64_t offset, uint64_t size) override {
+    real_.read_ahead(fd, offset, size);
+  }
   Status pwrite(int fd, std::span<const std::byte> data, uint64_t offset) override {
     if (auto ok = change(); !ok) {
       if (fault_ == Fault::kCrash && just_fired_)

@@ -106,6 +106,9 @@ class CrashDisk : public Effects {
     TG_TRY(alive());
     return real_.pread(fd, out, offset);
   }
+  void read_ahead(int fd, uint64_t offset, uint64_t size) override {
+    if (!dead) real_.read_ahead(fd, offset, size);
+  }
   Status pwrite(int fd, std::span<const std::byte> data, uint64_t offset) override {
     TG_TRY(change());
     remember_bytes(paths_[fd]);

@@ -12,37 +12,10 @@
 namespace tidegate::shuffle {
 namespace {
 
-constexpr uint32_t kEntriesAtOnce = 1'024;
 /// Blocks are read together up to this size.
 constexpr uint64_t kReadBytes = 1 << 20;
-/// Files that a scan keeps open.
-constexpr size_t kOpenFilesMax = 64;
 
 }  // namespace
-
-Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref,
-                               std::string_view known) {
-  TG_ASSIGN(MapOutputFile file, MapOutputFile::open(*table.effects, ref.path));
-  if (file.attempt() != ref.attempt) {
-    return fail(
-        FailureClass::kLost, "shuffle.attempt",
-        fmt::format("a map output is of another attempt ({}, not {}): {}",
-                    quote_json(file.attempt()), quote_json(ref.attempt), quote_json(ref.path)));
-  }
-  if (file.schema_bytes() != known) {
-    TG_ASSIGN(const sql::Schema schema, file.schema());
-    if (schema != table.schema) {
-      return fail(FailureClass::kDefect, "shuffle.schema",
-                  "a map output has another schema than its readers: " + quote_json(ref.path));
-    }
-  }
-  if (table.bucket_end > file.buckets()) {
-    return fail(FailureClass::kDefect, "shuffle.schema",
-                fmt::format("a map output has {} buckets, bucket {} was asked for: {}",
-                            file.buckets(), table.bucket_end - 1, quote_json(ref.path)));
-  }
-  return file;
-}
 
 Status BucketScan::fill(_duckdb_data_chunk* chunk) {
   const uint32_t room = static_cast<uint32_t>(duckdb_vector_size());
@@ -59,7 +32,7 @@ Status BucketScan::fill(_duckdb_data_chunk* chunk) {
     for (size_t i = 0; i < columns_.size(); ++i) {
       if (columns_[i] == kNoColumn) continue;
       auto read = cursors_[i].read(count, duckdb_data_chunk_get_vector(chunk, i), filled);
-      if (!read) return file_->torn(read.error().message);
+      if (!read) return bucket_.file->torn(read.error().message);
     }
     view_keys(chunk, filled, count);
     TG_TRY(check_.add(key_views_.data(), count));
@@ -129,10 +102,10 @@ Result<bool> BucketScan::next_block() {
   const std::span<const std::byte> block(buffer_.data() + buffer_at_, entry.bytes);
   buffer_at_ += entry.bytes;
   if (xxh3_64(block.data(), block.size()) != entry.check) {
-    return file_->torn("the checksum of a block");
+    return bucket_.file->torn("the checksum of a block");
   }
   auto columns = split_block(block, table_.schema.size());
-  if (!columns) return file_->torn(columns.error().message);
+  if (!columns) return bucket_.file->torn(columns.error().message);
   TG_TRY(open_columns(*columns, entry.rows));
   rows_left_ = block_rows_ = entry.rows;
   return true;
@@ -143,7 +116,7 @@ Status BucketScan::open_columns(const std::vector<std::span<const std::byte>>& c
   cursors_.clear();
   const auto open = [&](uint32_t column) -> Status {
     auto cursor = ColumnCursor::open(table_.types[column], columns[column], rows);
-    if (!cursor) return file_->torn(cursor.error().message);
+    if (!cursor) return bucket_.file->torn(cursor.error().message);
     cursors_.push_back(std::move(*cursor));
     return {};
   };
@@ -158,35 +131,15 @@ Status BucketScan::open_columns(const std::vector<std::span<const std::byte>>& c
 }
 
 void BucketScan::restart(uint32_t bucket_begin, uint32_t bucket_end) {
-  bucket_begin_ = bucket_begin;
-  bucket_end_ = bucket_end;
-  file_index_ = 0;
-  file_.reset();
-  ranges_.clear();
-  range_index_ = 0;
+  finder_.restart(bucket_begin, bucket_end);
+  bucket_ = {};
+  following_ = {};
+  range_index_ = asked_index_ = following_asked_ = 0;
+  asked_bytes_ = 0;
   blocks_.clear();
   block_index_ = blocks_read_ = 0;
   rows_left_ = 0;
-  in_bucket_ = false;
-}
-
-Status BucketScan::open_file() {
-  const size_t index = file_index_++;
-  if (index < opened_.size()) {
-    file_ = opened_[index];
-  } else {
-    TG_ASSIGN(MapOutputFile file, open_for(table_, table_.files[index], schema_bytes_));
-    file_ = std::make_shared<const MapOutputFile>(std::move(file));
-    if (opened_.size() == index && index < kOpenFilesMax) opened_.push_back(file_);
-  }
-  entries_.clear();
-  entry_index_ = 0;
-  bucket_ = bucket_begin_;
-  if (file_->schema_bytes() == schema_bytes_) return {};
-  TG_TRY(check_.open(*file_, table_.types));
-  schema_bytes_ = file_->schema_bytes();
-  place_keys();
-  return {};
+  in_bucket_ = all_found_ = false;
 }
 
 /// Finds the keys' columns among those that are read, or has them read, too.
@@ -208,9 +161,9 @@ void BucketScan::place_keys() {
 
 /// Reads the range's next blocks: as many as fit, at least one.
 Status BucketScan::read_blocks() {
-  const uint64_t held = ranges_.capacity() * sizeof(RangeRef) +
-                        entries_.capacity() * sizeof(BucketEntry) +
-                        blocks_.capacity() * sizeof(BlockEntry);
+  const uint64_t held =
+      (bucket_.ranges.capacity() + following_.ranges.capacity()) * sizeof(RangeRef) +
+      finder_.held_bytes() + blocks_.capacity() * sizeof(BlockEntry);
   const uint64_t memory = table_.memory_bytes > held ? table_.memory_bytes - held : 0;
   const uint64_t most = std::min(kReadBytes, memory);
   uint64_t bytes = 0;
@@ -227,7 +180,7 @@ Status BucketScan::read_blocks() {
     std::vector<std::byte>().swap(buffer_);
     buffer_.resize(bytes);
   }
-  TG_TRY(file_->read({buffer_.data(), static_cast<size_t>(bytes)}, block_offset_));
+  TG_TRY(bucket_.file->read({buffer_.data(), static_cast<size_t>(bytes)}, block_offset_));
   block_offset_ += bytes;
   buffer_at_ = 0;
   peak_bytes_ = std::max(peak_bytes_, held + buffer_.size());
@@ -235,40 +188,60 @@ Status BucketScan::read_blocks() {
 }
 
 Result<bool> BucketScan::next_range() {
-  while (range_index_ == ranges_.size()) {
-    if (std::exchange(in_bucket_, false)) TG_TRY(check_.end(*file_));
-    if (!file_ || (entry_index_ == entries_.size() && bucket_ == bucket_end_)) {
-      if (file_index_ == table_.files.size()) {
-        file_.reset();
-        return false;
-      }
-      TG_TRY(open_file());
-      if (bucket_ == bucket_end_) continue;
-    }
-    TG_TRY(next_bucket());
+  while (range_index_ == bucket_.ranges.size()) {
+    if (std::exchange(in_bucket_, false)) TG_TRY(check_.end(*bucket_.file));
+    TG_ASSIGN(const bool more, next_bucket());
+    if (!more) return false;
   }
+  TG_TRY(read_ahead());
   RangeTail tail;
-  const RangeRef& range = ranges_[range_index_++];
-  TG_ASSIGN(blocks_, range_blocks(*file_, range, tail));
+  const RangeRef& range = bucket_.ranges[range_index_++];
+  if (range_index_ <= asked_index_) asked_bytes_ -= range.bytes;
+  TG_ASSIGN(blocks_, range_blocks(*bucket_.file, range, tail));
   block_index_ = 0;
   blocks_read_ = 0;
   block_offset_ = range.offset;
   return true;
 }
 
-Status BucketScan::next_bucket() {
-  if (entry_index_ == entries_.size()) {
-    const uint32_t end = std::min(bucket_end_, bucket_ + kEntriesAtOnce);
-    TG_ASSIGN(entries_, file_->entries(bucket_, end));
-    entry_index_ = 0;
-    bucket_ = end;
-  }
+Result<bool> BucketScan::next_bucket() {
+  TG_TRY(find_following());
   range_index_ = 0;
-  ranges_.clear();
-  const BucketEntry& entry = entries_[entry_index_++];
-  check_.begin(entry);
+  const auto before = std::move(bucket_.file);
+  bucket_ = std::exchange(following_, {});
+  asked_index_ = std::exchange(following_asked_, 0);
+  if (!bucket_.file) return false;
+  if (bucket_.file != before && bucket_.file->schema_bytes() != schema_bytes_) {
+    TG_TRY(check_.open(*bucket_.file, table_.types));
+    schema_bytes_ = bucket_.file->schema_bytes();
+    place_keys();
+  }
+  check_.begin(bucket_.entry);
   in_bucket_ = true;
-  TG_ASSIGN(ranges_, bucket_ranges(*file_, entry, table_.memory_bytes / 4));
+  return true;
+}
+
+Status BucketScan::find_following() {
+  if (following_.file || all_found_) return {};
+  TG_ASSIGN(const bool more, finder_.next(following_));
+  all_found_ = !more;
+  return {};
+}
+
+/// Asks for the bucket's next ranges, then for those of the bucket that follows, so that they come
+/// from the disk while rows are handed out.
+Status BucketScan::read_ahead() {
+  const auto ask = [&](const FoundBucket& bucket, size_t& index) {
+    while (index < bucket.ranges.size() && asked_bytes_ < kReadAheadBytes) {
+      const RangeRef& range = bucket.ranges[index++];
+      bucket.file->read_ahead(range.offset, std::min(range.bytes, kReadAheadBytes));
+      asked_bytes_ += range.bytes;
+    }
+  };
+  ask(bucket_, asked_index_);
+  if (asked_bytes_ >= kReadAheadBytes) return {};
+  TG_TRY(find_following());
+  ask(following_, following_asked_);
   return {};
 }
 

@@ -9,6 +9,7 @@
 
 #include "batch/type.h"
 #include "shuffle/block_decoder.h"
+#include "shuffle/bucket_finder.h"
 #include "shuffle/map_output_file.h"
 #include "shuffle/read_check.h"
 #include "shuffle/table_function.h"
@@ -17,33 +18,13 @@ struct _duckdb_data_chunk;
 
 namespace tidegate::shuffle {
 
-/// What every scan of a bucket table shares; constant after construction.
-struct BucketTable {
-  Effects* effects = nullptr;
-  sql::Schema schema;
-  std::vector<batch::ColumnType> types;
-  std::vector<MapOutputRef> files;
-  uint32_t bucket_begin = 0;
-  uint32_t bucket_end = 0;
-  uint64_t memory_bytes = 0;
-};
-
-/// Opens a file of the table and checks attempt, schema and buckets: another attempt is lost
-/// ("shuffle.attempt"), another schema or bucket count is a defect ("shuffle.schema").
-/// `known` are the schema's bytes of another file that passed: most files of a table have the same.
-Result<MapOutputFile> open_for(const BucketTable& table, const MapOutputRef& ref,
-                               std::string_view known = {});
-
 /// One pass over a bucket table's rows: file by file, bucket by bucket. Who reads to the end has
 /// read each bucket's rows as they were written, each once, or has a failure. One thread at a time.
 class BucketScan {
  public:
   /// `columns` are the schema's columns to produce, in order; for kNoColumn the vector is left.
   BucketScan(const BucketTable& table, std::vector<uint32_t> columns)
-      : table_(table),
-        columns_(std::move(columns)),
-        bucket_begin_(table.bucket_begin),
-        bucket_end_(table.bucket_end) {}
+      : table_(table), finder_(table), columns_(std::move(columns)) {}
   /// Begins again, with buckets [begin, end) instead of the table's. Files stay open.
   void restart(uint32_t bucket_begin, uint32_t bucket_end);
   /// Fills `chunk` (its vectors are `columns`) with up to a vector of rows; none at the end.
@@ -51,32 +32,33 @@ class BucketScan {
   /// The next block as views of `columns`, valid until the next call; 0 rows at the end. Not to be
   /// mixed with `fill`.
   Result<uint32_t> next(std::vector<batch::ColumnView>& views);
+  /// What the system is asked to fetch ahead of the range that is read, but for the last of these
+  /// ranges, and not more than this of one.
+  static constexpr uint64_t kReadAheadBytes = 4 << 20;
   /// The most bytes of blocks and range lists held so far.
   uint64_t peak_bytes() const { return peak_bytes_; }
 
  private:
   Result<bool> next_block();
   Status open_columns(const std::vector<std::span<const std::byte>>& columns, uint32_t rows);
-  Status open_file();
   void place_keys();
   /// Views of the keys of rows that were put into the chunk's rows from `at` on.
   void view_keys(_duckdb_data_chunk* chunk, uint32_t at, uint32_t count);
   Result<bool> next_range();
-  Status next_bucket();
+  Result<bool> next_bucket();
+  Status find_following();
+  Status read_ahead();
   Status read_blocks();
 
   const BucketTable& table_;
+  BucketFinder finder_;
   std::vector<uint32_t> columns_;
-  uint32_t bucket_begin_ = 0;
-  uint32_t bucket_end_ = 0;
-  size_t file_index_ = 0;
-  std::shared_ptr<const MapOutputFile> file_;
-  /// The table's first files, for who starts again.
-  std::vector<std::shared_ptr<const MapOutputFile>> opened_;
-  std::vector<BucketEntry> entries_;  ///< of some buckets of the file
-  size_t entry_index_ = 0;
-  uint32_t bucket_ = 0;  ///< the next whose entry is read
-  std::vector<RangeRef> ranges_;
+  FoundBucket bucket_;     ///< the current one; no file: none
+  FoundBucket following_;  ///< the next, if it was looked for
+  bool all_found_ = false;
+  size_t asked_index_ = 0;      ///< the bucket's first range that was not asked for ahead
+  size_t following_asked_ = 0;  ///< the same of the following bucket
+  uint64_t asked_bytes_ = 0;    ///< of ranges that were asked for and not yet begun
   size_t range_index_ = 0;
   std::vector<BlockEntry> blocks_;  ///< of the current range
   size_t block_index_ = 0;          ///< the next block to open

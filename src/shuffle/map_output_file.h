@@ -35,6 +35,10 @@ class MapOutputFile {
   Result<std::vector<BucketEntry>> all_entries() const;
   /// Reads exactly out.size() bytes; fewer is "shuffle.torn".
   Status read(std::span<std::byte> out, uint64_t offset) const;
+  /// Has the system fetch bytes that will be read soon.
+  void read_ahead(uint64_t offset, uint64_t size) const {
+    effects_->read_ahead(fd_.get(), offset, size);
+  }
   /// Where ranges may lie: [begin, end).
   uint64_t data_begin() const { return sizeof(FileHead) + head_.schema_bytes; }
   uint64_t data_end() const { return tail_.footer_offset; }

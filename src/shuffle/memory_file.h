@@ -15,6 +15,7 @@ class MemoryFile final : public Effects {
   std::string bytes;
   int fail_at = -1;  ///< the call to pread and pwrite, counted from 0, that fails
   int calls = 0;
+  std::vector<std::pair<uint64_t, uint64_t>> asked;  ///< what was to be read ahead
 
   Result<int> open(const std::string&, int, uint32_t) override { return 1000; }
   void close(int) override {}
@@ -35,6 +36,9 @@ class MemoryFile final : public Effects {
   int64_t monotonic_us() override { return 0; }
   uint64_t random_u64() override { return 4; }
   void sleep_us(int64_t) override {}
+  void read_ahead(int, uint64_t offset, uint64_t size) override {
+    asked.emplace_back(offset, size);
+  }
   Status pwrite(int, std::span<const std::byte> data, uint64_t offset) override {
     if (calls++ == fail_at) return std::unexpected(errno_failure(ENOSPC, "cannot write"));
     bytes.resize(std::max<size_t>(bytes.size(), offset + data.size()));

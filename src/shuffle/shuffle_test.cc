@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "shuffle/bucket_scan.h"
 #include "shuffle/format.h"
 #include "shuffle/map_output_fixture.h"
 #include "shuffle/memory_file.h"
@@ -354,6 +355,49 @@ TEST_F(Shuffle, EachFailedReadFailsTheStatement) {
     ASSERT_FALSE(status) << at;
     EXPECT_EQ(map_output_failure(status.error()).cls, FailureClass::kDisk);
   }
+}
+
+// File after file, bucket after bucket, all but what is read at once; and never much at a time.
+TEST_F(Shuffle, ReadsAhead) {
+  MemoryFile disk;
+  ASSERT_TRUE(write("SELECT i AS k, repeat(md5(i::VARCHAR), 30) AS s FROM range(20000) r(i)", "m",
+                    options(4), disk));
+  auto opened = shuffle::MapOutputFile::open(disk, "m");
+  ASSERT_TRUE(opened) << opened.error().describe();
+  const auto entries = opened->entries(1, 3);
+  ASSERT_TRUE(entries);
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  for (int file = 0; file < 2; ++file) {
+    for (const auto& entry : *entries) {
+      const auto found = shuffle::bucket_ranges(*opened, entry, 1 << 20);
+      ASSERT_TRUE(found);
+      for (const auto& range : *found) ranges.emplace_back(range.offset, range.bytes);
+    }
+  }
+  ASSERT_GT(ranges.size(), 60u);
+
+  shuffle::BucketTable table;
+  table.effects = &disk;
+  table.schema = *opened->schema();
+  table.types = {*batch::parse_scalar_type("BIGINT"), *batch::parse_scalar_type("VARCHAR")};
+  table.files = {{"m", "a1"}, {"m", "a1"}};
+  table.bucket_begin = 1;
+  table.bucket_end = 3;
+  table.memory_bytes = 1 << 20;
+  shuffle::BucketScan scan(table, {0, 1});
+  std::vector<batch::ColumnView> views;
+  ASSERT_TRUE(scan.next(views));
+  uint64_t first = 0;
+  for (const auto& [offset, bytes] : disk.asked) first += bytes;
+  EXPECT_GE(first, shuffle::BucketScan::kReadAheadBytes);
+  EXPECT_LT(first, shuffle::BucketScan::kReadAheadBytes + 2 * shuffle::kRangeBytes);
+  EXPECT_LT(disk.asked.size(), ranges.size());
+  while (true) {
+    const auto rows = scan.next(views);
+    ASSERT_TRUE(rows);
+    if (*rows == 0) break;
+  }
+  EXPECT_EQ(disk.asked, ranges);
 }
 
 TEST_F(Shuffle, WorksInALockedDatabase) {

@@ -47,6 +47,9 @@ class WrappedEffects : public Effects {
     TG_TRY(ask("pread", path_of(fd)));
     return inner_.pread(fd, out, offset);
   }
+  void read_ahead(int fd, uint64_t offset, uint64_t size) override {
+    if (ask("read_ahead", path_of(fd))) inner_.read_ahead(fd, offset, size);
+  }
   Status pwrite(int fd, std::span<const std::byte> data, uint64_t offset) override {
     TG_TRY(ask("pwrite", path_of(fd)));
     return inner_.pwrite(fd, data, offset);
