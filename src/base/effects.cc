@@ -103,6 +103,18 @@ class RealEffects final : public Effects {
     }
     return {};
   }
+  Status write_back(int fd, uint64_t offset, uint64_t size, bool wait) override {
+    const unsigned flags =
+        wait ? SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER
+             : SYNC_FILE_RANGE_WRITE;
+    const int done = retry_eintr([&] {
+      return ::sync_file_range(fd, static_cast<off64_t>(offset), static_cast<off64_t>(size), flags);
+    });
+    const bool cannot = done < 0 && (errno == ENOSYS || errno == EINVAL || errno == ESPIPE);
+    if (done < 0 && !cannot)
+      return std::unexpected(errno_failure(errno, "cannot write a file to the disk"));
+    return {};
+  }
   Status fsync(int fd) override {
     if (retry_eintr([&] { return ::fsync(fd); }) < 0)
       return std::unexpected(errno_failure(errno, "cannot fsync a file"));

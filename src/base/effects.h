@@ -52,6 +52,11 @@ class Effects {
   virtual void read_ahead(int fd, uint64_t offset, uint64_t size) = 0;
   /// Writes all of `data` at `offset`; short writes are continued inside.
   virtual Status pwrite(int fd, std::span<const std::byte> data, uint64_t offset) = 0;
+  /// Has written bytes of a file begin their way to the disk; with `wait`, returns when they are
+  /// there. Makes nothing durable: that is fsync's. Where the system or the file system cannot,
+  /// nothing happens. A failure must be the end of the file: an fsync by another descriptor would
+  /// not hear of it again.
+  virtual Status write_back(int fd, uint64_t offset, uint64_t size, bool wait) = 0;
   virtual Status fsync(int fd) = 0;
   virtual Status truncate(int fd, uint64_t size) = 0;
   virtual Result<FileStat> fstat(int fd) = 0;

@@ -91,6 +91,7 @@ class CrashDisk final : public Effects {
     }
     return real_.pwrite(fd, data, offset);
   }
+  Status write_back(int, uint64_t, uint64_t, bool) override { return {}; }
   Status fsync(int fd) override {
     TG_TRY(change());
     ++fsyncs_;

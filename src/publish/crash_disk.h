@@ -114,6 +114,7 @@ class CrashDisk : public Effects {
     remember_bytes(paths_[fd]);
     return real_.pwrite(fd, data, offset);
   }
+  Status write_back(int, uint64_t, uint64_t, bool) override { return alive(); }
   Status fsync(int fd) override {
     TG_TRY(change());
     const auto stat = real_.fstat(fd);

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/effects.h"
@@ -16,6 +17,15 @@ class MemoryFile final : public Effects {
   int fail_at = -1;  ///< the call to pread and pwrite, counted from 0, that fails
   int calls = 0;
   std::vector<std::pair<uint64_t, uint64_t>> asked;  ///< what was to be read ahead
+
+  struct WriteBack {
+    uint64_t offset;
+    uint64_t size;
+    bool wait;
+    bool operator==(const WriteBack&) const = default;
+  };
+  std::vector<WriteBack> written_back;
+  bool write_back_fails = false;
 
   Result<int> open(const std::string&, int, uint32_t) override { return 1000; }
   void close(int) override {}
@@ -43,6 +53,11 @@ class MemoryFile final : public Effects {
     if (calls++ == fail_at) return std::unexpected(errno_failure(ENOSPC, "cannot write"));
     bytes.resize(std::max<size_t>(bytes.size(), offset + data.size()));
     std::memcpy(bytes.data() + offset, data.data(), data.size());
+    return {};
+  }
+  Status write_back(int, uint64_t offset, uint64_t size, bool wait) override {
+    if (write_back_fails) return std::unexpected(errno_failure(EIO, "cannot write to the disk"));
+    written_back.push_back({offset, size, wait});
     return {};
   }
   Status fsync(int) override { return refused(); }

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/hash.h"
+#include "base/write_behind.h"
 #include "sink/column_writer.h"
 #include "sql/parquet_type.h"
 
@@ -48,7 +49,8 @@ bool is_pair(const std::string& type, const std::string& published) {
 /// Writes a file from front to back, and hashes what it writes.
 class OutputFile {
  public:
-  OutputFile(Effects& effects, size_t held_max) : effects_(effects), held_max_(held_max) {
+  OutputFile(Effects& effects, size_t held_max)
+      : effects_(effects), behind_(effects), held_max_(held_max) {
     held_.reserve(held_max);
   }
   Status create(const std::string& path) {
@@ -76,7 +78,7 @@ class OutputFile {
         effects_.pwrite(fd_.get(), std::as_bytes(std::span(held_.data(), held_.size())), written_));
     written_ += held_.size();
     held_.clear();
-    return {};
+    return behind_.written(fd_.get(), written_);
   }
   void close() { fd_.reset(); }
   size_t held_bytes() const { return held_max_; }
@@ -85,6 +87,7 @@ class OutputFile {
 
  private:
   Effects& effects_;
+  WriteBehind behind_;
   Fd fd_;
   const size_t held_max_;
   Buffer held_;

@@ -54,6 +54,10 @@ class WrappedEffects : public Effects {
     TG_TRY(ask("pwrite", path_of(fd)));
     return inner_.pwrite(fd, data, offset);
   }
+  Status write_back(int fd, uint64_t offset, uint64_t size, bool wait) override {
+    TG_TRY(ask("write_back", path_of(fd)));
+    return inner_.write_back(fd, offset, size, wait);
+  }
   Status fsync(int fd) override {
     TG_TRY(ask("fsync", path_of(fd)));
     return inner_.fsync(fd);
