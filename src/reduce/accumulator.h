@@ -31,6 +31,8 @@ class Accumulator {
   virtual Status update(const GroupedRows& rows) = 0;
   /// Writes the results of groups [begin, begin + count) to the first rows of a DuckDB vector.
   virtual Status emit(uint32_t begin, uint32_t count, _duckdb_vector* vector) = 0;
+  /// How many of those groups' results may be asked for at once, 1 or more, for what they take.
+  virtual uint32_t emit_max(uint32_t /*begin*/, uint32_t count) const { return count; }
   /// Bytes held, and at most held once `rows` more rows with `text_bytes` of text were taken in.
   virtual uint64_t bytes() const = 0;
   virtual uint64_t bytes_after(size_t rows, uint64_t text_bytes) const = 0;

@@ -1,12 +1,23 @@
+#include "reduce/grouped_values.h"
+
 #include <cstring>
 
-#include "reduce/spilling.h"
-
 namespace tidegate::reduce {
+namespace {
 
 using batch::ColumnType;
 using batch::ColumnView;
 using batch::Storage;
+using batch::StringRef;
+
+/// Of a text that does not lie in its slot.
+uint64_t long_text_bytes(const ColumnView& column, size_t row) {
+  if (!column.is_valid(row)) return 0;
+  const StringRef& text = static_cast<const StringRef*>(column.data)[row];
+  return text.is_inline() ? 0 : text.size;
+}
+
+}  // namespace
 
 GroupedValues::GroupedValues(Rules rules, const sql::Schema& schema,
                              const std::vector<ColumnType>& input, SpillSpace space)
@@ -22,6 +33,7 @@ GroupedValues::GroupedValues(Rules rules, const sql::Schema& schema,
     schema_.push_back({"c" + std::to_string(schema_.size()), schema[column].type});
     types_.push_back(input[column]);
   }
+  is_text_ = types_[1].storage == Storage::kBytes;
   if (rules_.arrivals) {
     number.storage = Storage::kU64;
     number.width = 8;
@@ -56,6 +68,7 @@ Status GroupedValues::add(const GroupedRows& in) {
     if (value && !value->is_valid(row)) return;
     picked_.push_back(static_cast<uint32_t>(row));
     ++sizes_[group];
+    if (is_text_) text_bytes_[group] += long_text_bytes(in.rows.column(rules_.columns[0]), row);
   });
   if (picked_.empty()) return {};
   if (!sort_) TG_TRY(open());
@@ -124,6 +137,7 @@ Result<uint32_t> GroupedValues::next_block(std::vector<uint32_t>& fresh) {
 
 void GroupedValues::clear() {
   sizes_.clear();
+  text_bytes_.clear();
   sort_.reset();
   arrived_ = 0;
   reads_ = false;

@@ -39,6 +39,11 @@ class GroupKernel final : public Kernel {
       SpillSpace share = *spill;
       share.memory_bytes =
           std::max(share.memory_bytes / std::max<uint64_t>(spilling, 1), kSpillBytesMin);
+      if (spill->stage_memory)
+        share.stage_memory = [stage = spill->stage_memory, spilling](uint64_t bytes,
+                                                                     uint64_t result) {
+          return stage(bytes * spilling, result);
+        };
       accumulators_.push_back(
           make_spilling(aggregate, spec.input, this->types(), std::move(share)));
     }
@@ -76,6 +81,12 @@ class GroupKernel final : public Kernel {
       }
     }
     return {};
+  }
+
+  uint32_t emit_max(uint64_t begin, uint32_t count) const override {
+    for (const auto& accumulator : accumulators_)
+      count = accumulator->emit_max(static_cast<uint32_t>(begin), count);
+    return count;
   }
 
   void clear() override {

@@ -36,6 +36,8 @@ class Kernel {
   /// column columns[i] of spec.output; UINT32_MAX leaves a vector alone.
   virtual Status emit(uint64_t begin, uint32_t count, const std::vector<uint32_t>& columns,
                       _duckdb_data_chunk* chunk) = 0;
+  /// How many of those result rows may be asked for at once, 1 or more.
+  virtual uint32_t emit_max(uint64_t /*begin*/, uint32_t count) const { return count; }
   /// Forgets all rows.
   virtual void clear() = 0;
   uint64_t peak_bytes() const { return peak_bytes_; }

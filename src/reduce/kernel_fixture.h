@@ -71,16 +71,19 @@ class KernelFixture : public MapOutputFixture {
   Status reduce(const KernelSpec& spec, KernelInput input, const std::string& into,
                 uint64_t memory_bytes) {
     counts_ = std::make_shared<KernelCounts>();
-    TG_TRY(register_kernel(
-        *connection_, real_effects(), spec, std::move(input),
-        {.memory_bytes = memory_bytes, .spill_directory = directory_, .splits_keys = splits_keys_},
-        counts_));
+    TG_TRY(register_kernel(*connection_, real_effects(), spec, std::move(input),
+                           {.memory_bytes = memory_bytes,
+                            .spill_directory = directory_,
+                            .splits_keys = splits_keys_,
+                            .stage_memory = stage_memory_},
+                           counts_));
     return connection_->execute("CREATE OR REPLACE TABLE " + into + " AS SELECT * FROM " +
                                 quote_identifier(spec.name));
   }
 
   std::string expected_;
   bool splits_keys_ = false;
+  std::function<uint64_t(uint64_t, uint64_t)> stage_memory_;
   std::shared_ptr<KernelCounts> counts_;
 };
 

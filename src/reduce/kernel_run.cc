@@ -93,7 +93,11 @@ void KernelRun::renew(bool spills) {
   if (kernel_) counts_->peak_bytes = std::max(counts_->peak_bytes, kernel_->peak_bytes());
   kernel_.reset();
   // The other quarter is for groups and the states of aggregates that are small.
-  const SpillSpace space{&effects_, options_.spill_directory, options_.memory_bytes / 4 * 3};
+  SpillSpace space{&effects_, options_.spill_directory, options_.memory_bytes / 4 * 3};
+  if (options_.stage_memory)
+    space.stage_memory = [stage = options_.stage_memory](uint64_t bytes, uint64_t result) {
+      return stage(bytes / 3 * 4 + 4, result);
+    };
   kernel_ = Kernel::create(spec_, types_, options_.memory_bytes, spills ? &space : nullptr);
   spills_ = spills;
 }
@@ -271,8 +275,9 @@ Status KernelRun::fill(const std::vector<uint32_t>& columns, duckdb_data_chunk c
     }
     TG_TRY(next_part());
   }
-  const auto count =
+  const auto left =
       static_cast<uint32_t>(std::min<uint64_t>(duckdb_vector_size(), result_rows_ - emitted_));
+  const uint32_t count = kernel_->emit_max(emitted_, left);
   TG_TRY(kernel_->emit(emitted_, count, columns, chunk));
   duckdb_data_chunk_set_size(chunk, count);
   emitted_ += count;

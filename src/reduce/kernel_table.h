@@ -30,6 +30,9 @@ struct KernelOptions {
   std::string spill_directory;  ///< where rows that do not fit are split into more buckets
   /// `skew: split`: what one key's rows hold is sorted on disk where it does not fit.
   bool splits_keys = false;
+  /// The `memory` of a stage whose kernels have so much each and which can pass one value of so
+  /// many bytes on; 0: there is none. Not set: not known.
+  std::function<uint64_t(uint64_t memory_bytes, uint64_t value_bytes)> stage_memory = {};
   std::function<void(uint64_t rows)> progress = {};  ///< called with rows as they are taken in
 };
 

@@ -1,6 +1,3 @@
-#include <cmath>
-#include <limits>
-
 #include "duckdb.h"
 #include "reduce/accumulator.h"
 #include "reduce/emit.h"
@@ -11,16 +8,6 @@ namespace {
 
 using batch::ColumnType;
 using batch::StringRef;
-
-/// -0.0 becomes 0.0, and each NaN the same one, as GroupTable gives them.
-template <typename T>
-void settle_reals(duckdb_vector vector, uint64_t count) {
-  T* values = static_cast<T*>(duckdb_vector_get_data(vector));
-  for (uint64_t i = 0; i < count; ++i) {
-    if (values[i] == 0) values[i] = 0;
-    if (std::isnan(values[i])) values[i] = std::numeric_limits<T>::quiet_NaN();
-  }
-}
 
 /// list: all values of a group, NULLs too.
 class Lists final : public Accumulator {
@@ -51,8 +38,7 @@ class Lists final : public Accumulator {
     duckdb_vector values = duckdb_list_vector_get_child(vector);
     TG_TRY(rows_.values().emit(rows_.rows(begin), static_cast<uint32_t>(at), values));
     // Which of several equal values was picked must not show.
-    if (distinct_ && storage_ == batch::Storage::kF32) settle_reals<float>(values, at);
-    if (distinct_ && storage_ == batch::Storage::kF64) settle_reals<double>(values, at);
+    if (distinct_) settle_reals(storage_, at, values);
     return {};
   }
   uint64_t bytes() const override { return rows_.bytes(); }

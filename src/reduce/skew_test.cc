@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "reduce/kernel.h"
 #include "reduce/kernel_fixture.h"
 
 namespace tidegate::reduce {
@@ -174,15 +175,134 @@ TEST_F(SkewTest, WithoutItTheFailureNamesBucketShareAndWayOut) {
       "bucket 0, 90.0%); give the stage `skew: split`, or raise its `memory`");
 }
 
-TEST_F(SkewTest, AListOfAHeavyKeyIsItsRows) {
-  make_source("7::BIGINT");
-  const KernelSpec spec =
-      group_spec("source", 1,
-                 {{{.kind = Kind::kList, .arguments = {at("big")}, .order = {{at("n")}}},
-                   "list(big ORDER BY n)"}});
+// What is made of a key is small beside its rows.
+TEST_F(SkewTest, ListsOfAHeavyKeysValues) {
+  make_source("CASE WHEN i % 10 > 0 THEN 7 ELSE (hash(i) % 5000)::BIGINT END");
+  run("CREATE OR REPLACE TABLE source AS SELECT *, (hash(i) % 4)::VARCHAR || 'th' AS four, "
+      "{'a': i, 'b': name} AS pair FROM (SELECT *, n AS i FROM source)");
+  names_.input = schema_of("SELECT * FROM source");
+  const auto list = [&](const char* on, const char* sql, bool distinct,
+                        std::vector<OrderColumn> order) {
+    return std::pair<Aggregate, std::string>{{.kind = Kind::kList,
+                                              .arguments = {at(on)},
+                                              .distinct = distinct,
+                                              .order = std::move(order)},
+                                             sql};
+  };
+  const auto text = [&](const char* sql, bool descending, bool nulls_first) {
+    return std::pair<Aggregate, std::string>{{.kind = Kind::kStringAgg,
+                                              .arguments = {at("name")},
+                                              .distinct = true,
+                                              .order = {{at("name"), descending, nulls_first}},
+                                              .separator = ","},
+                                             sql};
+  };
+  std::vector<std::pair<Aggregate, std::string>> all = {
+      list("big", "list(DISTINCT big ORDER BY big)", true, {{at("big")}}),
+      list("real", "list(DISTINCT real ORDER BY real DESC)", true, {{at("real"), true, false}}),
+      list("day", "list(DISTINCT day ORDER BY day DESC NULLS FIRST)", true,
+           {{at("day"), true, true}}),
+      list("huge", "list(DISTINCT huge ORDER BY huge)", true, {{at("huge")}}),
+      list("flag", "list(DISTINCT flag ORDER BY flag)", true, {{at("flag")}}),
+      list("four", "list(DISTINCT four ORDER BY four)", true, {{at("four")}}),
+      list("big", "list(big ORDER BY n DESC)", false, {{at("n"), true, false}}),
+      list("small", "list(small ORDER BY small, n)", false, {{at("small")}, {at("n")}}),
+      text("string_agg(DISTINCT name, ',' ORDER BY name)", false, false),
+      text("string_agg(DISTINCT name, ',' ORDER BY name DESC)", true, false),
+  };
+  all[4].first.filter = at("flag");
+  all[4].second += " FILTER (WHERE flag)";
+  // Beside a list that would fit there is what does not.
+  const std::pair<Aggregate, std::string> median{{.kind = Kind::kMedian, .arguments = {at("big")}},
+                                                 "median(big)"};
+  for (size_t i = 0; i < all.size(); ++i) {
+    std::vector<std::pair<Aggregate, std::string>> aggregates{all[i]};
+    if (i >= 2 && i <= 5) aggregates.push_back(median);
+    const KernelSpec spec = group_spec("source", 1, std::move(aggregates));
+    const Status status = reduce_buckets(spec, 3, "reduced", kTight);
+    ASSERT_TRUE(status) << all[i].second << ": " << map_output_failure(status.error()).message;
+    EXPECT_LE(counts_->peak_bytes, kTight) << all[i].second;
+    EXPECT_EQ(counts_->heavy_keys, 1U) << all[i].second;
+    expect_same("reduced");
+  }
+}
+
+// Most values of a DISTINCT list are there again and again: its own size counts, not the rows'.
+TEST_F(SkewTest, ADistinctListNeedsRoomForItsValuesOnly) {
+  make_source("7::BIGINT", 60'000);
+  const std::string list = "list(DISTINCT name ORDER BY name)";
+  run("CREATE OR REPLACE TABLE source AS SELECT * REPLACE (repeat('x', 500) || (n % 4000) AS name) "
+      "FROM source");
+  const KernelSpec spec = group_spec(
+      "source", 1,
+      {{{.kind = Kind::kList, .arguments = {at("name")}, .distinct = true, .order = {{at("name")}}},
+        list}});
   const Status status = reduce_buckets(spec, 1, "reduced", kTight);
+  ASSERT_TRUE(status) << map_output_failure(status.error()).message;
+  EXPECT_GT(counts_->heavy_keys, 0U);
+  EXPECT_LE(counts_->peak_bytes, kTight);
+  expect_same("reduced");
+}
+
+// Lists of many keys are not all made at once.
+TEST_F(SkewTest, ResultsOfManyKeysComeSomeAtATime) {
+  make_source("i % 1000", 200'000);
+  const KernelSpec spec = group_spec(
+      "source", 1,
+      {{{.kind = Kind::kList, .arguments = {at("name")}, .order = {{at("n")}}}, "list(name)"}});
+  auto types = batch::column_types(*connection_, spec.input);
+  ASSERT_TRUE(types);
+  const SpillSpace space{&real_effects(), directory_, kTight / 4};
+  const auto kernel = Kernel::create(spec, *types, kTight, &space);
+  auto stream = connection_->stream(spec.input_sql);
+  ASSERT_TRUE(stream);
+  batch::ChunkView view(*types);
+  while (true) {
+    auto chunk = (*stream)->next();
+    ASSERT_TRUE(chunk);
+    if (*chunk == nullptr) break;
+    ASSERT_TRUE(view.load(*chunk));
+    const auto fits = kernel->consume(view.view());
+    EXPECT_TRUE(fits && *fits);
+    sql::destroy_chunk(*chunk);
+  }
+  ASSERT_EQ(kernel->finish(), 1000U);
+  // 200 rows a key: a slot of 16 bytes each, and a text of up to 28 bytes for ten of eleven.
+  const uint32_t some = kernel->emit_max(0, 1000);
+  EXPECT_GT(some, 100U);
+  EXPECT_LT(some, 140U);
+  EXPECT_EQ(kernel->emit_max(0, 50), 50U);
+  EXPECT_EQ(kernel->emit_max(999, 1), 1U);
+}
+
+TEST_F(SkewTest, AListThatDoesNotFitSaysWhatItNeeds) {
+  make_source("7::BIGINT", 500'000);
+  stage_memory_ = [](uint64_t bytes, uint64_t value) {
+    return ((bytes >> 20) * 3 + (value >> 20)) << 20;
+  };
+  const std::vector<OrderColumn> by_n = {{at("n")}};
+  KernelSpec spec = group_spec(
+      "source", 1,
+      {{{.kind = Kind::kList, .arguments = {at("big")}, .order = by_n}, "list(big ORDER BY n)"}});
+  Status status = reduce_buckets(spec, 1, "reduced", kTight);
   ASSERT_FALSE(status);
-  EXPECT_EQ(map_output_failure(status.error()).code, "reduce.memory");
+  Failure failure = map_output_failure(status.error());
+  EXPECT_EQ(failure.cls, FailureClass::kMemory);
+  EXPECT_EQ(failure.code, "reduce.memory");
+  EXPECT_EQ(failure.message,
+            "the list of one key takes 3.81 MiB, and there is room for 3.00 MiB of it; give the "
+            "stage `memory: 33MiB`");
+  stage_memory_ = nullptr;
+  spec = group_spec(
+      "source", 1,
+      {{{.kind = Kind::kStringAgg, .arguments = {at("name")}, .order = by_n, .separator = ", "},
+        "string_agg(name, ', ' ORDER BY n)"}});
+  status = reduce_buckets(spec, 1, "reduced", kTight);
+  ASSERT_FALSE(status);
+  failure = map_output_failure(status.error());
+  EXPECT_EQ(failure.cls, FailureClass::kMemory);
+  EXPECT_EQ(failure.message.substr(0, failure.message.find("takes")), "the text of one key ");
+  EXPECT_TRUE(failure.message.ends_with("; raise `memory` of the stage")) << failure.message;
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
 #include "reduce/spilling.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "base/units.h"
 #include "duckdb.h"
 #include "reduce/emit.h"
 #include "reduce/quantile.h"
+#include "reduce/spilling_base.h"
 #include "reduce/value_store.h"
 
 namespace tidegate::reduce {
@@ -15,31 +16,6 @@ namespace {
 using batch::ColumnType;
 using batch::ColumnView;
 using batch::Storage;
-using batch::StringRef;
-
-/// What aggregates have in common that read their groups' values one after the other.
-class Spilling : public Accumulator {
- public:
-  Spilling(GroupedValues::Rules rules, const sql::Schema& schema,
-           const std::vector<ColumnType>& input, SpillSpace space)
-      : values_(std::move(rules), schema, input, std::move(space)) {}
-  void grow(uint32_t groups) override { values_.grow(groups); }
-  Status update(const GroupedRows& in) override { return values_.add(in); }
-  uint64_t bytes() const override { return values_.bytes(); }
-  uint64_t bytes_after(size_t rows, uint64_t) const override { return values_.bytes_after(rows); }
-  void clear() override { values_.clear(); }
-
- protected:
-  /// The next row, which must be there: the sizes of groups say so.
-  Status step() {
-    TG_ASSIGN(const bool more, values_.step());
-    if (more) return {};
-    return fail(FailureClass::kDefect, "reduce.scanned_twice",
-                "a kernel's result is there once, and was read twice");
-  }
-
-  GroupedValues values_;
-};
 
 /// An aggregate whose states are small, of each value once.
 class Distinct final : public Spilling {
@@ -199,48 +175,13 @@ class SortedPick : public Spilling {
   std::vector<uint32_t> ids_;
 };
 
-/// string_agg: one text at a time, of at most the memory of its values.
-class JoinedTexts final : public Spilling {
- public:
-  JoinedTexts(const Aggregate& aggregate, GroupedValues::Rules rules, const sql::Schema& schema,
-              const std::vector<ColumnType>& input, const SpillSpace& space)
-      : Spilling(std::move(rules), schema, input, space),
-        separator_(aggregate.separator),
-        text_bytes_max_(space.memory_bytes) {}
-  Status emit(uint32_t begin, uint32_t count, duckdb_vector vector) override {
-    uint64_t* validity = nullptr;
-    std::string text;
-    for (uint32_t i = 0; i < count; ++i) {
-      const uint64_t size = values_.size(begin + i);
-      if (size == 0) {
-        set_null(vector, validity, i);
-        continue;
-      }
-      text.clear();
-      for (uint64_t at = 0; at < size; ++at) {
-        TG_TRY(step());
-        if (at > 0) text += separator_;
-        text += static_cast<const StringRef*>(values_.column(0).data)[values_.row()].view();
-        if (text.size() > text_bytes_max_)
-          return fail(FailureClass::kMemory, "reduce.memory",
-                      "a text that string_agg makes of one key's rows is larger than " +
-                          format_size(text_bytes_max_));
-      }
-      duckdb_unsafe_vector_assign_string_element_len(vector, i, text.data(), text.size());
-    }
-    return {};
-  }
-
- private:
-  std::string separator_;
-  uint64_t text_bytes_max_;
-};
-
-enum class Form : uint8_t { kNone, kDistinct, kQuantile, kPick, kJoined };
+enum class Form : uint8_t { kNone, kDistinct, kQuantile, kPick, kText, kList };
 
 Form form_of(const Aggregate& aggregate, const sql::Schema& input) {
+  // What is not sorted by its values may be of any type.
+  const bool by_value = aggregate.kind != AggregateKind::kList || aggregate.distinct;
   for (const uint32_t column : aggregate.arguments)
-    if (sort::unsortable(input[column].type)) return Form::kNone;
+    if (by_value && sort::unsortable(input[column].type)) return Form::kNone;
   for (const OrderColumn& order : aggregate.order)
     if (sort::unsortable(input[order.column].type)) return Form::kNone;
   switch (aggregate.kind) {
@@ -253,8 +194,9 @@ Form form_of(const Aggregate& aggregate, const sql::Schema& input) {
     case AggregateKind::kMode:
       return Form::kPick;
     case AggregateKind::kStringAgg:
-      return aggregate.distinct ? Form::kNone : Form::kJoined;
+      return Form::kText;
     case AggregateKind::kList:
+      return Form::kList;
     case AggregateKind::kBoolAnd:
     case AggregateKind::kBoolOr:
       return Form::kNone;
@@ -265,17 +207,18 @@ Form form_of(const Aggregate& aggregate, const sql::Schema& input) {
 
 GroupedValues::Rules rules_of(const Aggregate& aggregate, Form form) {
   GroupedValues::Rules rules{.columns = aggregate.arguments, .filter = aggregate.filter};
-  // A NULL is no value, but may be a part of one.
-  rules.skip_null = aggregate.arguments.size() == 1;
+  // A NULL is no value, but may be a part of one, or of a list.
+  rules.skip_null = aggregate.arguments.size() == 1 && form != Form::kList;
   rules.arrivals = aggregate.kind == AggregateKind::kMode;
-  if (form != Form::kJoined) {
+  if (form != Form::kText && form != Form::kList) {
     for (uint32_t i = 0; i < rules.columns.size(); ++i) rules.order.push_back({.column = i});
     return rules;
   }
   for (const OrderColumn& order : aggregate.order) {
+    const auto at = std::find(rules.columns.begin(), rules.columns.end(), order.column);
     rules.order.push_back(
-        {static_cast<uint32_t>(rules.columns.size()), order.descending, order.nulls_first});
-    rules.columns.push_back(order.column);
+        {static_cast<uint32_t>(at - rules.columns.begin()), order.descending, order.nulls_first});
+    if (at == rules.columns.end()) rules.columns.push_back(order.column);
   }
   return rules;
 }
@@ -305,9 +248,10 @@ std::unique_ptr<Accumulator> make_spilling(const Aggregate& aggregate, const sql
     case Form::kPick:
       return std::make_unique<SortedPick>(aggregate, std::move(rules), schema, input,
                                           std::move(space));
-    case Form::kJoined:
-      return std::make_unique<JoinedTexts>(aggregate, std::move(rules), schema, input,
-                                           std::move(space));
+    case Form::kText:
+      return make_spilling_text(aggregate, std::move(rules), schema, input, std::move(space));
+    case Form::kList:
+      return make_spilling_list(aggregate, std::move(rules), schema, input, std::move(space));
     default:
       break;
   }

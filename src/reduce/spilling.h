@@ -1,98 +1,35 @@
 #pragma once
 
-#include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "base/effects.h"
 #include "reduce/accumulator.h"
-#include "sort/external_sort.h"
-#include "sort/sort_key.h"
+#include "reduce/grouped_values.h"
 #include "sql/sql.h"
 
 namespace tidegate::reduce {
 
-/// Where an aggregate puts the values of groups that do not fit in memory.
-struct SpillSpace {
-  Effects* effects = nullptr;
-  std::string directory;
-  uint64_t memory_bytes = 0;  ///< of one aggregate's values
-};
-
 /// Whether the aggregate holds more of a group the more rows it has, and has a form that sorts them
-/// on disk instead: DISTINCT ones, medians and quantiles, mode, string_agg. (A list is its rows.)
+/// on disk instead: DISTINCT ones, medians and quantiles, mode, string_agg, list.
 bool can_spill(const Aggregate& aggregate, const sql::Schema& input);
 
 /// That form: the same results in bounded memory, whatever the groups. `emit` is called for groups
-/// in ascending order, each once.
+/// in ascending order, each once. A text or a list that is itself too large for the memory is a
+/// failure of class memory ("reduce.memory") that says how much the stage must be given.
 std::unique_ptr<Accumulator> make_spilling(const Aggregate& aggregate, const sql::Schema& schema,
                                            const std::vector<batch::ColumnType>& input,
                                            SpillSpace space);
 
-/// Some columns of rows with the group of each and, if asked, the number of each row, sorted by
-/// group and by some of the columns. Rows that compare equal stand as they came.
-class GroupedValues {
- public:
-  struct Rules {
-    std::vector<uint32_t> columns = {};  ///< of the kernel's input
-    sort::SortOrder order = {};          ///< by places in `columns`
-    bool arrivals = false;               ///< the last column: when a row came
-    std::optional<uint32_t> filter = {};
-    bool skip_null = false;  ///< in the first column
-  };
-  GroupedValues(Rules rules, const sql::Schema& schema, const std::vector<batch::ColumnType>& input,
-                SpillSpace space);
-
-  void grow(uint32_t groups) { sizes_.grow(groups); }
-  Status add(const GroupedRows& in);
-  uint64_t size(uint32_t group) const { return sizes_[group]; }
-  uint32_t groups() const { return static_cast<uint32_t>(sizes_.size()); }
-
-  /// To the next row; false at the end. After the first call no `add`.
-  Result<bool> step();
-  /// The number of rows in `views`, the group's first, valid until the next call; 0 at the end.
-  /// `fresh` are those that differ from the row before. Not to be mixed with `step`.
-  Result<uint32_t> next_block(std::vector<uint32_t>& fresh);
-  const std::vector<batch::ColumnView>& views() const { return views_; }
-  uint32_t group() const { return static_cast<const uint32_t*>(views_[0].data)[row_]; }
-  const batch::ColumnView& column(size_t place) const { return views_[place + 1]; }
-  uint32_t row() const { return row_; }
-  uint64_t arrival() const { return static_cast<const uint64_t*>(views_.back().data)[row_]; }
-  /// Whether the row differs from the one before in its group or what it is ordered by.
-  bool is_new() const { return is_new_; }
-  const std::vector<batch::ColumnType>& types() const { return types_; }  ///< the group first
-
-  uint64_t bytes() const { return space_.memory_bytes + sizes_.bytes(); }
-  uint64_t bytes_after(size_t rows) const { return space_.memory_bytes + sizes_.bytes_after(rows); }
-  void clear();
-
- private:
-  Status open();
-  Status load();
-  batch::ColumnView gather(const batch::ColumnView& from, size_t place);
-
-  Rules rules_;
-  sql::Schema schema_;  ///< of what is sorted
-  std::vector<batch::ColumnType> types_;
-  SpillSpace space_;
-  PerGroup<uint64_t> sizes_;
-  std::unique_ptr<sort::ExternalSort> sort_;
-  uint64_t arrived_ = 0;
-  // Rows on their way in.
-  std::vector<uint32_t> picked_, groups_;
-  std::vector<uint64_t> arrivals_;
-  std::vector<std::vector<char>> values_;
-  std::vector<std::vector<uint64_t>> validity_;
-  std::vector<batch::ColumnView> in_;
-  // Rows on their way out.
-  bool reads_ = false;
-  std::vector<batch::ColumnView> views_;
-  uint32_t rows_ = 0, row_ = 0;
-  std::optional<sort::KeyMaker> maker_;
-  sort::KeyBatch keys_;
-  std::string last_key_;
-  bool is_new_ = false;
-};
+/// The forms of string_agg and list, over values in their order. `distinct`: each value once.
+std::unique_ptr<Accumulator> make_spilling_text(const Aggregate& aggregate,
+                                                GroupedValues::Rules rules,
+                                                const sql::Schema& schema,
+                                                const std::vector<batch::ColumnType>& input,
+                                                SpillSpace space);
+std::unique_ptr<Accumulator> make_spilling_list(const Aggregate& aggregate,
+                                                GroupedValues::Rules rules,
+                                                const sql::Schema& schema,
+                                                const std::vector<batch::ColumnType>& input,
+                                                SpillSpace space);
 
 }  // namespace tidegate::reduce

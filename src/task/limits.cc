@@ -18,6 +18,11 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 /// What a worker with DuckDB loaded holds before it does anything.
 constexpr uint64_t kIdleBytes = 64 * kMiB;
 constexpr uint64_t kCombineBytesMin = 4 * kMiB;
+/// Of a large value DuckDB holds so many copies on its way to a file, and this beside.
+constexpr uint64_t kValueCopies = 4, kBesideValueBytes = 16 * kMiB;
+/// A map output takes rows of at most about this part of its writer's memory.
+constexpr uint64_t kValueShareOfWriter = 10;
+constexpr uint64_t kBoundMebibytesMin = 128, kBoundMebibytesMax = uint64_t{1} << 24;
 /// What map output writers take of a bound.
 uint64_t writer_bytes(uint64_t bound) { return std::clamp(bound / 8, 16 * kMiB, 96 * kMiB); }
 
@@ -93,6 +98,31 @@ MemoryShares split_memory(const TaskSpec& spec) {
   // DuckDB's own limit leaves a fifth for what it does not count.
   shares.duckdb_bytes = std::max(duckdb * 4 / 5, 32 * kMiB);
   return shares;
+}
+
+uint64_t memory_for_value(const TaskSpec& spec, uint64_t kernel_bytes, uint64_t value_bytes) {
+  TaskSpec other = spec;
+  const auto suffices = [&](uint64_t mebibytes) {
+    other.memory_bytes = mebibytes * kMiB;
+    const MemoryShares shares = split_memory(other);
+    const bool writes = shares.writer_bytes > 0;
+    return shares.kernel_bytes >= kernel_bytes &&
+           shares.duckdb_bytes >= kValueCopies * value_bytes + kBesideValueBytes &&
+           (!writes ||
+            shares.writer_bytes / other.sinks.size() >= kValueShareOfWriter * value_bytes);
+  };
+  // The bound is above the one and at most the other.
+  uint64_t low = kBoundMebibytesMin - 1, high = kBoundMebibytesMin;
+  while (!suffices(high)) {
+    low = high;
+    high *= 2;
+    if (high > kBoundMebibytesMax) return 0;
+  }
+  while (high - low > 1) {
+    const uint64_t middle = low + (high - low) / 2;
+    (suffices(middle) ? high : low) = middle;
+  }
+  return high * kMiB;
 }
 
 uint64_t rss_bytes(Effects& effects) { return status_kib(effects, "VmRSS:") * 1024; }

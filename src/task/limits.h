@@ -20,6 +20,11 @@ struct MemoryShares {
 };
 MemoryShares split_memory(const TaskSpec& spec);
 
+/// The least bound, in whole MiB, that leaves each of the task's kernels so much, and DuckDB and
+/// what writes the result enough for one value of so many bytes. 0: there is none, as writers have
+/// a share that does not grow for ever.
+uint64_t memory_for_value(const TaskSpec& spec, uint64_t kernel_bytes, uint64_t value_bytes);
+
 /// The most of a bound that may aggregate rows before a shuffle.
 uint64_t combine_bytes(uint64_t memory_bytes);
 

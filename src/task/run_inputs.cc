@@ -59,6 +59,10 @@ Status TaskRun::bind_kernel(const TaskStep& step) {
                                     {.memory_bytes = limits_.kernel_bytes,
                                      .spill_directory = path_join(directory_, kSpillDirectory),
                                      .splits_keys = spec_.splits_skew,
+                                     .stage_memory =
+                                         [this](uint64_t kernel, uint64_t value) {
+                                           return memory_for_value(spec_, kernel, value);
+                                         },
                                      .progress = [this](uint64_t rows) { meter_.rows(rows); }},
                                     std::move(counts)));
   kernels_.push_back({kernel.name, std::move(function)});

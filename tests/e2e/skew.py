@@ -3,6 +3,7 @@ directory. Each stage must publish what one DuckDB answers, with no task above i
 where a key is heavy."""
 import json
 import os
+import re
 import sys
 import time
 
@@ -26,6 +27,8 @@ STAGES = {
     "distincts": "SELECT k, count(DISTINCT name || i) AS d, sum(v) AS s FROM t GROUP BY k",
     "numbers": "SELECT k, count(DISTINCT v) AS d, sum(v) AS s FROM t GROUP BY k",
     "medians": "SELECT k, median(v) AS m, quantile_disc(v, 0.9) AS q FROM t GROUP BY k",
+    "lists": "SELECT k, list(DISTINCT u ORDER BY u DESC) AS l, count(*) AS n FROM t GROUP BY k",
+    "texts": "SELECT k, string_agg(DISTINCT name, ',' ORDER BY name) AS s FROM t GROUP BY k",
     "modes": "SELECT k, mode(u) AS m, count(*) AS n FROM t GROUP BY k",
     "firsts": "SELECT * FROM t QUALIFY row_number() OVER (PARTITION BY k ORDER BY v DESC, i) = 1",
     "joined": "SELECT t.k, count(*) AS n, sum(v + w) AS s FROM t JOIN o ON t.k = o.k GROUP BY t.k",
@@ -35,7 +38,7 @@ STAGES = {
     # No kernel: DuckDB crosses its bound, and does it in parts.
     "plain": "SELECT k, len(list(DISTINCT name || i)) AS n FROM t GROUP BY k",
 }
-HEAVY = {"distincts", "medians"}
+HEAVY = {"distincts", "medians", "lists"}
 SORTED = {"in_order"}
 BUCKETS = {"plain": 1, "in_order": 4}
 # What DuckDB cannot do of a single heavy key under that bound.
@@ -71,6 +74,26 @@ def fails(keys):
     if rc == 3 and told and not os.path.exists("published/d/current"):
         return []
     return [f"{keys}: with `skew: fail` the run exits {rc}\n{said}"]
+
+
+def too_large(db, keys):
+    """A list that is larger than its share of the bound is a failure that says which bound is enough, and that one is."""
+    sql, memory = "SELECT k, list(v ORDER BY i) AS l FROM t GROUP BY k", "128MiB"
+    for rc_wanted in (3, 0):
+        with open("g.yaml", "w", encoding="utf-8") as file:
+            file.write(f"version: 1\npipeline: too_large\ndefaults: {{memory: {memory}, skew: split}}\nsources:\n  t: {{files: t/*.parquet}}\n"
+                       f"stages:\n  large:\n    partition_by: [k]\n    buckets: 2\n    sql: {sql}\n"
+                       "outputs: {large: {from: large, publish: {parquet: published/large}}}\n")
+        rc, _, said = tidegate("run", "g.yaml", "--state", "large", timeout=250)
+        if rc != rc_wanted:
+            return [f"{keys}: a large list: with {memory} the run exits {rc}\n{said}"]
+        told = re.search(r"the list of one key takes .* give the stage `memory: (\d+MiB)`", said)
+        if rc and (not told or "(reduce.memory, memory)" not in said):
+            return [f"{keys}: a large list: the failure is\n{said}"]
+        memory = told[1] if rc else memory
+    print(f"{keys}: a list that needs {memory}", flush=True)
+    difference = compare(db, sql, "published/large/current")
+    return [f"{keys}: a large list: {difference}"] if difference else []
 
 
 def make_tables(db, keys):
@@ -109,6 +132,7 @@ def run(keys):
         problems.append(f"{keys}: a task took {peak >> 20} MiB")
     if keys in ONE_HEAVY:
         problems += [f"{keys}: {stage} did not split" for stage in HEAVY if not splits.get(stage)] + fails(keys)
+        problems += too_large(db, keys)
     elif parts < 16:
         problems.append(f"{keys}: no task ran in parts")
     split = ", ".join(f"{stage} {count}" for stage, count in splits.items() if count)
