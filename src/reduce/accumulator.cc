@@ -249,7 +249,8 @@ std::unique_ptr<Accumulator> make_plain(const Aggregate& aggregate,
       return make_merge(aggregate, states);
     case AggregateKind::kMin:
     case AggregateKind::kMax:
-      if (storage == Storage::kBytes) return make_choice(aggregate, input);
+      if (storage == Storage::kBytes || storage == Storage::kInterval)
+        return make_choice(aggregate, input);
       if (aggregate.kind == AggregateKind::kMin)
         return make_folding<Least>(column, storage, states);
       return make_folding<Greatest>(column, storage, states);

@@ -3,6 +3,7 @@
 #include "duckdb.h"
 #include "reduce/accumulator.h"
 #include "reduce/emit.h"
+#include "reduce/interval.h"
 #include "reduce/row_order.h"
 #include "reduce/value_store.h"
 
@@ -13,7 +14,7 @@ using batch::ColumnType;
 using batch::ColumnView;
 
 /// Keeps one row's value for each group: first, last, any_value, arg_min, arg_max, and min and max
-/// of text.
+/// of text and of intervals.
 class Choice final : public Accumulator {
  public:
   struct Rules {
@@ -22,6 +23,7 @@ class Choice final : public Accumulator {
     bool last_of_equals = false;  ///< of rows that compare equal the last one stays, else the first
     bool skip_null_value = false;
     bool skip_null_order = false;
+    bool least_form = false;  ///< of intervals that compare equal the least as it stands stays
   };
 
   Choice(Rules rules, const std::vector<ColumnType>& input)
@@ -39,7 +41,7 @@ class Choice final : public Accumulator {
       if (rules_.skip_null_order && !in.rows.column(rules_.order[0].column).is_valid(row)) return;
       if (seen_[group] != 0) {
         const int order = best_.compare(group, in.rows, row);
-        if (order < 0 || (order == 0 && !rules_.last_of_equals)) return;
+        if (order < 0 || (order == 0 && !is_better(group, value, row))) return;
       }
       seen_[group] = 1;
       value_.set(group, value, row);
@@ -64,6 +66,13 @@ class Choice final : public Accumulator {
   }
 
  private:
+  /// Of two that compare equal.
+  bool is_better(uint32_t group, const ColumnView& value, size_t row) const {
+    if (!rules_.least_form) return rules_.last_of_equals;
+    return static_cast<const Interval*>(value.data)[row] <
+           *static_cast<const Interval*>(value_.value(group));
+  }
+
   Rules rules_;
   ValueStore value_;
   RowOrder best_;
@@ -96,6 +105,7 @@ std::unique_ptr<Accumulator> make_choice(const Aggregate& aggregate,
     case AggregateKind::kMax:
       rules.skip_null_value = true;
       rules.order = {{rules.value, aggregate.kind == AggregateKind::kMax, false}};
+      rules.least_form = input[rules.value].storage == batch::Storage::kInterval;
       break;
     default: {
       const bool least =

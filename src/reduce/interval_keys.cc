@@ -14,9 +14,6 @@ using batch::ColumnView;
 using batch::RowsView;
 using batch::Storage;
 
-constexpr int64_t kMicrosPerDay = int64_t{24} * 60 * 60 * 1'000'000;
-constexpr int64_t kDaysPerMonth = 30;
-
 }  // namespace
 
 IntervalKeys::IntervalKeys(const std::vector<ColumnType>& types, uint32_t keys)
@@ -40,14 +37,7 @@ const ColumnView* IntervalKeys::table_columns(const RowsView& rows) {
   for (Key& key : intervals_) {
     const Interval* from = static_cast<const Interval*>(rows.column(key.column).data);
     key.normal.resize(rows.rows);
-    for (size_t row = 0; row < rows.rows; ++row) {
-      const int64_t days = from[row].days + from[row].micros / kMicrosPerDay;
-      const int64_t months = from[row].months + days / kDaysPerMonth;
-      // Days are fewer than 30 here, on either side of zero.
-      key.normal[row] =
-          static_cast<batch::int128>(months * 64 + days % kDaysPerMonth) * (1LL << 40) +
-          from[row].micros % kMicrosPerDay;
-    }
+    for (size_t row = 0; row < rows.rows; ++row) key.normal[row] = from[row].normal();
     columns_[key.column].data = key.normal.data();
   }
   return columns_.data();

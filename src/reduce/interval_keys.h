@@ -6,15 +6,15 @@
 #include "batch/chunk_view.h"
 #include "batch/type.h"
 #include "reduce/accumulator.h"
+#include "reduce/interval.h"
 
 struct _duckdb_vector;
 
 namespace tidegate::reduce {
 
-/// INTERVALs among the keys of a kernel. A month is 30 days and a day 24 hours, so that equal ones
-/// may look different: the table of groups gets them in a normal form, and a group's key is given
-/// as the least of the forms that its rows had (by months, then days, then microseconds), whichever
-/// of them came first. Costs nothing where no key is an INTERVAL.
+/// INTERVALs among the keys of a kernel: the table of groups gets their normal form (interval.h),
+/// and a group's key is given as the least of the forms that its rows had, whichever of them came
+/// first. Costs nothing where no key is an INTERVAL.
 class IntervalKeys {
  public:
   /// The first `keys` of these columns are the keys.
@@ -34,12 +34,6 @@ class IntervalKeys {
   void clear();
 
  private:
-  struct Interval {
-    int32_t months = 0;
-    int32_t days = 0;
-    int64_t micros = 0;
-    auto operator<=>(const Interval&) const = default;
-  };
   struct Key {
     uint32_t column = 0;
     PerGroup<Interval> least = {};

@@ -81,10 +81,9 @@ bool is_carried(std::string_view type) {
 
 bool is_value(const ColumnType& type) { return type.meaning != Meaning::kNull; }
 
-/// Types that may be a group key; INTERVAL where equal ones of other forms are known for the same.
-bool is_key(const ColumnType& type, KernelSpec::Kind kind) {
-  return is_plain(type) ||
-         (type.meaning == Meaning::kInterval && kind != KernelSpec::Kind::kWindow);
+/// Types that have an order here, and may be keys: INTERVALs have several forms of one value.
+bool is_ordered(const ColumnType& type) {
+  return is_plain(type) || type.meaning == Meaning::kInterval;
 }
 
 bool is_integer(const ColumnType& type) { return type.meaning == Meaning::kInteger; }
@@ -174,7 +173,7 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
   for (const OrderColumn& order : aggregate.order) {
     if (order.column >= input.size()) return name + " ordered by a column that is not there";
     const auto type = batch::parse_scalar_type(input[order.column].type);
-    if (!type || !is_plain(*type)) return name + " ordered by " + input[order.column].type;
+    if (!type || !is_ordered(*type)) return name + " ordered by " + input[order.column].type;
   }
   const bool row_distinct = aggregate.kind == AggregateKind::kCount && aggregate.distinct;
   if (row_distinct ? types.empty() : types.size() != arguments_of(aggregate.kind))
@@ -207,7 +206,7 @@ std::optional<std::string> unsupported(const Aggregate& aggregate, const sql::Sc
     }
     case AggregateKind::kMin:
     case AggregateKind::kMax:
-      if (!is_plain(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
+      if (!is_ordered(types[0]) || !aggregate.order.empty() || aggregate.distinct) return of();
       return expect(aggregate, input[aggregate.arguments[0]].type);
     case AggregateKind::kFirst:
     case AggregateKind::kLast:
@@ -288,14 +287,14 @@ std::optional<std::string> unsupported(const KernelSpec& spec) {
   for (const uint32_t key : keys) {
     if (key >= spec.input.size()) return "keys that are not there";
     const auto type = batch::parse_scalar_type(spec.input[key].type);
-    if (!type || !is_key(*type, spec.kind)) return "keys of " + spec.input[key].type;
+    if (!type || !is_ordered(*type)) return "keys of " + spec.input[key].type;
   }
   if (spec.kind != KernelSpec::Kind::kGroup) {
     if (spec.keys == 0 && spec.kind == KernelSpec::Kind::kTop) return "no keys";
     for (const OrderColumn& by : order) {
       if (by.column >= spec.input.size()) return "an order by a column that is not there";
       const auto type = batch::parse_scalar_type(spec.input[by.column].type);
-      if (!type || !is_plain(*type)) return "an order by " + spec.input[by.column].type;
+      if (!type || !is_ordered(*type)) return "an order by " + spec.input[by.column].type;
     }
     for (const sql::Column& column : spec.input)
       if (!batch::parse_scalar_type(column.type) && !is_carried(column.type))

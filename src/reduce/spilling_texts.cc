@@ -14,7 +14,6 @@ namespace tidegate::reduce {
 namespace {
 
 using batch::ColumnType;
-using batch::ColumnView;
 using batch::Storage;
 using batch::StringRef;
 

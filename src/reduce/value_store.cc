@@ -9,6 +9,7 @@
 #include "batch/value_codec.h"
 #include "duckdb.h"
 #include "reduce/emit.h"
+#include "reduce/interval.h"
 
 namespace tidegate::reduce {
 namespace {
@@ -28,6 +29,14 @@ int compare_as(const void* left, const void* right) {
     if (a_nan || b_nan) return static_cast<int>(a_nan) - static_cast<int>(b_nan);
   }
   return a < b ? -1 : (b < a ? 1 : 0);
+}
+
+int compare_intervals(const void* left, const void* right) {
+  Interval a, b;
+  std::memcpy(&a, left, sizeof a);
+  std::memcpy(&b, right, sizeof b);
+  const batch::int128 x = a.normal(), y = b.normal();
+  return x < y ? -1 : (y < x ? 1 : 0);
 }
 
 /// What an allocation takes beside its bytes.
@@ -72,6 +81,7 @@ int compare_values(Storage storage, const void* left, const void* right) {
       return compare_texts(*static_cast<const StringRef*>(left),
                            *static_cast<const StringRef*>(right));
     case Storage::kInterval:
+      return compare_intervals(left, right);
     case Storage::kNull:
       break;
   }

@@ -14,8 +14,9 @@ struct _duckdb_vector;
 namespace tidegate::reduce {
 
 /// DuckDB's order of two valid values of a type: below zero, zero or above. NaN is the greatest and
-/// equal to itself, -0.0 equals 0.0, text goes by its bytes, ENUMs by their index. Not for nested
-/// types, intervals and other types whose order is not that of their storage.
+/// equal to itself, -0.0 equals 0.0, text goes by its bytes, ENUMs by their index, intervals by
+/// their normal form. Not for nested types and other types whose order is not that of their
+/// storage.
 int compare_values(batch::Storage storage, const void* left, const void* right);
 
 /// One value of a column for each group; NULL until it is set. Text that was replaced is given back

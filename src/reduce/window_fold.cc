@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "reduce/exact_sum.h"
+#include "reduce/interval.h"
 #include "reduce/value_store.h"
 
 namespace tidegate::reduce {
@@ -126,6 +127,8 @@ template <typename T>
 bool is_less(const T& left, const T& right) {
   if constexpr (std::is_same_v<T, StringRef>)
     return left.view() < right.view();
+  else if constexpr (std::is_same_v<T, Interval>)
+    return left.normal() < right.normal();
   else if constexpr (std::is_floating_point_v<T>)
     return std::isnan(right) ? !std::isnan(left) : left < right;
   else
@@ -313,8 +316,9 @@ std::unique_ptr<Fold> with_storage(Storage storage, Make make) {
     case Storage::kU64:
       return make.template operator()<uint64_t>();
     case Storage::kU128:
-    case Storage::kInterval:
       return make.template operator()<batch::uint128>();
+    case Storage::kInterval:
+      return make.template operator()<Interval>();
     case Storage::kF32:
       return make.template operator()<float>();
     case Storage::kF64:
@@ -348,7 +352,8 @@ std::unique_ptr<Fold> Fold::create(const WindowFunction& window,
                           [&]<typename T>() { return make_extreme<T>(window, type); });
     default:
       return with_storage(type.storage, [&]<typename T>() -> std::unique_ptr<Fold> {
-        if constexpr (std::is_same_v<T, StringRef> || std::is_same_v<T, batch::uint128>)
+        if constexpr (std::is_same_v<T, StringRef> || std::is_same_v<T, batch::uint128> ||
+                      std::is_same_v<T, Interval>)
           return nullptr;
         else
           return make_sum<T>(window, type);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "reduce/interval.h"
+
 namespace tidegate::reduce {
 namespace {
 
@@ -16,6 +18,8 @@ bool same(const T& left, const T& right) {
   if constexpr (std::is_same_v<T, StringRef>) {
     if (std::memcmp(&left, &right, 8) != 0) return false;  // size and first bytes
     return left.view() == right.view();
+  } else if constexpr (std::is_same_v<T, Interval>) {
+    return left.normal() == right.normal();
   } else if constexpr (std::is_floating_point_v<T>) {
     return left == right || (std::isnan(left) && std::isnan(right));
   } else {
@@ -104,6 +108,7 @@ void SliceReader::compare(const Compared& compared) {
   if (type.storage == Storage::kF32) return compare_as<float>(compared);
   if (type.storage == Storage::kF64) return compare_as<double>(compared);
   if (type.storage == Storage::kBytes) return compare_as<StringRef>(compared);
+  if (type.storage == Storage::kInterval) return compare_as<Interval>(compared);
   switch (type.width) {
     case 1:
       return compare_as<uint8_t>(compared);

@@ -22,7 +22,8 @@ struct Slice {
   std::vector<uint32_t> levels;
 };
 
-/// Reads slices and compares neighbouring rows: NULL equals NULL, NaN equals NaN, -0.0 equals 0.0.
+/// Reads slices and compares neighbouring rows: NULL equals NULL, NaN equals NaN, -0.0 equals 0.0,
+/// a month 30 days.
 class SliceReader {
  public:
   /// The columns that a reader of `columns` needs to compare keys and the first `depth` order
