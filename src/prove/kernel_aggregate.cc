@@ -154,7 +154,7 @@ std::optional<double> number_of(const Json& expression) {
 
 }  // namespace
 
-std::expected<ReadAggregate, std::string> read_aggregate(
+std::expected<Aggregate, std::string> read_aggregate(
     const Json& call, const std::function<uint32_t(const Json&)>& column) {
   std::string name = to_lower_ascii(text_in(call, "function_name"));
   if (any_below(call, true, [](const Json& json) { return is_class(json, "SUBQUERY"); })) {
@@ -166,16 +166,12 @@ std::expected<ReadAggregate, std::string> read_aggregate(
   Json children = call.at("children");
   Json orders = call.at("order_bys").value("orders", Json::array());
   Json filter = call.value("filter", Json());
-  ReadAggregate read;
-  Aggregate& out = read.aggregate;
+  Aggregate out;
   if (name == "count_if" || name == "countif") {
-    if (!filter.is_null() || call.value("distinct", false) || children.size() != 1) {
-      return std::unexpected("count_if with FILTER or DISTINCT");
-    }
-    filter = children[0];
-    children = Json::array();
-    name = "count_star";
-    read.as_hugeint = true;  // as DuckDB counts there
+    // So DuckDB counts: NULL where no condition is known.
+    if (children.size() != 1) return std::unexpected("count_if of that many arguments");
+    if (!is_boolean(children[0])) children[0] = cast_to(named(children[0], ""), "BOOLEAN");
+    name = "sum";
   }
   auto kind = kKinds.find(name);
   if (kind == kKinds.end()) return std::unexpected(name);
@@ -235,7 +231,7 @@ std::expected<ReadAggregate, std::string> read_aggregate(
       out.order.push_back(by);
     }
   }
-  return read;
+  return out;
 }
 
 }  // namespace tidegate::prove

@@ -270,11 +270,10 @@ class Grouping {
     auto read = read_aggregate(call, [&](const Json& expression) { return column(expression); });
     if (!read) return refuse(read.error());
     auto& all = draft_.spec.aggregates;
-    auto found = std::find(all.begin(), all.end(), read->aggregate);
+    auto found = std::find(all.begin(), all.end(), *read);
     Json result = column_ref(fmt::format("tg_g{}", found - all.begin()));
-    if (found == all.end()) all.push_back(std::move(read->aggregate));
-    call = named(read->as_hugeint ? cast_to(std::move(result), "HUGEINT") : std::move(result),
-                 text_in(call, "alias"));
+    if (found == all.end()) all.push_back(std::move(*read));
+    call = named(std::move(result), text_in(call, "alias"));
     return true;
   }
 

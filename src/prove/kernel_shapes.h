@@ -66,13 +66,8 @@ std::optional<NumberedRows> numbered_rows(const Json& outer);
 /// The inner node as a kernel. `output` then stands in the inner node's place.
 Drafted draft_numbered(const Part& part, const Json& outer, const NumberedRows& rows);
 
-struct ReadAggregate {
-  reduce::Aggregate aggregate;
-  bool as_hugeint = false;  ///< DuckDB gives this count as HUGEINT
-};
-
 /// A call of an aggregate. `column` gives an expression a place in the kernel's input.
-std::expected<ReadAggregate, std::string> read_aggregate(
+std::expected<reduce::Aggregate, std::string> read_aggregate(
     const Json& call, const std::function<uint32_t(const Json&)>& column);
 
 /// The whole number, 0 or more, that a constant is.

@@ -238,9 +238,8 @@ class Windows {
       function["function_name"] = "count_star";
     auto read = read_aggregate(function, [this](const Json& json) { return add(json); });
     if (!read) return refuse(read.error() + " over a window");
-    if (read->as_hugeint) return refuse("count_if over a window");
     if (out.ignore_nulls) return refuse("an aggregate with IGNORE NULLS");
-    out.aggregate = std::move(read->aggregate);
+    out.aggregate = std::move(*read);
     return true;
   }
 

@@ -22,7 +22,8 @@ std::string call_of(const Aggregate& aggregate, const sql::Schema& input) {
     case AggregateKind::kSum: {
       // Of wider values DuckDB's sum may overflow sooner than ours, or be of doubles.
       const bool exact = type->width <= 8 && (type->meaning == batch::Meaning::kInteger ||
-                                              type->meaning == batch::Meaning::kDecimal);
+                                              type->meaning == batch::Meaning::kDecimal ||
+                                              type->meaning == batch::Meaning::kBoolean);
       return exact ? fmt::format("sum({})", argument) : "";
     }
     case AggregateKind::kExactState:

@@ -428,7 +428,7 @@ class Maker:
         kinds += [Item(form.format(f"{value}{nulls}) OVER ({total}{frame})"))
                   for value in (f"first_value({c.name}", f"last_value({c.name}", f"nth_value({c.name}, {self.pick([1, 2, 5])}")]
         kinds += [Item(f"{self.pick(['max', 'min'])}({c.name}) OVER ({total} ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)")]
-        folds = ["count(*)", f"count({c.name})", f"min({c.name})", f"max({c.name})"]
+        folds = ["count(*)", f"count_if({self.condition(r)})", f"count({c.name})", f"min({c.name})", f"max({c.name})"]
         only = f" FILTER (WHERE {self.condition(r)})" if self.chance(15) else ""
         kinds += [Item(f"{self.pick(folds)}{only} OVER ({self.pick([peers, total + frame])})")] * 3
         sums = [s for s in self.columns(r) if s.kind in NUMBERS and s.plain and s.kind not in ("HUGEINT", "UHUGEINT")]
