@@ -21,6 +21,7 @@ KEYS = {
     "null": "NULL::BIGINT",
 }
 ONE_HEAVY = ("half", "most", "null")
+LISTS_TOO_LARGE = ("most", "null")  # under the bound; half of the rows make one that fits
 # Stages that hold nothing, or something, of each row of a key; those of HEAVY must split where one key has most rows.
 STAGES = {
     "sums": "SELECT k, count(*) AS n, sum(v) AS s, max(name) AS m FROM t GROUP BY k",
@@ -132,7 +133,7 @@ def run(keys):
         problems.append(f"{keys}: a task took {peak >> 20} MiB")
     if keys in ONE_HEAVY:
         problems += [f"{keys}: {stage} did not split" for stage in HEAVY if not splits.get(stage)] + fails(keys)
-        problems += too_large(db, keys)
+        problems += too_large(db, keys) if keys in LISTS_TOO_LARGE else []
     elif parts < 16:
         problems.append(f"{keys}: no task ran in parts")
     split = ", ".join(f"{stage} {count}" for stage, count in splits.items() if count)
