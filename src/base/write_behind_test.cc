@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "shuffle/memory_file.h"
+#include "base/memory_file.h"
 
 namespace tidegate {
 namespace {

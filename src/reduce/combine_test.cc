@@ -3,7 +3,7 @@
 #include "reduce/combine.h"
 #include "reduce/combine_sql.h"
 #include "reduce/kernel_fixture.h"
-#include "reduce/kernel_values.h"
+#include "reduce/kernel_values_fixture.h"
 
 namespace tidegate::reduce {
 namespace {

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
 #include "reduce/kernel_fixture.h"
-#include "reduce/kernel_values.h"
+#include "reduce/kernel_values_fixture.h"
 
 namespace tidegate::reduce {
 namespace {

@@ -2,11 +2,11 @@
 #include <set>
 
 #include "base/hash.h"
+#include "base/memory_file.h"
 #include "batch/value_codec.h"
 #include "shuffle/bucket_scan.h"
 #include "shuffle/format.h"
 #include "shuffle/map_output_fixture.h"
-#include "shuffle/memory_file.h"
 
 #include "duckdb.h"
 

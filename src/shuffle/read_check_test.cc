@@ -2,11 +2,11 @@
 #include <functional>
 
 #include "base/hash.h"
+#include "base/memory_file.h"
 #include "duckdb.h"
 #include "shuffle/bucket_scan.h"
 #include "shuffle/format.h"
 #include "shuffle/map_output_fixture.h"
-#include "shuffle/memory_file.h"
 
 namespace tidegate {
 namespace {

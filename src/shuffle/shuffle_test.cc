@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "base/memory_file.h"
 #include "shuffle/bucket_scan.h"
 #include "shuffle/format.h"
 #include "shuffle/map_output_fixture.h"
-#include "shuffle/memory_file.h"
 
 namespace tidegate {
 namespace {

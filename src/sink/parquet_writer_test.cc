@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
-#include "shuffle/memory_file.h"
+#include "base/memory_file.h"
 #include "sink/dictionary.h"
 #include "sink/parquet_fixture.h"
 

@@ -5,9 +5,9 @@
 #include <fstream>
 
 #include "base/hash.h"
+#include "base/memory_file.h"
 #include "batch/chunk_view.h"
 #include "shuffle/map_output_file.h"
-#include "shuffle/memory_file.h"
 #include "shuffle/shuffle.h"
 #include "typed_chunk.h"
 

@@ -3,10 +3,10 @@
 #include <memory>
 #include <optional>
 
+#include "base/memory_file.h"
 #include "shuffle/bucket_scan.h"
 #include "shuffle/format.h"
 #include "shuffle/map_output_file.h"
-#include "shuffle/memory_file.h"
 #include "targets.h"
 #include "typed_chunk.h"
 
