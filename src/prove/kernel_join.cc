@@ -71,11 +71,6 @@ const sql::Column* find_column(const sql::Schema& schema, const std::string& nam
   return nullptr;
 }
 
-std::string alias_of(const Json& table) {
-  const std::string alias = text_in(table, "alias");
-  return alias.empty() ? text_in(table, "table_name") : alias;
-}
-
 /// The conjuncts of a condition.
 void conjuncts(const Json& condition, std::vector<Json>& out) {
   if (condition.is_null()) return;
@@ -151,7 +146,7 @@ class Chooser {
     if (text_in(join, "type") == "BASE_TABLE") return attempt_subquery(site);
     const Json &left = join.at("left"), &right = join.at("right");
     const Sides sides{{candidate(left), candidate(right)},
-                      {to_lower_ascii(alias_of(left)), to_lower_ascii(alias_of(right))}};
+                      {to_lower_ascii(name_in_from(left)), to_lower_ascii(name_in_from(right))}};
     if (sides.input[0] == nullptr || sides.input[1] == nullptr) return {};
     const std::string form = text_in(join, "ref_type");
     const auto kind = kind_of(text_in(join, "join_type"));
@@ -220,7 +215,7 @@ class Chooser {
       if ((!in && type != "EXISTS") || !is_rows_of_a_table(node)) continue;
       const Json& other = node.at("from_table");
       const Sides sides{{left, candidate(other)},
-                        {to_lower_ascii(alias_of(table)), to_lower_ascii(alias_of(other))}};
+                        {to_lower_ascii(name_in_from(table)), to_lower_ascii(name_in_from(other))}};
       if (sides.input[1] == nullptr) continue;
       std::vector<Json> parts;
       conjuncts(node.at("where_clause"), parts);
@@ -391,7 +386,7 @@ class Chooser {
         items.push_back(quote_identifier(column.name) + " " + column.type);
         schema.push_back(column);
       }
-      tables[side]["alias"] = alias_of(tables[side]);
+      tables[side]["alias"] = name_in_from(tables[side]);
       tables[side]["table_name"] = names[side];
       if (schema.empty()) continue;
       if (!scratch_.execute(fmt::format("CREATE OR REPLACE TEMP TABLE {} ({})",
@@ -422,7 +417,7 @@ class Chooser {
       tree[site.node / "where_clause"] = where;
       if (!left_only && attempt.left != attempt.right &&
           names_column_of(tree, attempt.left ? spec.right : spec.left,
-                          to_lower_ascii(alias_of(*attempt.from))))
+                          to_lower_ascii(name_in_from(*attempt.from))))
         continue;
       auto texts = print_selects(scratch_, {tree});
       if (!texts) continue;

@@ -80,11 +80,6 @@ class PartnerNames {
   std::string partner_;
 };
 
-std::string name_in_from(const Json& table) {
-  const std::string alias = text_in(table, "alias");
-  return alias.empty() ? text_in(table, "table_name") : alias;
-}
-
 std::optional<JoinLookup> lookup_of(sql::Connection& scratch, const std::string& stage,
                                     const JoinSite& site, const sql::Schema& schema, int read) {
   const auto kind = kind_where_read(site.spec.kind, read);
@@ -128,6 +123,11 @@ std::optional<JoinLookup> lookup_of(sql::Connection& scratch, const std::string&
 }
 
 }  // namespace
+
+std::string name_in_from(const Json& table) {
+  const std::string alias = text_in(table, "alias");
+  return alias.empty() ? text_in(table, "table_name") : alias;
+}
 
 std::vector<JoinLookup> choose_lookups(sql::Connection& scratch, const std::string& stage,
                                        const JoinSite& site, const sql::Schema& schema) {

@@ -20,6 +20,9 @@ struct JoinSite {
   const sql::Schema* schemas[2];
 };
 
+/// What a table of FROM is called by the names of its columns.
+std::string name_in_from(const Json& table);
+
 /// The stage over the rows of one side with their partners of the other one, for each side that may
 /// be held. Left out where a name might not mean what it meant. The relations become tables of
 /// `scratch`.

@@ -108,11 +108,7 @@ Result<LookupTable::Survey> LookupTable::survey(const shuffle::BucketTable& tabl
   std::vector<uint32_t> read{key};
   Survey out;
   out.columns.resize(columns.size());
-  std::vector<size_t> of_read;
-  for (size_t c = 0; c < columns.size(); ++c) {
-    read.push_back(columns[c]);
-    of_read.push_back(c);
-  }
+  read.insert(read.end(), columns.begin(), columns.end());
   shuffle::BucketScan scan(table, read);
   std::vector<ColumnView> views;
   while (true) {
@@ -137,7 +133,7 @@ Result<LookupTable::Survey> LookupTable::survey(const shuffle::BucketTable& tabl
     out.key_min = keys.min;
     out.key_max = keys.max;
     for (uint32_t row = 0; row < rows; ++row) out.rows += views[0].is_valid(row);
-    for (const size_t c : of_read) {
+    for (size_t c = 0; c < columns.size(); ++c) {
       const ColumnType& type = table.types[columns[c]];
       const ColumnView& view = views[1 + c];
       Survey::Range& range = out.columns[c];

@@ -10,7 +10,6 @@
 #include "source/rejects.h"
 #include "source/source.h"
 #include "store/results.h"
-#include "task/held_tables.h"
 #include "task/parts.h"
 #include "task/run.h"
 #include "verify/verify.h"
@@ -203,7 +202,6 @@ Status run_attempt(TaskRun& run, const TaskSpec& spec) {
 Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
                             const std::function<void(const TaskProgress&)>& progress,
                             std::unique_ptr<sql::Database> opened) {
-  drop_other_tables(spec);
   TG_ASSIGN(const StateDir state, StateDir::open(effects, spec.state_dir, StateDir::Mode::kWrite));
   TG_ASSIGN(Attempt attempt, Attempt::begin(effects, state, spec.identity, spec.attempt));
   TaskReport report;
