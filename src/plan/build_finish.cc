@@ -173,7 +173,7 @@ void Builder::add_tasks(uint32_t g) {
     for (const PlanInput& input : group.inputs) {
       if (input.kind != PlanInput::Kind::kPartition) continue;
       if (unit < input.unit_begin || unit - input.unit_begin >= input.unit_count) continue;
-      const Partition& partition = plan_.sources[input.index].partitions[unit - input.unit_begin];
+      const Partition& partition = partitions_of(plan_, input)[unit - input.unit_begin];
       // A partition's work does not depend on how many others there are.
       task.unit_identity = partition.identity;
       task.label = fmt::format("{}, {}", graph_group(g).name, partition.label);

@@ -27,14 +27,21 @@ constexpr double kSqlKeysMax = 32'768;
 constexpr uint64_t kNearBytes = uint64_t{2} << 20;
 constexpr uint64_t kMiddleBytes = uint64_t{16} << 20;
 /// What a row costs, in nanoseconds on the machine that it was measured on: only their ratios
-/// matter. Looked up in a table near the processor or beyond its caches, and so for each aggregate;
-/// through the shuffle and the reduce after it, and so for each byte of its key's text.
+/// matter. Aggregated by DuckDB; looked up in a table near the processor or beyond its caches, and
+/// so for each aggregate; through the shuffle and the reduce after it, and so for each byte of its
+/// key's text.
+constexpr double kSqlRow = 4, kSqlAggregate = 2;
 constexpr double kNearRow = 20, kNearAggregate = 3;
 constexpr double kMiddleRow = 40, kMiddleAggregate = 7;
 constexpr double kFarRow = 60, kFarAggregate = 25;
 /// A state that is given on and its place in the table, beside what it costs as a row.
 constexpr double kGive = 60;
 constexpr double kShuffleRow = 50, kShuffleAggregate = 4, kShuffleKeyByte = 4;
+/// What a row costs to be read, and a task beside its rows: a DuckDB, a file, a word to the
+/// journal.
+constexpr double kReadRow = 10, kTask = 12e6;
+/// Larger partitions must save this share of all that: they make a changed file cost more.
+constexpr double kSavedMin = 0.05;
 
 }  // namespace
 
@@ -137,48 +144,94 @@ Status Builder::choose_combine(const CheckedStage& stage, const StageInput& inpu
     group.why += "; rows are combined before the shuffle where that shrinks them";
     return {};
   }
-  const double task_rows =
-      static_cast<double>(group.estimated_rows) / std::max(1U, units_.at(producer));
-  const double group_bytes =
-      static_cast<double>(row_bytes(combined->partial.output) * 2 + 16) + keys.bytes;
-  const auto aggregates = static_cast<double>(kernel.aggregates.size());
-  const double shuffle =
-      kShuffleRow + kShuffleAggregate * aggregates + kShuffleKeyByte * keys.bytes;
-  const double groups = keys.among(task_rows);
-  // A table that is full is given on. One that stays near the processor has the likeliest keys most
-  // of the time, where keys are uneven; else only one that has all groups is worth it.
-  struct Way {
-    uint64_t bytes;
-    double look_up;
-  };
-  const Way ways[] = {
-      {kNearBytes, kNearRow + kNearAggregate * aggregates},
-      {kMiddleBytes, kMiddleRow + kMiddleAggregate * aggregates},
-      {combine_bytes(graph_group(producer).memory_bytes), kFarRow + kFarAggregate * aggregates}};
-  uint64_t table = 0;
-  double best = shuffle, share = 1;
-  for (const Way& way : ways) {
-    const double held = static_cast<double>(way.bytes) / group_bytes;
-    const double rows = groups > held ? std::min(task_rows, keys.rows_with(held)) : task_rows;
-    const double through = std::min(1.0, keys.among(rows) / std::max(rows, 1.0));
-    const double cost = way.look_up + through * (kGive + shuffle);
-    if (through > kCombineShareMax || cost >= best) continue;
-    best = cost;
-    share = through;
-    table = way.bytes;
+  const double rows = static_cast<double>(group.estimated_rows);
+  CombineWay way = combine_way(kernel, *combined, keys, producer, rows / units_.at(producer));
+  if (auto larger = combined_partitions(stage, producer)) {
+    const auto units = static_cast<double>(larger->size());
+    const CombineWay fewer = combine_way(kernel, *combined, keys, producer, rows / units);
+    if (fewer.table > 0 && fewer.cost < way.cost * (1 - kSavedMin)) {
+      way = fewer;
+      read_partitions(producer, std::move(*larger));
+    }
   }
   const std::string about =
-      fmt::format("; about {} keys", format_count(static_cast<uint64_t>(groups)));
-  if (table == 0) {
+      fmt::format("; about {} keys", format_count(static_cast<uint64_t>(way.groups)));
+  if (way.table == 0) {
     group.why += about + " a task: too many to combine rows before";
     return {};
   }
-  group.combine_in_sql =
-      groups <= kSqlKeysMax && reduce::combine_select(combined->partial, "rows").has_value();
-  combine_rows(stage, group, *combined, share, table);
+  group.combine_in_sql = way.in_sql;
+  combine_rows(stage, group, *combined, way.share, way.table);
   group.why += about + " a task: rows are combined before the shuffle";
   if (group.combine_in_sql) group.why += ", by DuckDB";
   return {};
+}
+
+Builder::CombineWay Builder::combine_way(const reduce::KernelSpec& kernel,
+                                         const reduce::CombinedKernel& combined,
+                                         const KeySample& keys, uint32_t producer,
+                                         double task_rows) {
+  const double group_bytes =
+      static_cast<double>(row_bytes(combined.partial.output) * 2 + 16) + keys.bytes;
+  const auto aggregates = static_cast<double>(kernel.aggregates.size());
+  const double shuffle =
+      kShuffleRow + kShuffleAggregate * aggregates + kShuffleKeyByte * keys.bytes;
+  // A table that is full is given on. One that stays near the processor has the likeliest keys most
+  // of the time, where keys are uneven; else only one that has all groups is worth it.
+  struct Table {
+    uint64_t bytes;
+    double look_up;
+  };
+  const Table tables[] = {
+      {kNearBytes, kNearRow + kNearAggregate * aggregates},
+      {kMiddleBytes, kMiddleRow + kMiddleAggregate * aggregates},
+      {combine_bytes(graph_group(producer).memory_bytes), kFarRow + kFarAggregate * aggregates}};
+  CombineWay best;
+  best.groups = keys.among(task_rows);
+  best.in_sql = best.groups <= kSqlKeysMax && reduce::combine_select(combined.partial, "rows");
+  best.cost = shuffle;
+  for (const Table& table : tables) {
+    const double held = static_cast<double>(table.bytes) / group_bytes;
+    const double rows = best.groups > held ? std::min(task_rows, keys.rows_with(held)) : task_rows;
+    const double through = std::min(1.0, keys.among(rows) / std::max(rows, 1.0));
+    const double look_up = best.in_sql ? kSqlRow + kSqlAggregate * aggregates : table.look_up;
+    const double cost = look_up + through * (kGive + shuffle);
+    if (through > kCombineShareMax || cost >= best.cost) continue;
+    best.cost = cost;
+    best.share = through;
+    best.table = table.bytes;
+  }
+  best.cost += kReadRow + kTask / std::max(task_rows, 1.0);
+  return best;
+}
+
+std::optional<std::vector<Partition>> Builder::combined_partitions(const CheckedStage& stage,
+                                                                   uint32_t producer) const {
+  const PlanInput* from = nullptr;
+  for (const PlanInput& input : plan_.groups[producer].inputs) {
+    if (input.kind == PlanInput::Kind::kPartition && from == nullptr)
+      from = &input;
+    else if (input.kind != PlanInput::Kind::kSourceWhole &&
+             input.kind != PlanInput::Kind::kGroupWhole)
+      return std::nullopt;
+  }
+  if (from == nullptr || is_published_by_value(stage.name)) return std::nullopt;
+  const Source& source = plan_.pipeline.sources[from->index];
+  const SourceSnapshot& snapshot = plan_.sources[from->index];
+  if (source.partition_bytes) return std::nullopt;
+  auto cut =
+      cut_partitions(snapshot, partition_target(source, snapshot.bytes, kCombinedPartitionBytes));
+  return cut.size() < snapshot.partitions.size() ? std::optional(std::move(cut)) : std::nullopt;
+}
+
+void Builder::read_partitions(uint32_t g, std::vector<Partition> partitions) {
+  PlanGroup& group = plan_group(g);
+  for (PlanInput& input : group.inputs) {
+    if (input.kind != PlanInput::Kind::kPartition) continue;
+    input.unit_count = units_[g] = static_cast<uint32_t>(partitions.size());
+    input.partitions = std::move(partitions);
+  }
+  group.why += fmt::format("; its tasks read {} larger partitions", units_[g]);
 }
 
 void Builder::combine_rows(const CheckedStage& stage, PlanGroup& group,

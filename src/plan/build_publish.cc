@@ -104,6 +104,20 @@ uint32_t Builder::add_value_group(uint32_t producer, const Output& output) {
   return value_groups_[key] = g;
 }
 
+bool Builder::is_published_by_value(const std::string& stage) const {
+  const bool by = std::ranges::any_of(plan_.pipeline.outputs, [&](const Output& output) {
+    return output.from.value == stage && !output.publish_by.empty();
+  });
+  // Stages are in topological order: this ends.
+  return by || std::ranges::any_of(plan_.checked.stages, [&](const CheckedStage& reader) {
+           return std::ranges::any_of(reader.inputs,
+                                      [&](const StageInput& input) {
+                                        return !input.is_source && input.name == stage;
+                                      }) &&
+                  is_published_by_value(reader.name);
+         });
+}
+
 uint32_t Builder::least_buckets(const std::string& stage, uint64_t bytes) const {
   const bool by = std::ranges::any_of(plan_.pipeline.outputs, [&](const Output& output) {
     return output.from.value == stage && !output.publish_by.empty();

@@ -63,6 +63,21 @@ class Builder {
   /// where that is worth it.
   Status make_kernel_rows(const CheckedStage& stage, const StageInput& input);
   Status choose_combine(const CheckedStage& stage, const StageInput& input, uint32_t producer);
+  /// The table that looks rows up at the least cost, if that is less than their shuffle.
+  struct CombineWay {
+    uint64_t table = 0;   ///< its bytes; 0: rows are not combined
+    double cost = 0;      ///< of a row, with what reads it
+    double share = 1;     ///< states to a row
+    double groups = 0;    ///< of a task
+    bool in_sql = false;  ///< DuckDB's own table
+  };
+  CombineWay combine_way(const reduce::KernelSpec& kernel, const reduce::CombinedKernel& combined,
+                         const KeySample& keys, uint32_t producer, double task_rows);
+  /// Larger partitions for tasks that combine rows, if their one source can be cut so, and its
+  /// owner wants neither partitions of a size nor changes of one value to be cheap.
+  std::optional<std::vector<Partition>> combined_partitions(const CheckedStage& stage,
+                                                            uint32_t producer) const;
+  void read_partitions(uint32_t g, std::vector<Partition> partitions);
   void combine_rows(const CheckedStage& stage, PlanGroup& group, reduce::CombinedKernel& combined,
                     double share, uint64_t bytes);
   /// About how many groups a stage has, as remembered or by a sample of its partition keys. A
@@ -98,6 +113,8 @@ class Builder {
   /// The group that publishes a stage's rows in a file for each value: they are shuffled by these
   /// values, so that the rows of each meet in one task.
   uint32_t add_value_group(uint32_t producer, const Output& output);
+  /// Whether a stage's rows come to an output that is published `by` columns.
+  bool is_published_by_value(const std::string& stage) const;
   /// A stage that is published by its keys is cut into as many tasks, so that a change of one value
   /// makes a small share of them again.
   uint32_t least_buckets(const std::string& stage, uint64_t bytes) const;

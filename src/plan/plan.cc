@@ -330,6 +330,10 @@ TaskScan whole_scan(const SourceSnapshot& snapshot, const std::vector<std::strin
   return part_scan(snapshot, all, columns);
 }
 
+const std::vector<Partition>& partitions_of(const Plan& plan, const PlanInput& input) {
+  return input.partitions.empty() ? plan.sources[input.index].partitions : input.partitions;
+}
+
 Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t index,
                                 const std::string& attempt, uint32_t parts) {
   TG_ASSERT(plan.state.has_value());
@@ -367,9 +371,9 @@ Result<TaskSpec> make_task_spec(const Plan& plan, const Graph& graph, uint32_t i
     switch (input.kind) {
       case PlanInput::Kind::kPartition:
         if (mine)
-          made.scan = part_scan(plan.sources[input.index],
-                                plan.sources[input.index].partitions[task.unit - input.unit_begin],
-                                input.columns);
+          made.scan =
+              part_scan(plan.sources[input.index],
+                        partitions_of(plan, input)[task.unit - input.unit_begin], input.columns);
         break;
       case PlanInput::Kind::kSourceWhole:
         made.scan = whole_scan(plan.sources[input.index], input.columns);

@@ -12,6 +12,7 @@
 #include "journal/journal.h"
 #include "plan/graph.h"
 #include "prove/prove.h"
+#include "source/partition.h"
 #include "source/source.h"
 #include "store/state_dir.h"
 #include "task/spec.h"
@@ -37,6 +38,7 @@ struct PlanInput {
   uint32_t unit_count = 0;           ///< units that have rows of it; the others see it empty
   std::vector<std::string> columns;  ///< of a source; empty: all
   sql::Schema schema;
+  std::vector<Partition> partitions = {};  ///< of a source, cut for this input; empty: as it is cut
   /// The stage's partition keys among `schema`, where its rows lie in buckets of them: rows of one
   /// unit may be parted further by these.
   std::vector<HashKey> split_keys = {};
@@ -98,6 +100,9 @@ uint32_t workers_wanted(const PlanOptions& options);
 /// `journal` and `state` may be null: nothing is reused then, nothing is sticky.
 Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* state, Journal* journal,
                        const PlanOptions& options, Diagnostics& diagnostics);
+
+/// The partitions that an input's tasks read, one each: its own, or else its source's.
+const std::vector<Partition>& partitions_of(const Plan& plan, const PlanInput& input);
 
 /// What a worker needs for an attempt of a task, once its inputs are there. `attempts` gives the
 /// attempt that counts of each task; `parts` as in TaskSpec.

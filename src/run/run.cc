@@ -219,9 +219,8 @@ class Driver {
             fmt::format(
                 R"({{"source":{},"file":{},"rows":{},"share":{:.6g},"samples":[{}]}})",
                 quote_json(count.source),
-                quote_json(
-                    part ? plan_.sources[input.index].partitions[task.unit - input.unit_begin].label
-                         : std::string("all of it")),
+                quote_json(part ? partitions_of(plan_, input)[task.unit - input.unit_begin].label
+                                : std::string("all of it")),
                 count.set_aside,
                 static_cast<double>(count.set_aside) / static_cast<double>(count.rows),
                 join(count.samples, ","))));

@@ -127,14 +127,13 @@ std::string recipe_digest(const SourceSnapshot& snapshot) {
 
 }  // namespace
 
-uint64_t partition_target(const Source& source, uint64_t total_bytes) {
+uint64_t partition_target(const Source& source, uint64_t total_bytes, uint64_t most) {
   if (source.partition_bytes) return std::max<uint64_t>(source.partition_bytes->value, 1);
-  return std::clamp(std::bit_floor(total_bytes / 8), kPartitionBytesMin, kPartitionBytesDefault);
+  return std::clamp(std::bit_floor(total_bytes / 8), kPartitionBytesMin, most);
 }
 
-std::vector<Partition> cut_partitions(const Source& source, const SourceSnapshot& snapshot) {
-  Cutter cutter(snapshot, partition_target(source, snapshot.bytes));
-  std::vector<Partition> partitions = cutter.cut();
+std::vector<Partition> cut_partitions(const SourceSnapshot& snapshot, uint64_t target) {
+  std::vector<Partition> partitions = Cutter(snapshot, target).cut();
   const std::string recipe = recipe_digest(snapshot);
   for (Partition& partition : partitions) {
     partition.label = label_of(snapshot, partition);

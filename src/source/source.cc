@@ -83,7 +83,8 @@ class Snapshotter {
     TG_TRY(arrive(manifest));
     check_rows();
     check_event_time();
-    if (options_.with_partitions) snapshot_.partitions = cut_partitions(source_, snapshot_);
+    if (options_.with_partitions)
+      snapshot_.partitions = cut_partitions(snapshot_, partition_target(source_, snapshot_.bytes));
     return {};
   }
 

@@ -78,6 +78,9 @@ TEST_F(Snapshot, TargetDoesNotFollowEveryByte) {
   EXPECT_EQ(partition_target(s, uint64_t{100} << 20), uint64_t{8} << 20);
   EXPECT_EQ(partition_target(s, uint64_t{120} << 20), uint64_t{8} << 20);
   EXPECT_EQ(partition_target(s, uint64_t{1} << 40), uint64_t{512} << 20);
+  // Of ten gigabytes, and of a terabyte, where rows are combined.
+  EXPECT_EQ(partition_target(s, uint64_t{10} << 30, kCombinedPartitionBytes), uint64_t{1} << 30);
+  EXPECT_EQ(partition_target(s, uint64_t{1} << 40, kCombinedPartitionBytes), uint64_t{2} << 30);
 }
 
 TEST_F(Snapshot, OneFileMoreMovesFewPartitions) {
@@ -93,7 +96,8 @@ TEST_F(Snapshot, OneFileMoreMovesFewPartitions) {
   }
   const auto identities = [&] {
     std::vector<std::string> out;
-    for (const auto& partition : cut_partitions(s, snapshot)) out.push_back(partition.identity);
+    for (const auto& partition : cut_partitions(snapshot, partition_target(s, snapshot.bytes)))
+      out.push_back(partition.identity);
     std::sort(out.begin(), out.end());
     return out;
   };
