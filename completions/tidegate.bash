@@ -11,7 +11,7 @@ _tidegate_outputs() {
 
 _tidegate() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-  local commands="init check plan run trust query runs events explain rollback audit path gc"
+  local commands="init check plan run trust query runs events explain rollback audit path gc simulate"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -42,6 +42,7 @@ _tidegate() {
       runs) options="$options --most" ;;
       events) options="$options --type --of-output --after --most" ;;
       gc) options="$options --limit --age --dry-run" ;;
+      simulate) options="$options --seeds --faults --workers --trace" ;;
       rollback) options="$options --to" ;;
       audit) options="$options --take-over" ;;
     esac

@@ -4,7 +4,7 @@ function __tidegate_outputs
     tidegate trust --json 2>/dev/null | string match -rag '"output": *"([^"]*)"'
 end
 
-set -l commands init check plan run trust query runs events explain rollback audit path gc
+set -l commands init check plan run trust query runs events explain rollback audit path gc simulate
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c tidegate -f
@@ -21,6 +21,7 @@ complete -c tidegate -n "$none" -a rollback -d 'swap back to an earlier generati
 complete -c tidegate -n "$none" -a audit -d 'read the files again against the manifest'
 complete -c tidegate -n "$none" -a path -d 'where the current generation lies'
 complete -c tidegate -n "$none" -a gc -d 'drop what no promise needs'
+complete -c tidegate -n "$none" -a simulate -d 'the pipeline in worlds that fail'
 
 complete -c tidegate -l state -r -a '(__fish_complete_directories)' -d 'the state directory'
 complete -c tidegate -l json -d 'events, one a line, or one document'
@@ -50,6 +51,10 @@ complete -c tidegate -n '__fish_seen_subcommand_from events' -l after -x -d 'onl
 complete -c tidegate -n '__fish_seen_subcommand_from gc' -l limit -x -d 'keep results up to this size'
 complete -c tidegate -n '__fish_seen_subcommand_from gc' -l age -x -d 'drop older ones'
 complete -c tidegate -n '__fish_seen_subcommand_from gc' -l dry-run -d 'only say what would go'
+complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l seeds -x -d 'one, or FIRST..LAST'
+complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l faults -x -a 'none workers results disk crashes rivals clock checks all' -d 'what goes wrong'
+complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l workers -x -d 'simulated workers'
+complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l trace -d 'print what happens'
 complete -c tidegate -n '__fish_seen_subcommand_from audit' -l take-over -d 'the directory is ours now'
 complete -c tidegate -n '__fish_seen_subcommand_from rollback' -l to -x -d 'the generation'
 complete -c tidegate -n '__fish_seen_subcommand_from trust rollback audit path explain' -a '(__tidegate_outputs)'

@@ -55,6 +55,14 @@ Status done(int result, const char* verb, const std::string& path) {
   return {};
 }
 
+struct flock bytes_of(int64_t start, int64_t size) {
+  struct flock lock{};
+  lock.l_whence = SEEK_SET;
+  lock.l_start = start;
+  lock.l_len = size;
+  return lock;
+}
+
 class RealEffects final : public Effects {
  public:
   int64_t now_us() override { return clock_us(CLOCK_REALTIME); }
@@ -134,6 +142,22 @@ class RealEffects final : public Effects {
     if (retry_eintr([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) == 0) return true;
     if (errno == EWOULDBLOCK) return false;
     return std::unexpected(errno_failure(errno, "cannot lock a file"));
+  }
+  Result<bool> lock_bytes(int fd, ByteLock kind, int64_t start, int64_t size) override {
+    struct flock lock = bytes_of(start, size);
+    lock.l_type = static_cast<short>(kind == ByteLock::kNone     ? F_UNLCK
+                                     : kind == ByteLock::kShared ? F_RDLCK
+                                                                 : F_WRLCK);
+    if (retry_eintr([&] { return ::fcntl(fd, F_OFD_SETLK, &lock); }) == 0) return true;
+    if (errno == EAGAIN || errno == EACCES) return false;
+    return std::unexpected(errno_failure(errno, "cannot lock bytes of a file"));
+  }
+  Result<bool> is_locked(int fd, int64_t start, int64_t size) override {
+    struct flock lock = bytes_of(start, size);
+    lock.l_type = F_WRLCK;
+    if (retry_eintr([&] { return ::fcntl(fd, F_OFD_GETLK, &lock); }) != 0)
+      return std::unexpected(errno_failure(errno, "cannot ask for a file's locks"));
+    return lock.l_type != F_UNLCK;
   }
 
   Result<FileStat> stat(const std::string& path) override {

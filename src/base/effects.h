@@ -27,6 +27,8 @@ struct FileStat {
   bool operator==(const FileStat&) const = default;
 };
 
+enum class ByteLock : uint8_t { kNone, kShared, kExclusive };
+
 /// The one seam for clock, randomness and disk: everything that reaches outside the process goes
 /// through an Effects, so that tests can fail the Nth call, drop un-synced writes or stop time.
 /// Paths are as given to the system; failures carry errno_failure's class and the path. Calls are
@@ -62,6 +64,11 @@ class Effects {
   virtual Result<FileStat> fstat(int fd) = 0;
   /// flock(2) LOCK_EX|LOCK_NB: true if taken, false if another holds it.
   virtual Result<bool> try_lock(int fd) = 0;
+  /// Takes, changes or drops a lock on bytes of a file, of this open description and not of the
+  /// process (fcntl(2) F_OFD_SETLK): false if another description's lock excludes it.
+  virtual Result<bool> lock_bytes(int fd, ByteLock kind, int64_t start, int64_t size) = 0;
+  /// True if another description's lock keeps these bytes from being locked exclusively.
+  virtual Result<bool> is_locked(int fd, int64_t start, int64_t size) = 0;
 
   virtual Result<FileStat> stat(const std::string& path) = 0;   ///< follows links
   virtual Result<FileStat> lstat(const std::string& path) = 0;  ///< does not

@@ -63,6 +63,8 @@ class MemoryFile final : public Effects {
   Status fsync(int) override { return refused(); }
   Status truncate(int, uint64_t) override { return refused(); }
   Result<bool> try_lock(int) override { return true; }
+  Result<bool> lock_bytes(int, ByteLock, int64_t, int64_t) override { return true; }
+  Result<bool> is_locked(int, int64_t, int64_t) override { return false; }
   Result<FileStat> stat(const std::string&) override { return fstat(0); }
   Result<FileStat> lstat(const std::string&) override { return fstat(0); }
   Status rename(const std::string&, const std::string&) override { return refused(); }

@@ -180,6 +180,21 @@ uint64_t resident_bytes(const Subprocess& process) {
   return (resident - std::min(resident, shared)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+bool is_stopped(const Subprocess& process) {
+  if (process.pid <= 0) return false;
+  const std::string path = "/proc/" + std::to_string(process.pid) + "/stat";
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  char text[512];
+  const ssize_t size = ::read(fd, text, sizeof text - 1);
+  ::close(fd);
+  if (size <= 0) return false;
+  text[size] = '\0';
+  // "PID (NAME) STATE ...": the name may hold anything.
+  const char* name_end = std::strrchr(text, ')');
+  return name_end != nullptr && (name_end[2] == 'T' || name_end[2] == 't');
+}
+
 std::string self_path() {
   char buffer[4096];
   const ssize_t size = ::readlink("/proc/self/exe", buffer, sizeof buffer);

@@ -58,6 +58,9 @@ ExitStatus reap(Subprocess& process);
 /// cache (mapped files) are not counted.
 uint64_t resident_bytes(const Subprocess& process);
 
+/// True if the process has been stopped (SIGSTOP, a debugger): it lives and does nothing.
+bool is_stopped(const Subprocess& process);
+
 /// The path of this program, " (deleted)" behind it if another file has taken its place.
 std::string self_path();
 

@@ -99,6 +99,14 @@ struct GcArguments {
   bool dry_run = false;
 };
 
+struct SimulateArguments {
+  std::string file;
+  std::string seeds;   ///< "7", "1..1000"; "": that
+  std::string faults;  ///< a profile, or KIND=SHARE,...
+  uint32_t workers = 0;
+  bool trace = false;
+};
+
 int command_init(Effects& effects, const Common& common, const std::string& directory);
 int command_check(Effects& effects, const Common& common, const CheckArguments& arguments);
 int command_plan(Effects& effects, const Common& common, const PlanArguments& arguments);
@@ -112,6 +120,7 @@ int command_explain(Effects& effects, const Common& common, const std::string& w
 int command_rollback(Effects& effects, const Common& common, const OutputArguments& arguments);
 int command_audit(Effects& effects, const Common& common, const OutputArguments& arguments);
 int command_path(Effects& effects, const Common& common, const OutputArguments& arguments);
+int command_simulate(Effects& effects, const Common& common, const SimulateArguments& arguments);
 int command_gc(Effects& effects, const Common& common, const GcArguments& arguments);
 
 }  // namespace tidegate::cli

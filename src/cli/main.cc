@@ -26,6 +26,7 @@ struct Arguments {
   EventsArguments events;
   OutputArguments output;
   GcArguments gc;
+  SimulateArguments simulate;
   std::string init_directory = ".";
   std::string explain;
   uint64_t runs_most = 20;
@@ -93,6 +94,15 @@ void add_commands(CLI::App& app, Arguments& a) {
   gc->add_option("--limit", a.gc.limit, "Keep finished results up to this size (default 10GiB)");
   gc->add_option("--age", a.gc.age, "Drop unneeded results older than this, e.g. 30d");
   gc->add_flag("--dry-run", a.gc.dry_run, "Only say what would go");
+  auto* simulate = app.add_subcommand(
+      "simulate", "Run a pipeline in worlds where workers, disks, clocks and conductors fail");
+  simulate->add_option("FILE", a.simulate.file, "The pipeline file")->required();
+  simulate->add_option("--seeds", a.simulate.seeds, "One, or FIRST..LAST (default 1..1000)");
+  simulate->add_option("--faults", a.simulate.faults,
+                       "A profile (none, workers, results, disk, crashes, rivals, clock, checks, "
+                       "all), or KIND=SHARE,... (default all)");
+  simulate->add_option("--workers", a.simulate.workers, "Simulated workers (default 4)");
+  simulate->add_flag("--trace", a.simulate.trace, "Print what happens in each world");
   for (CLI::App* sub : app.get_subcommands({})) {
     sub->add_option("--state", a.common.state,
                     "State directory (default: .tidegate beside the pipeline file)");
@@ -117,6 +127,7 @@ int dispatch(const CLI::App& app, const Arguments& a, const std::string& typed) 
   if (name == "rollback") return command_rollback(effects, common, a.output);
   if (name == "audit") return command_audit(effects, common, a.output);
   if (name == "path") return command_path(effects, common, a.output);
+  if (name == "simulate") return command_simulate(effects, common, a.simulate);
   return command_gc(effects, common, a.gc);
 }
 

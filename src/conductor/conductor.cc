@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/planted.h"
 
 namespace tidegate {
 namespace {
@@ -13,29 +14,20 @@ bool is_finished(TaskState state) {
   return state == TaskState::kReused || state == TaskState::kDone;
 }
 
-bool is_terminal(OutputState state) {
-  return state == OutputState::kPublished || state == OutputState::kUnchanged ||
-         state == OutputState::kRefused || state == OutputState::kFailed;
-}
-
 }  // namespace
-
-std::string_view to_string(OutputState state) {
-  constexpr std::string_view kNames[] = {"waiting",  "staging",    "staged",    "verifying",
-                                         "verified", "committing", "published", "unchanged",
-                                         "refused",  "failed"};
-  return kNames[static_cast<size_t>(state)];
-}
 
 Conductor::Conductor(Graph graph, Options options)
     : graph_(std::move(graph)),
-      options_(options),
+      options_(std::move(options)),
       records_(graph_.tasks.size()),
       outputs_(graph_.outputs.size()),
-      slots_(options.slots),
+      slots_(options_.slots),
       consumers_(graph_.groups.size()),
       group_open_(graph_.groups.size(), 0),
-      random_(options.seed) {
+      budget_(graph_.tasks.size(), options_.retry_share),
+      isolation_(options_.places.empty() ? std::vector<Isolation::Place>(options_.slots)
+                                         : options_.places),
+      random_(options_.seed) {
   TG_ASSERT(options_.slots > 0);
   for (uint32_t g = 0; g < graph_.groups.size(); ++g)
     for (const GraphInput& input : graph_.groups[g].inputs) consumers_[input.producer].push_back(g);
@@ -69,33 +61,70 @@ void Conductor::on(const SlotLost& input, int64_t now_us) {
   TG_ASSERT(input.slot < slots_.size());
   const Slot slot = std::exchange(slots_[input.slot], Slot{});
   if (slot.use == SlotUse::kTask) {
-    const std::string attempt = records_[slot.index].running_attempt;
-    handle_failure(slot.index, attempt, input.failure, std::nullopt, now_us);
+    // Stopped by us, because another attempt was first: that is no failure.
+    if (!awaits(slot.index, slot.attempt)) return;
+    if (slot.stopping.empty()) blame(slot.index, input.slot, input.failure, now_us);
+    handle_failure(slot.index, slot.attempt, input.failure, std::nullopt, now_us);
   } else if (slot.use == SlotUse::kVerify) {
     on(VerifyBroke{slot.index, outputs_[slot.index].attempt, input.failure}, now_us);
   }
 }
 
-void Conductor::on(const TaskFinished& input, int64_t) {
+bool Conductor::awaits(uint32_t task, const std::string& attempt) const {
+  return graph_.tasks[task].state == TaskState::kRunning &&
+         std::ranges::any_of(records_[task].running,
+                             [&](const Running& one) { return one.attempt == attempt; });
+}
+
+bool Conductor::awaits_checks(uint32_t output, const std::string& attempt) const {
+  return outputs_[output].state == OutputState::kVerifying && outputs_[output].attempt == attempt;
+}
+
+bool Conductor::take_running(uint32_t task, const std::string& attempt, Running& taken) {
+  auto& running = records_[task].running;
+  const auto found = std::ranges::find(running, attempt, &Running::attempt);
+  if (found == running.end()) return false;
+  taken = std::move(*found);
+  running.erase(found);
+  return true;
+}
+
+void Conductor::on(const TaskFinished& input, int64_t now_us) {
   TaskRecord& record = records_[input.task];
   GraphTask& task = graph_.tasks[input.task];
+  Running done;
   // A duplicate, or an attempt that was given up: its result is as good, but no longer waited for.
-  if (task.state != TaskState::kRunning || record.running_attempt != input.attempt) return;
-  release(record.slot);
-  record.running_attempt.clear();
+  if (planted(Mistake::kCompletionTwice) && task.state == TaskState::kDone &&
+      group_open_[task.group] > 0)
+    return task_done(input.task, input.digest);
+  if (task.state != TaskState::kRunning || !take_running(input.task, input.attempt, done))
+    return free_slot_of(input.attempt);
+  release(done.slot);
+  isolation_.succeeded(done.slot);
+  stragglers_.finished(task.group, task.rows, now_us - done.started_us);
+  for (const Running& late : record.running) {
+    slots_[late.slot].stopping = "superseded";
+    actions_.push_back(StopSlot{late.slot, "superseded"});
+  }
+  record.running.clear();
   task.attempt = input.attempt;
   ++tasks_run_;
+  if (record.tries.evidence.empty()) budget_.refund();
   task.buckets = input.buckets;
   task_done(input.task, input.digest);
 }
 
 void Conductor::on(const TaskBroke& input, int64_t now_us) {
-  TaskRecord& record = records_[input.task];
-  if (graph_.tasks[input.task].state != TaskState::kRunning ||
-      record.running_attempt != input.attempt)
-    return;
-  release(record.slot);
+  if (!awaits(input.task, input.attempt)) return free_slot_of(input.attempt);
+  const auto& running = records_[input.task].running;
+  release(std::ranges::find(running, input.attempt, &Running::attempt)->slot);
   handle_failure(input.task, input.attempt, input.failure, input.lost_producer, now_us);
+}
+
+void Conductor::on(const TaskProgressed& input, int64_t now_us) {
+  for (Running& one : records_[input.task].running)
+    if (one.attempt == input.attempt) one.rows = input.rows;
+  back_up(now_us);
 }
 
 void Conductor::on(const LookedUp& input, int64_t) {
@@ -111,65 +140,6 @@ void Conductor::on(const LookedUp& input, int64_t) {
   task.state = TaskState::kReused;
   task_done(input.task, input.digest);
   task.state = TaskState::kReused;
-}
-
-void Conductor::on(const OutputStaged& input, int64_t) {
-  OutputRecord& output = outputs_[input.output];
-  if (output.state != OutputState::kStaging) return;
-  if (input.failure && input.failure->cls == FailureClass::kLost && input.lost_producer &&
-      !cancelled_ && output.stage_tries < Retry{}.lost_max) {
-    ++output.stage_tries;
-    output.state = OutputState::kWaiting;
-    make_again(*input.lost_producer);
-    return;
-  }
-  if (input.failure) {
-    const bool refused = input.failure->code == "publish.rejected";
-    output.state = refused ? OutputState::kRefused : OutputState::kFailed;
-    output.failure = input.failure;
-    actions_.push_back(DropStaged{input.output});
-  } else if (input.unchanged) {
-    output.state = OutputState::kUnchanged;
-  } else {
-    output.state = OutputState::kStaged;
-    verify_queue_.push_back(input.output);
-  }
-}
-
-void Conductor::on(const OutputVerified& input, int64_t) {
-  OutputRecord& output = outputs_[input.output];
-  if (output.state != OutputState::kVerifying || output.attempt != input.attempt) return;
-  release(output.slot);
-  output.state = input.passed ? OutputState::kVerified : OutputState::kRefused;
-  if (!input.passed) actions_.push_back(DropStaged{input.output});
-}
-
-void Conductor::on(const VerifyBroke& input, int64_t) {
-  OutputRecord& output = outputs_[input.output];
-  if (output.state != OutputState::kVerifying || output.attempt != input.attempt) return;
-  release(output.slot);
-  if (cancelled_) {  // stopped by us: the next run checks it
-    output.state = OutputState::kStaged;
-    return;
-  }
-  const bool again =
-      (input.failure.cls == FailureClass::kTransient || input.failure.cls == FailureClass::kLost) &&
-      output.verify_tries < Retry{}.lost_max;
-  if (again) {
-    output.state = OutputState::kStaged;
-    verify_queue_.push_back(input.output);
-    return;
-  }
-  output.state = OutputState::kFailed;
-  output.failure = input.failure;
-  actions_.push_back(DropStaged{input.output});
-}
-
-void Conductor::on(const OutputCommitted& input, int64_t) {
-  OutputRecord& output = outputs_[input.output];
-  if (output.state != OutputState::kCommitting) return;
-  output.state = input.failure ? OutputState::kFailed : OutputState::kPublished;
-  output.failure = input.failure;
 }
 
 void Conductor::on(const CancelAsked&, int64_t) {
@@ -190,15 +160,17 @@ void Conductor::on(const Tick&, int64_t now_us) {
   }
   for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
     if (slots_[slot].use != SlotUse::kTask || !slots_[slot].stopping.empty()) continue;
-    const int64_t deadline = records_[slots_[slot].index].deadline_us;
-    if (deadline == 0) continue;
-    if (deadline > now_us) {
-      next_us = std::min(next_us, deadline);
+    const auto& running = records_[slots_[slot].index].running;
+    const auto here = std::ranges::find(running, slot, &Running::slot);
+    if (here == running.end() || here->deadline_us == 0) continue;
+    if (here->deadline_us > now_us) {
+      next_us = std::min(next_us, here->deadline_us);
       continue;
     }
     slots_[slot].stopping = "timeout";
     actions_.push_back(StopSlot{slot, "timeout"});
   }
+  back_up(now_us);
   // One wake-up is asked for at a time: the next is due.
   if (!backoff_.empty()) next_us = std::min(next_us, backoff_.begin()->first);
   if (next_us != INT64_MAX) actions_.push_back(WakeAt{next_us});
@@ -282,44 +254,71 @@ void Conductor::task_done(uint32_t index, std::string digest) {
   }
 }
 
-/// What a kernel cannot hold of one key would not be less in parts of other keys.
-bool Conductor::splits_again(uint32_t index, const Failure& failure) const {
-  return failure.cls == FailureClass::kMemory && failure.code != "reduce.memory" &&
-         graph_.groups[graph_.tasks[index].group].can_split && records_[index].splits < kSplitsMax;
+uint64_t Conductor::memory_of(uint32_t index) const {
+  return graph_.groups[graph_.tasks[index].group].memory_bytes * records_[index].memory_times;
+}
+
+uint64_t Conductor::memory_running() const {
+  uint64_t bytes = 0;
+  for (const Slot& slot : slots_)
+    if (slot.use == SlotUse::kTask) bytes += memory_of(slot.index);
+  return bytes;
+}
+
+/// A worker that is gone may be the task's fault, or that of the place it ran at.
+void Conductor::blame(uint32_t task, uint32_t slot, const Failure& failure, int64_t now_us) {
+  if (!is_worker_death(failure)) return;
+  records_[task].blamed.emplace_back(slot, now_us);
+  for (const Isolation::Closed& closed : isolation_.failed(slot, now_us)) {
+    actions_.push_back(RecordIsolation{closed, failure});
+    actions_.push_back(WakeAt{closed.until_us});
+  }
 }
 
 void Conductor::handle_failure(uint32_t index, const std::string& attempt, const Failure& failure,
                                std::optional<uint32_t> lost_producer, int64_t now_us) {
   TaskRecord& record = records_[index];
   GraphTask& task = graph_.tasks[index];
-  record.running_attempt.clear();
+  Running broken;
+  TG_ASSERT(take_running(index, attempt, broken));
   if (cancelled_) {
-    task.state = TaskState::kWaiting;
+    if (record.running.empty()) task.state = TaskState::kWaiting;
     return;
   }
   actions_.push_back(RecordFailure{index, attempt, failure});
-  const Retry& retry = graph_.groups[task.group].retry;
-  uint32_t number = 0;
-  if (failure.cls == FailureClass::kTransient && record.transient_used < retry.transient_max)
-    number = ++record.transient_used;
-  else if (failure.cls == FailureClass::kLost && record.lost_used < retry.lost_max)
-    number = ++record.lost_used;
-  else if (splits_again(index, failure)) {
-    number = ++record.splits;
-    record.parts *= kSplitWays;
-  }
-  if (number == 0) {
-    task_failed(index, failure);
+  if (failure.cls == FailureClass::kDisk)
+    for (const Isolation::Closed& closed :
+         isolation_.close_host(isolation_.host_of(broken.slot), now_us))
+      actions_.push_back(RecordIsolation{closed, failure});
+  // Another attempt of it runs on: that one decides.
+  if (!record.running.empty()) return;
+  const GraphGroup& group = graph_.groups[task.group];
+  const Reaction reaction = RetryPolicy::react(
+      failure, group.retry,
+      {.split = group.can_split,
+       .larger = group.retry.splits_memory && options_.host_bytes > 0 &&
+                 group.memory_bytes * kLargerTimes <= options_.host_bytes},
+      record.tries, budget_);
+  if (reaction.kind == Reaction::Kind::kFail) {
+    if (reaction.failure.code == "task.poison")
+      for (const auto& [slot, at_us] : record.blamed) isolation_.forgive(slot, at_us);
+    if (reaction.failure.code != failure.code)
+      actions_.push_back(RecordFailure{index, attempt, reaction.failure});
+    task_failed(index, reaction.failure);
     return;
   }
   ++tasks_retried_;
-  int64_t delay = 0;
-  if (failure.cls == FailureClass::kTransient) {
-    const int64_t most = std::min(kBackoffMaxUs, kBackoffFirstUs << std::min(number - 1, 20u));
-    delay = static_cast<int64_t>(random_() % static_cast<uint64_t>(most + 1));
-  }
-  actions_.push_back(RecordRetry{index, delay, number, failure, record.parts});
-  if (lost_producer && *lost_producer != index) make_again(*lost_producer);
+  if (reaction.kind == Reaction::Kind::kSplit) record.parts *= kSplitWays;
+  if (reaction.kind == Reaction::Kind::kLarger) record.memory_times = kLargerTimes;
+  const int64_t delay =
+      reaction.most_delay_us > 0
+          ? static_cast<int64_t>(random_() % static_cast<uint64_t>(reaction.most_delay_us + 1))
+          : 0;
+  actions_.push_back(RecordRetry{index, delay, reaction.number, failure, record.parts,
+                                 record.memory_times > 1 ? memory_of(index) : 0,
+                                 budget_.tokens()});
+  if (lost_producer && *lost_producer != index && !planted(Mistake::kLostNotMadeAgain))
+    make_again(*lost_producer);
   task.state = TaskState::kBackoff;
   record.wake_us = now_us + delay;
   backoff_.insert({record.wake_us, index});
@@ -414,7 +413,7 @@ void Conductor::renew_needed() {
 void Conductor::schedule(int64_t now_us) {
   if (cancelled_) return;
   for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
-    if (slots_[slot].use != SlotUse::kIdle) continue;
+    if (slots_[slot].use != SlotUse::kIdle || !isolation_.allows(slot, now_us)) continue;
     if (!verify_queue_.empty()) {
       const uint32_t index = verify_queue_.front();
       OutputRecord& output = outputs_[index];
@@ -423,94 +422,77 @@ void Conductor::schedule(int64_t now_us) {
       output.attempt = next_attempt();
       output.slot = slot;
       ++output.verify_tries;
-      slots_[slot] = {SlotUse::kVerify, index, {}};
+      slots_[slot] = {SlotUse::kVerify, index, output.attempt};
+      isolation_.begun(slot, now_us);
       actions_.push_back(VerifyOutput{index, output.attempt, slot});
       continue;
     }
-    if (ready_.empty()) return;
-    const uint32_t index = ready_.begin()->second;
-    ready_.erase(ready_.begin());
-    GraphTask& task = graph_.tasks[index];
-    TaskRecord& record = records_[index];
-    task.state = TaskState::kRunning;
-    record.running_attempt = next_attempt();
-    record.slot = slot;
-    ++record.started;
-    const auto& timeout = graph_.groups[task.group].timeout_us;
-    record.deadline_us = timeout ? now_us + *timeout : 0;
-    slots_[slot] = {SlotUse::kTask, index, {}};
-    actions_.push_back(StartTask{index, task.identity, record.running_attempt, slot, record.parts});
-    if (timeout) actions_.push_back(WakeAt{record.deadline_us});
+    // One that was given a larger bound waits until there is room for it.
+    const auto fits = std::ranges::find_if(ready_, [&](const auto& item) {
+      return records_[item.second].memory_times == 1 ||
+             memory_running() + memory_of(item.second) <= options_.host_bytes;
+    });
+    if (fits == ready_.end()) break;
+    const uint32_t index = fits->second;
+    ready_.erase(fits);
+    graph_.tasks[index].state = TaskState::kRunning;
+    start(index, slot, false, now_us);
   }
+  back_up(now_us);
 }
 
-void Conductor::step_outputs() {
-  if (cancelled_) return;
-  for (uint32_t o = 0; o < outputs_.size(); ++o) {
-    if (outputs_[o].state != OutputState::kWaiting) continue;
-    bool ready = group_open_[graph_.outputs[o].group] == 0;
-    for (uint32_t group : graph_.outputs[o].after) ready &= group_open_[group] == 0;
-    if (!ready) continue;
-    outputs_[o].state = OutputState::kStaging;
-    actions_.push_back(StageOutput{o});
-  }
-  if (!graph_.publish_together) {
-    for (uint32_t o = 0; o < outputs_.size(); ++o) {
-      if (outputs_[o].state != OutputState::kVerified) continue;
-      outputs_[o].state = OutputState::kCommitting;
-      actions_.push_back(CommitOutputs{{o}});
-    }
-    return;
-  }
-  // Together: all or none. One that is refused or failed takes the others with it.
-  bool all = true, broken = false;
-  std::vector<uint32_t> verified;
-  for (uint32_t o = 0; o < outputs_.size(); ++o) {
-    const OutputState state = outputs_[o].state;
-    if (state == OutputState::kVerified) verified.push_back(o);
-    all &= state == OutputState::kVerified || state == OutputState::kUnchanged;
-    broken |= state == OutputState::kRefused || state == OutputState::kFailed;
-  }
-  if (verified.empty()) return;
-  if (broken) {
-    for (uint32_t o : verified) {
-      outputs_[o].state = OutputState::kRefused;
-      actions_.push_back(DropStaged{o});
-    }
-  } else if (all) {
-    for (uint32_t o : verified) outputs_[o].state = OutputState::kCommitting;
-    actions_.push_back(CommitOutputs{verified});
-  }
+void Conductor::start(uint32_t index, uint32_t slot, bool backup, int64_t now_us) {
+  const GraphTask& task = graph_.tasks[index];
+  TaskRecord& record = records_[index];
+  const auto& timeout = graph_.groups[task.group].timeout_us;
+  Running running{next_attempt(), slot, now_us, timeout ? now_us + *timeout : 0, 0};
+  slots_[slot] = {SlotUse::kTask, index, running.attempt};
+  isolation_.begun(slot, now_us);
+  actions_.push_back(StartTask{index, task.identity, running.attempt, slot, record.parts,
+                               memory_of(index), backup});
+  if (timeout) actions_.push_back(WakeAt{running.deadline_us});
+  record.running.push_back(std::move(running));
 }
 
-void Conductor::maybe_finish() {
-  const bool busy = std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) {
-    return slot.use == SlotUse::kTask || slot.use == SlotUse::kVerify;
-  });
-  if (busy) return;
-  bool all = true, failed = false, refused = false, committing = false;
-  for (const OutputRecord& output : outputs_) {
-    all &= is_terminal(output.state);
-    failed |= output.state == OutputState::kFailed;
-    refused |= output.state == OutputState::kRefused;
-    committing |= output.state == OutputState::kCommitting || output.state == OutputState::kStaging;
+/// Where a slot has nothing else to do, a task that is late against its siblings gets a second
+/// attempt; who is first wins.
+void Conductor::back_up(int64_t now_us) {
+  if (cancelled_ || !ready_.empty() || !verify_queue_.empty()) return;
+  const auto idle = [&](uint32_t slot) {
+    return slots_[slot].use == SlotUse::kIdle && isolation_.allows(slot, now_us);
+  };
+  uint32_t free = 0;
+  while (free < slots_.size() && !idle(free)) ++free;
+  if (free == slots_.size()) return;
+  bool runs = false;
+  for (uint32_t slot = 0; slot < slots_.size() && free < slots_.size(); ++slot) {
+    if (slots_[slot].use != SlotUse::kTask || !slots_[slot].stopping.empty()) continue;
+    const uint32_t index = slots_[slot].index;
+    const GraphTask& task = graph_.tasks[index];
+    const TaskRecord& record = records_[index];
+    if (record.running.size() != 1 || !stragglers_.expected_us(task.group, task.rows)) continue;
+    runs = true;
+    const Running& one = record.running.front();
+    if (!stragglers_.is_late(task.group, task.rows, one.rows, now_us - one.started_us)) continue;
+    if (options_.host_bytes > 0 && record.memory_times > 1 &&
+        memory_running() + memory_of(index) > options_.host_bytes)
+      continue;
+    if (!budget_.take(RetryBudget::kBackupCost)) return;
+    ++tasks_backed_up_;
+    start(index, free, true, now_us);
+    while (free < slots_.size() && !idle(free)) ++free;
   }
-  if (committing || (!all && !cancelled_)) return;
-  finished_ = true;
-  if (!all) {
-    for (uint32_t o = 0; o < outputs_.size(); ++o)
-      if (!is_terminal(outputs_[o].state) && outputs_[o].state != OutputState::kWaiting)
-        actions_.push_back(DropStaged{o});
-  }
-  actions_.push_back(Finish{!all      ? "interrupted"
-                            : failed  ? "failed"
-                            : refused ? "refused"
-                                      : "succeeded"});
+  if (runs) actions_.push_back(WakeAt{now_us + kLateCheckUs});
+}
+
+void Conductor::free_slot_of(const std::string& attempt) {
+  for (uint32_t slot = 0; slot < slots_.size(); ++slot)
+    if (slots_[slot].use == SlotUse::kTask && slots_[slot].attempt == attempt) release(slot);
 }
 
 void Conductor::release(uint32_t slot) {
   if (slots_[slot].use == SlotUse::kTask || slots_[slot].use == SlotUse::kVerify)
-    slots_[slot] = Slot{SlotUse::kIdle, 0, {}};
+    slots_[slot] = Slot{SlotUse::kIdle, 0};
 }
 
 }  // namespace tidegate

@@ -11,6 +11,9 @@
 #include <vector>
 
 #include "base/failure.h"
+#include "conductor/isolation.h"
+#include "conductor/retry.h"
+#include "conductor/stragglers.h"
 #include "plan/graph.h"
 
 namespace tidegate {
@@ -69,12 +72,18 @@ struct OutputCommitted {
   uint32_t output;
   std::optional<Failure> failure;
 };
+/// How far a running attempt is.
+struct TaskProgressed {
+  uint32_t task;
+  std::string attempt;
+  uint64_t rows;
+};
 struct CancelAsked {};
 struct Tick {};  ///< a WakeAt has come
 
 using ConductorInput =
     std::variant<SlotReady, SlotLost, TaskFinished, TaskBroke, LookedUp, OutputStaged,
-                 OutputVerified, VerifyBroke, OutputCommitted, CancelAsked, Tick>;
+                 OutputVerified, VerifyBroke, OutputCommitted, TaskProgressed, CancelAsked, Tick>;
 
 // What it wants done, in this order.
 struct StartTask {
@@ -83,6 +92,8 @@ struct StartTask {
   std::string attempt;
   uint32_t slot;
   uint32_t parts = 1;  ///< run it over its inputs' rows in so many parts
+  uint64_t memory_bytes = 0;
+  bool backup = false;  ///< another attempt of it runs, and is late
 };
 struct StopSlot {
   uint32_t slot;
@@ -114,7 +125,14 @@ struct RecordRetry {
   int64_t delay_us;
   uint32_t number;
   Failure failure;
-  uint32_t parts = 1;  ///< of the next attempt
+  uint32_t parts = 1;         ///< of the next attempt
+  uint64_t memory_bytes = 0;  ///< its bound, if that is larger now; else 0
+  uint64_t tokens = 0;        ///< what is left of the run's budget
+};
+/// Something gets no work until then.
+struct RecordIsolation {
+  Isolation::Closed closed;
+  Failure failure;
 };
 struct RecordFailure {
   uint32_t task;
@@ -126,7 +144,7 @@ struct Finish {
 };  ///< succeeded, failed, refused, interrupted
 
 using Action = std::variant<StartTask, StopSlot, LookUp, StageOutput, VerifyOutput, CommitOutputs,
-                            DropStaged, WakeAt, RecordRetry, RecordFailure, Finish>;
+                            DropStaged, WakeAt, RecordRetry, RecordFailure, RecordIsolation, Finish>;
 
 enum class OutputState : uint8_t {
   kWaiting,
@@ -149,6 +167,9 @@ class Conductor {
   struct Options {
     uint32_t slots = 1;
     uint64_t seed = 0;  ///< of attempt names and backoff jitter
+    uint64_t host_bytes = 0;     ///< of all workers of a host together; 0: no task gets more
+    double retry_share = 0.1;    ///< of the tasks: what the run may retry beyond kTokens
+    std::vector<Isolation::Place> places = {};  ///< of each slot; empty: one host
   };
   Conductor(Graph graph, Options options);
 
@@ -164,27 +185,34 @@ class Conductor {
   bool finished() const { return finished_; }
   uint64_t tasks_run() const { return tasks_run_; }
   uint64_t tasks_retried() const { return tasks_retried_; }
+  uint64_t tasks_backed_up() const { return tasks_backed_up_; }
+  /// Whether that attempt's result would count: a late or second one does not.
+  bool awaits(uint32_t task, const std::string& attempt) const;
+  bool awaits_checks(uint32_t output, const std::string& attempt) const;
 
-  /// Backoff before attempt `number` (from 1): full jitter up to kBackoffFirst * 2^(number-1),
-  /// at most kBackoffMax.
-  static constexpr int64_t kBackoffFirstUs = 100'000;
-  static constexpr int64_t kBackoffMaxUs = 20'000'000;
+  /// How often running tasks are compared with their siblings while a slot is idle.
+  static constexpr int64_t kLateCheckUs = 1'000'000;
   /// A task that can be split and crosses its bound runs again in so many parts, then in so many of
   /// each.
   static constexpr uint32_t kSplitWays = 16;
-  static constexpr uint32_t kSplitsMax = 2;
+  /// A larger bound is so many times the declared one.
+  static constexpr uint64_t kLargerTimes = 2;
 
  private:
-  struct TaskRecord {
-    uint32_t transient_used = 0;
-    uint32_t lost_used = 0;
-    uint32_t splits = 0;
-    uint32_t parts = 1;
-    uint32_t started = 0;
+  struct Running {
+    std::string attempt;
     uint32_t slot = 0;
-    int64_t wake_us = 0;
+    int64_t started_us = 0;
     int64_t deadline_us = 0;
-    std::string running_attempt;
+    uint64_t rows = 0;  ///< so far
+  };
+  struct TaskRecord {
+    Tries tries;
+    uint32_t parts = 1;
+    uint64_t memory_times = 1;
+    int64_t wake_us = 0;
+    std::vector<Running> running;  ///< the first, and a back-up
+    std::vector<std::pair<uint32_t, int64_t>> blamed;  ///< slots that it may have brought down
   };
   struct OutputRecord {
     OutputState state = OutputState::kWaiting;
@@ -198,7 +226,8 @@ class Conductor {
   struct Slot {
     SlotUse use = SlotUse::kGone;
     uint32_t index = 0;  ///< of the task or output
-    std::string stopping;
+    std::string attempt = {};
+    std::string stopping = {};
   };
 
   void on(const SlotReady& input, int64_t now_us);
@@ -210,6 +239,7 @@ class Conductor {
   void on(const OutputVerified& input, int64_t now_us);
   void on(const VerifyBroke& input, int64_t now_us);
   void on(const OutputCommitted& input, int64_t now_us);
+  void on(const TaskProgressed& input, int64_t now_us);
   void on(const CancelAsked& input, int64_t now_us);
   void on(const Tick& input, int64_t now_us);
 
@@ -221,7 +251,14 @@ class Conductor {
   void task_failed(uint32_t task, const Failure& failure);
   void handle_failure(uint32_t task, const std::string& attempt, const Failure& failure,
                       std::optional<uint32_t> lost_producer, int64_t now_us);
-  bool splits_again(uint32_t task, const Failure& failure) const;
+  /// Takes a running attempt away; false if there is none of that name.
+  bool take_running(uint32_t task, const std::string& attempt, Running& taken);
+  void blame(uint32_t task, uint32_t slot, const Failure& failure, int64_t now_us);
+  uint64_t memory_of(uint32_t task) const;
+  /// The bounds of what runs, verification aside.
+  uint64_t memory_running() const;
+  void start(uint32_t task, uint32_t slot, bool backup, int64_t now_us);
+  void back_up(int64_t now_us);
   void make_again(uint32_t task);
   void renew_needed();
   void unqueue(uint32_t task);
@@ -229,6 +266,8 @@ class Conductor {
   void step_outputs();
   void maybe_finish();
   void release(uint32_t slot);
+  /// An attempt that is not waited for any more has ended by itself.
+  void free_slot_of(const std::string& attempt);
 
   Graph graph_;
   Options options_;
@@ -241,14 +280,20 @@ class Conductor {
   std::set<std::pair<int64_t, uint32_t>> backoff_;  ///< (wake time, task)
   std::deque<uint32_t> verify_queue_;
   std::vector<Action> actions_;
+  RetryBudget budget_;
+  Isolation isolation_;
+  Stragglers stragglers_;
   std::mt19937_64 random_;
   uint64_t attempt_counter_ = 0;
   uint64_t tasks_run_ = 0;
   uint64_t tasks_retried_ = 0;
+  uint64_t tasks_backed_up_ = 0;
   bool cancelled_ = false;
   bool finished_ = false;
 };
 
 std::string_view to_string(OutputState state);
+/// Nothing more happens to an output in such a state.
+bool is_terminal(OutputState state);
 
 }  // namespace tidegate

@@ -32,6 +32,8 @@ std::string text_of(const Action& action) {
           return fmt::format("retry {} {} {}", a.task, a.delay_us, a.number);
         else if constexpr (std::is_same_v<T, RecordFailure>)
           return fmt::format("failure {} {}", a.task, a.failure.code);
+        else if constexpr (std::is_same_v<T, RecordIsolation>)
+          return fmt::format("isolated {} {}", static_cast<int>(a.closed.rung), a.closed.index);
         else
           return fmt::format("finish {}", a.state);
       },
@@ -126,6 +128,7 @@ class World {
         state = finish->state;
       else if (!std::holds_alternative<RecordFailure>(action) &&
                !std::holds_alternative<RecordRetry>(action) &&
+               !std::holds_alternative<RecordIsolation>(action) &&
                !std::holds_alternative<DropStaged>(action))
         queue.push_back(action);
     }
@@ -157,7 +160,7 @@ class World {
         const auto& producers = conductor.graph().groups[task.group - 1].tasks;
         return tell(TaskBroke{start->task,
                               start->attempt,
-                              {FailureClass::kLost, "shuffle.missing", "m"},
+                              {FailureClass::kLost, "shuffle.missing", "m of " + start->attempt},
                               producers[random() % producers.size()]});
       }
       if (chance(slot_loss)) {
@@ -338,6 +341,148 @@ TEST(Conductor, ATaskThatCrossesItsBoundRunsAgainInParts) {
   EXPECT_EQ(run(false, 16, "memory.bound"), std::pair(std::string("failed"), Parts{1}));
   // One key's rows: parts of other keys do not make them fewer.
   EXPECT_EQ(run(true, 16, "reduce.memory"), std::pair(std::string("failed"), Parts{1}));
+}
+
+/// Tasks that a test starts, moves on and ends by hand.
+class Hands {
+ public:
+  Hands(Graph graph, Conductor::Options options) : conductor(std::move(graph), options) {
+    take(conductor.begin(now));
+    for (uint32_t slot = 0; slot < options.slots; ++slot) tell(SlotReady{slot});
+  }
+  void tell(const ConductorInput& input) { take(conductor.handle(input, now)); }
+  void pass(int64_t us) {
+    now += us;
+    tell(Tick{});
+  }
+  void finish(const StartTask& start) { tell(TaskFinished{start.task, start.attempt, "d"}); }
+  bool logged(const std::string& text) const {
+    return std::ranges::any_of(log, [&](const auto& line) { return line.starts_with(text); });
+  }
+  Conductor conductor;
+  int64_t now = 1'000'000;
+  std::vector<StartTask> started;
+  std::vector<std::string> log;
+
+ private:
+  void take(const std::vector<Action>& actions) {
+    for (const Action& action : actions) {
+      log.push_back(text_of(action));
+      if (const auto* start = std::get_if<StartTask>(&action)) started.push_back(*start);
+    }
+  }
+};
+
+TEST(Conductor, ALateTaskGetsASecondAttemptAndTheFirstToEndWins) {
+  for (const bool backup_wins : {true, false}) {
+    Graph graph = chain({5, 1});
+    for (GraphTask& task : graph.tasks) task.rows = 1'000;
+    Hands hands(graph, {.slots = 2, .seed = 3});
+    // Four of five take two seconds each, beside one that does not move.
+    const StartTask late = hands.started.at(0);
+    for (int i = 1; i <= 4; ++i) {
+      hands.pass(2'000'000);
+      hands.finish(hands.started.back());
+    }
+    hands.tell(TaskProgressed{late.task, late.attempt, 10});
+    ASSERT_EQ(hands.started.size(), 6u);
+    const StartTask backup = hands.started.back();
+    EXPECT_TRUE(backup.backup);
+    EXPECT_EQ(backup.task, late.task);
+    EXPECT_NE(backup.attempt, late.attempt);
+    EXPECT_EQ(hands.conductor.tasks_backed_up(), 1u);
+    const StartTask& winner = backup_wins ? backup : late;
+    const StartTask& loser = backup_wins ? late : backup;
+    EXPECT_TRUE(hands.conductor.awaits(late.task, late.attempt));
+    EXPECT_TRUE(hands.conductor.awaits(late.task, backup.attempt));
+    hands.finish(winner);
+    EXPECT_TRUE(hands.logged("stop " + std::to_string(loser.slot) + " superseded"));
+    EXPECT_FALSE(hands.conductor.awaits(loser.task, loser.attempt));
+    EXPECT_EQ(hands.conductor.graph().tasks[late.task].attempt, winner.attempt);
+    // The loser ends by itself before it is stopped, or is stopped: its slot is free either way.
+    if (backup_wins) {
+      hands.finish(loser);
+    } else {
+      hands.tell(SlotLost{loser.slot, {FailureClass::kTransient, "task.superseded", "s"}});
+      hands.tell(SlotReady{loser.slot});
+    }
+    EXPECT_EQ(hands.conductor.graph().tasks[late.task].attempt, winner.attempt);
+    EXPECT_EQ(hands.conductor.tasks_run(), 5u);
+    EXPECT_FALSE(hands.logged("failure")) << "to be second is no failure";
+    hands.finish(hands.started.back());
+    EXPECT_TRUE(hands.logged("stage 0"));
+  }
+}
+
+TEST(Conductor, AnAttemptThatFailsBesideAnotherLeavesItToThatOne) {
+  Graph graph = chain({5, 1});
+  for (GraphTask& task : graph.tasks) task.rows = 1'000;
+  Hands hands(graph, {.slots = 2, .seed = 3});
+  const StartTask late = hands.started.at(0);
+  for (int i = 1; i <= 4; ++i) {
+    hands.pass(2'000'000);
+    hands.finish(hands.started.back());
+  }
+  hands.pass(1'000'000);
+  const StartTask backup = hands.started.back();
+  ASSERT_TRUE(backup.backup);
+  hands.tell(TaskBroke{late.task, late.attempt, {FailureClass::kTransient, "t", "t"}});
+  EXPECT_TRUE(hands.logged("failure 0 t"));
+  EXPECT_FALSE(hands.logged("retry"));
+  hands.finish(backup);
+  EXPECT_EQ(hands.conductor.graph().tasks[late.task].state, TaskState::kDone);
+}
+
+TEST(Conductor, ATimeoutIsTriedAgainWithinItsNumber) {
+  Graph graph = chain({1});
+  graph.groups[0].timeout_us = 5'000'000;
+  graph.groups[0].retry.timeout_max = 1;
+  Hands hands(graph, {.slots = 1, .seed = 3});
+  const auto expire = [&] {
+    hands.pass(5'000'000);
+    hands.tell(SlotLost{0, {FailureClass::kTimeout, "task.timeout", "late"}});
+    hands.tell(SlotReady{0});
+    hands.pass(RetryPolicy::kBackoffMaxUs);
+  };
+  expire();
+  EXPECT_EQ(hands.started.size(), 2u);
+  expire();
+  EXPECT_EQ(hands.started.size(), 2u);
+  EXPECT_TRUE(hands.logged("finish failed"));
+}
+
+TEST(Conductor, ALargerBoundIsGivenOnceWhereTheHostHasRoom) {
+  Graph graph = chain({3});
+  graph.groups[0].memory_bytes = 100;
+  Hands hands(graph, {.slots = 2, .seed = 3, .host_bytes = 200});
+  const Failure crossed{FailureClass::kMemory, "memory.bound", "m"};
+  const StartTask first = hands.started.at(0), second = hands.started.at(1);
+  hands.tell(TaskBroke{first.task, first.attempt, crossed});
+  hands.pass(1'000);
+  // 100 run: 200 more do not fit, the third task does.
+  ASSERT_EQ(hands.started.size(), 3u);
+  EXPECT_NE(hands.started.back().task, first.task);
+  hands.finish(second);
+  hands.finish(hands.started.at(2));
+  ASSERT_EQ(hands.started.size(), 4u);
+  EXPECT_EQ(hands.started.back().task, first.task);
+  EXPECT_EQ(hands.started.back().memory_bytes, 200u);
+  hands.tell(TaskBroke{first.task, hands.started.back().attempt, crossed});
+  EXPECT_TRUE(hands.logged("finish failed"));
+}
+
+TEST(Conductor, APoisonTaskIsStoppedAndItsWorkersAreNotBlamed) {
+  Graph graph = chain({1, 1});
+  Hands hands(graph, {.slots = 2, .seed = 3});
+  for (int i = 0; i < 3; ++i) {
+    const StartTask start = hands.started.back();
+    hands.tell(SlotLost{start.slot, {FailureClass::kLost, "worker.killed", "k"}});
+    hands.tell(SlotReady{start.slot});
+    hands.pass(1'000);
+  }
+  EXPECT_EQ(hands.started.size(), 3u);
+  EXPECT_TRUE(hands.logged("failure 0 task.poison"));
+  EXPECT_TRUE(hands.logged("finish failed"));
 }
 
 TEST(Conductor, ConsumersOfUnorderedResultsGoByContent) {

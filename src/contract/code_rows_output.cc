@@ -104,8 +104,9 @@ constexpr CodeInfo kOutput[] = {
 
 constexpr CodeInfo kLater[] = {
     {codes::kRetryNotYet, "retry-not-yet", "a retry class that is not supported by this version",
-     "Stages retry `transient` and `lost`. Bad rows are set aside at their source.",
-     "retry: {memory: split}", "retry: {transient: 5}"},
+     "Tasks are tried again for `transient`, `timeout`, `lost` and `memory`. Bad rows are set aside "
+     "at\ntheir source, and the budget of a run's retries stands in `defaults`.",
+     "retry: {disk: 3}", "retry: {transient: 5}"},
     {codes::kWatermarkNotYet, "watermark-not-yet", "`watermark` is not supported by this version",
      "Watermarks belong to streams. Files say by `arrives` or `manifest` what is expected.",
      "watermark: {delay: 10m}", "arrives: {every: 1h, path: \"day={date}/hour={hour}\"}"},

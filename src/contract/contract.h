@@ -74,7 +74,9 @@ struct Source {
 /// Retry limits by class. Only transient and lost are honoured here.
 struct Retry {
   uint32_t transient_max = 5;
+  uint32_t timeout_max = 1;
   uint32_t lost_max = 3;
+  bool splits_memory = true;  ///< what crosses its bound runs again in parts, then in a larger one
   bool operator==(const Retry&) const = default;
 };
 
@@ -188,6 +190,7 @@ struct Pipeline {
   std::string owner;
   uint64_t memory_bytes = uint64_t{512} << 20;  ///< defaults.memory
   Retry retry;
+  double retry_share = 0.1;     ///< defaults.retry.budget: of a run's tasks
   bool splits_skew = false;     ///< defaults.skew
   std::vector<Source> sources;  ///< in file order
   std::vector<Stage> stages;    ///< in file order

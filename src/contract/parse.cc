@@ -61,7 +61,8 @@ void parse_defaults(const YamlNode& node, Pipeline& pipeline, Fields& fields) {
   if (const YamlNode* memory = node.find("memory")) {
     if (const auto value = parse_memory(*memory, fields)) pipeline.memory_bytes = value->value;
   }
-  if (const YamlNode* retry = node.find("retry")) pipeline.retry = parse_retry(*retry, fields);
+  if (const YamlNode* retry = node.find("retry"))
+    pipeline.retry = parse_retry(*retry, fields, &pipeline.retry_share);
   if (const YamlNode* skew = node.find("skew"))
     pipeline.splits_skew = parse_skew(*skew, fields).value_or(false);
 }

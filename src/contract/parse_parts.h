@@ -19,7 +19,7 @@ Output parse_output(const YamlPair& entry, Fields& fields);
 std::optional<Check> parse_check(const YamlNode& node, Fields& fields);
 /// `memory` and `retry` of `defaults` and of stages.
 std::optional<Spanned<uint64_t>> parse_memory(const YamlNode& node, Fields& fields);
-Retry parse_retry(const YamlNode& node, Fields& fields);
+Retry parse_retry(const YamlNode& node, Fields& fields, double* budget = nullptr);
 /// `skew`: true for `split`.
 std::optional<bool> parse_skew(const YamlNode& node, Fields& fields);
 

@@ -342,7 +342,8 @@ void parse_source_retry(const YamlNode& node, Source& source, Fields& fields) {
       fields.check_keys(*pair.value, "`data`", {"quarantine"});
       const YamlNode* share = pair.value->find("quarantine");
       if (share != nullptr) source.quarantine_share = fields.share(*share, "quarantine");
-    } else if (pair.key == "transient" || pair.key == "lost") {
+    } else if (pair.key == "transient" || pair.key == "lost" || pair.key == "timeout" ||
+               pair.key == "memory" || pair.key == "budget") {
       fields.error(codes::kUnknownKey, pair.key_span,
                    fmt::format("`{}` is not a source's to retry", pair.key),
                    "a source runs no task of its own",

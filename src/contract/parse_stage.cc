@@ -18,18 +18,17 @@ constexpr std::string_view kQuarantineAtSource =
     "set bad rows aside where they are read: put `retry: {data: {quarantine: 1%}}` at a csv or "
     "json source";
 constexpr std::string_view kRetryLater =
-    "this version retries `transient` and `lost`; other "
-    "classes fail at once with their reason";
+    "tasks are tried again for `transient`, `timeout`, `lost` and `memory`; other classes fail at "
+    "once with their reason";
+constexpr std::string_view kBudgetInDefaults =
+    "the budget is the whole run's: put it into `defaults: {retry: {budget: 10%}}`";
 
 const std::vector<NotYetKey> kRetryNotYet = {
     {"data", codes::kRetryNotYet, kQuarantineAtSource},
-    {"memory", codes::kRetryNotYet,
-     "a task over its bound fails and says by how much; raise `memory` or `buckets`"},
     {"disk", codes::kRetryNotYet, kRetryLater},
-    {"timeout", codes::kRetryNotYet, kRetryLater},
     {"dependency", codes::kRetryNotYet, kRetryLater},
     {"uncertain", codes::kRetryNotYet, kRetryLater},
-    {"budget", codes::kRetryNotYet, kRetryLater},
+    {"budget", codes::kRetryNotYet, kBudgetInDefaults},
 };
 
 const std::vector<NotYetKey> kStageNotYet = {
@@ -127,24 +126,34 @@ SortBy parse_sort_by(const YamlNode& node, Fields& fields) {
 
 }  // namespace
 
-Retry parse_retry(const YamlNode& node, Fields& fields) {
+Retry parse_retry(const YamlNode& node, Fields& fields, double* budget) {
   Retry out;
   if (!fields.is_mapping(node, "retry", "retry: {transient: 5, lost: 3}")) return out;
   if (const YamlNode* defect = node.find("defect")) {
     fields.error(codes::kRetryNotYet, defect->span, "a `defect` is never retried",
                  "the same input gives the same error", "remove it");
   }
-  fields.check_keys(node, "`retry`", {"transient", "lost", "defect"}, kRetryNotYet);
-  if (const YamlNode* most = node.find("transient")) {
-    if (const auto value = fields.integer(*most, "transient", 0, kRetriesMax)) {
-      out.transient_max = static_cast<uint32_t>(value->value);
-    }
+  if (budget == nullptr) {
+    fields.check_keys(node, "`retry`", {"transient", "timeout", "lost", "memory", "defect"},
+                      kRetryNotYet);
+  } else {
+    fields.check_keys(node, "`retry`",
+                      {"transient", "timeout", "lost", "memory", "budget", "defect"}, kRetryNotYet);
+    if (const YamlNode* share = node.find("budget"))
+      if (const auto value = fields.share(*share, "budget")) *budget = value->value;
   }
-  if (const YamlNode* most = node.find("lost")) {
-    if (const auto value = fields.integer(*most, "lost", 0, kRetriesMax)) {
-      out.lost_max = static_cast<uint32_t>(value->value);
-    }
-  }
+  const auto most = [&](const char* key, uint32_t& times) {
+    const YamlNode* written = node.find(key);
+    if (written == nullptr) return;
+    if (const auto value = fields.integer(*written, key, 0, kRetriesMax))
+      times = static_cast<uint32_t>(value->value);
+  };
+  most("transient", out.transient_max);
+  most("timeout", out.timeout_max);
+  most("lost", out.lost_max);
+  if (const YamlNode* memory = node.find("memory"))
+    if (const auto index = fields.word(*memory, "memory", {"fail", "split"}))
+      out.splits_memory = *index == 1;
   return out;
 }
 

@@ -40,6 +40,9 @@ Failure stop_failure(const std::string& why, const std::string& label) {
         FailureClass::kTimeout, "task.timeout",
         fmt::format("{} took longer than its `timeout`: raise it, or give the stage more buckets",
                     label)};
+  if (why == "superseded")
+    return {FailureClass::kTransient, "task.superseded",
+            fmt::format("another attempt of {} was first", label)};
   return {FailureClass::kTransient, "task.interrupted", fmt::format("{} was interrupted", label)};
 }
 
@@ -287,6 +290,24 @@ void LocalEngine::sample() {
     kill_group(worker.process);
   }
   peak_total_bytes_ = std::max(peak_total_bytes_, total);
+  if (now - looked_us_ >= kStoppedLookUs) look_for_stopped(now);
+}
+
+void LocalEngine::look_for_stopped(int64_t now_us) {
+  looked_us_ = now_us;
+  for (Worker& worker : workers_) {
+    if (!worker.busy || worker.killed_for || !is_stopped(worker.process)) {
+      worker.stopped_us = 0;
+      continue;
+    }
+    if (worker.stopped_us == 0) worker.stopped_us = now_us;
+    if (now_us - worker.stopped_us < kStoppedUsMax) continue;
+    worker.killed_for = Failure{
+        FailureClass::kLost, "worker.stopped",
+        fmt::format("the worker of {} was stopped from outside (SIGSTOP) for {} and was ended",
+                    worker.label, format_duration_us(now_us - worker.stopped_us))};
+    kill_group(worker.process);
+  }
 }
 
 void LocalEngine::end(Worker& worker) {

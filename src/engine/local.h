@@ -21,6 +21,8 @@ namespace tidegate {
 class LocalEngine final : public Engine {
  public:
   static constexpr int64_t kSampleUs = 10'000;
+  /// A worker that somebody has stopped may be so for this long; it is looked for now and then.
+  static constexpr int64_t kStoppedUsMax = 5'000'000, kStoppedLookUs = 500'000;
   /// Workers in a row that die before they say hello.
   static constexpr uint32_t kStartFailuresMax = 5;
 
@@ -51,6 +53,7 @@ class LocalEngine final : public Engine {
     std::optional<std::string> queued;  ///< a task that waits for the hello
     std::string inbox;
     std::optional<Failure> killed_for;
+    int64_t stopped_us = 0;  ///< since when it has been seen so; 0: it is not
   };
 
   Status launch(uint32_t slot);
@@ -62,6 +65,8 @@ class LocalEngine final : public Engine {
   void handle_frame(uint32_t slot, const std::string& payload);
   Status handle_end(uint32_t slot);
   void sample();
+  /// Ends busy workers that have been stopped for too long: nothing comes of their tasks.
+  void look_for_stopped(int64_t now_us);
   void send(uint32_t slot, const std::string& payload);
 
   Effects& effects_;
@@ -70,7 +75,7 @@ class LocalEngine final : public Engine {
   bool cgroups_;
   std::vector<Worker> workers_;
   std::vector<EngineEvent> events_;
-  int64_t sampled_us_ = 0;
+  int64_t sampled_us_ = 0, looked_us_ = 0;
   uint32_t start_failures_ = 0;
   uint64_t peak_worker_bytes_ = 0;
   uint64_t peak_total_bytes_ = 0;

@@ -112,6 +112,12 @@ class CrashDisk final : public Effects {
   }
   Result<FileStat> fstat(int fd) override { return real_.fstat(fd); }
   Result<bool> try_lock(int fd) override { return real_.try_lock(fd); }
+  Result<bool> lock_bytes(int fd, ByteLock kind, int64_t start, int64_t size) override {
+    return real_.lock_bytes(fd, kind, start, size);
+  }
+  Result<bool> is_locked(int fd, int64_t start, int64_t size) override {
+    return real_.is_locked(fd, start, size);
+  }
   Result<FileStat> stat(const std::string& path) override { return real_.stat(path); }
   Result<FileStat> lstat(const std::string& path) override { return real_.lstat(path); }
   Status rename(const std::string& from, const std::string& to) override {

@@ -23,14 +23,16 @@ constexpr Names kSourceRead[] = {
     "identity",         "upstream_output?", "upstream_generation?", "every_us?",
     "arrives_from_us?", "arrives_to_us?"};
 constexpr Names kRowsQuarantined[] = {"source", "file", "rows", "share?", "samples?"};
-constexpr Names kTaskStarted[] = {"identity", "attempt", "stage", "partition", "worker?"};
+constexpr Names kTaskStarted[] = {"identity", "attempt", "stage", "partition", "worker?", "backup?"};
 constexpr Names kTaskFinished[] = {"identity",  "attempt",  "stage?", "partition?", "rows_in?",
                                    "rows_out?", "bytes?",   "us?",    "peak_rss?",  "digest?",
                                    "files?",    "sources?", "checks?"};
 constexpr Names kStageReused[] = {"stage", "tasks"};
 constexpr Names kTaskFailed[] = {"identity", "attempt", "stage?", "partition?",
                                  "class",    "code",    "message"};
-constexpr Names kTaskRetried[] = {"identity", "delay_us", "number"};
+constexpr Names kTaskRetried[] = {"identity", "delay_us", "number",       "class?",
+                                  "tokens?",  "parts?",   "memory_bytes?"};
+constexpr Names kIsolated[] = {"rung", "index", "for_us", "reason"};
 constexpr Names kFactSet[] = {"key", "value"};
 constexpr Names kCheckFinished[] = {"output", "name",       "kind",     "status",  "failing?",
                                     "total?", "tolerance?", "message?", "samples?"};
@@ -69,6 +71,7 @@ constexpr EventType kTypes[] = {
     {"task_adopted", kTaskFinished},
     {"task_failed", kTaskFailed},
     {"task_retried", kTaskRetried},
+    {"isolated", kIsolated},
     {"fact_set", kFactSet},
     {"check_finished", kCheckFinished},
     {"output_refused", kOutputRefused},

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <new>
 
+#include "base/planted.h"
+
 namespace tidegate {
 
 struct SqliteVfs::State {
@@ -57,20 +59,11 @@ SqliteVfs::State* as_state(sqlite3_vfs* vfs) {
 }
 
 /// Sets, changes or drops a lock on bytes of this open file description.
-int set_lock(File* file, short type, int64_t start, int64_t length) {
-  struct flock lock = {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = start;
-  lock.l_len = length;
-  while (::fcntl(file->fd, F_OFD_SETLK, &lock) != 0) {
-    if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EACCES) return SQLITE_BUSY;
-    const int error = errno;
-    file->state->note(errno_failure(error, fmt::format("cannot lock \"{}\"", file->path)), 0);
-    return type == F_UNLCK ? SQLITE_IOERR_UNLOCK : SQLITE_IOERR_LOCK;
-  }
-  return SQLITE_OK;
+int set_lock(File* file, ByteLock kind, int64_t start, int64_t size) {
+  const auto taken = file->state->effects.lock_bytes(file->fd, kind, start, size);
+  if (taken) return *taken ? SQLITE_OK : SQLITE_BUSY;
+  return file->state->note(taken.error(),
+                           kind == ByteLock::kNone ? SQLITE_IOERR_UNLOCK : SQLITE_IOERR_LOCK);
 }
 
 int file_close(sqlite3_file* base) {
@@ -109,6 +102,7 @@ int file_sync(sqlite3_file* base, int) {
   File* file = as_file(base);
   SqliteVfs::State& state = *file->state;
   const int64_t begin = state.effects.monotonic_us();
+  if (planted(Mistake::kJournalNotSynced)) return SQLITE_OK;
   auto done = state.effects.fsync(file->fd);
   ++state.fsyncs;
   if (done && file->sync_directory) {
@@ -130,10 +124,10 @@ int file_size(sqlite3_file* base, sqlite3_int64* size) {
 
 int take_shared(File* file) {
   // The pending byte keeps new readers out while a writer waits for the old ones to leave.
-  if (int rc = set_lock(file, F_RDLCK, kPendingByte, 1)) return rc;
-  int rc = set_lock(file, F_RDLCK, kSharedFirst, kSharedSize);
-  if (int dropped = set_lock(file, F_UNLCK, kPendingByte, 1); rc == SQLITE_OK && dropped) {
-    set_lock(file, F_UNLCK, kSharedFirst, kSharedSize);
+  if (int rc = set_lock(file, ByteLock::kShared, kPendingByte, 1)) return rc;
+  int rc = set_lock(file, ByteLock::kShared, kSharedFirst, kSharedSize);
+  if (int dropped = set_lock(file, ByteLock::kNone, kPendingByte, 1); rc == SQLITE_OK && dropped) {
+    set_lock(file, ByteLock::kNone, kSharedFirst, kSharedSize);
     return dropped;
   }
   if (rc == SQLITE_OK) file->lock = SQLITE_LOCK_SHARED;
@@ -145,16 +139,16 @@ int file_lock(sqlite3_file* base, int wanted) {
   if (file->lock >= wanted) return SQLITE_OK;
   if (wanted == SQLITE_LOCK_SHARED) return take_shared(file);
   if (wanted == SQLITE_LOCK_RESERVED) {
-    if (int rc = set_lock(file, F_WRLCK, kReservedByte, 1)) return rc;
+    if (int rc = set_lock(file, ByteLock::kExclusive, kReservedByte, 1)) return rc;
     file->lock = SQLITE_LOCK_RESERVED;
     return SQLITE_OK;
   }
   // EXCLUSIVE, by way of PENDING. A hot journal's rollback comes here straight from SHARED.
   if (file->lock < SQLITE_LOCK_PENDING) {
-    if (int rc = set_lock(file, F_WRLCK, kPendingByte, 1)) return rc;
+    if (int rc = set_lock(file, ByteLock::kExclusive, kPendingByte, 1)) return rc;
     file->lock = SQLITE_LOCK_PENDING;
   }
-  if (int rc = set_lock(file, F_WRLCK, kSharedFirst, kSharedSize)) return rc;
+  if (int rc = set_lock(file, ByteLock::kExclusive, kSharedFirst, kSharedSize)) return rc;
   file->lock = SQLITE_LOCK_EXCLUSIVE;
   return SQLITE_OK;
 }
@@ -165,10 +159,10 @@ int file_unlock(sqlite3_file* base, int wanted) {
   int rc = SQLITE_OK;
   if (wanted == SQLITE_LOCK_SHARED) {
     if (file->lock == SQLITE_LOCK_EXCLUSIVE)
-      rc = set_lock(file, F_RDLCK, kSharedFirst, kSharedSize);
-    if (int dropped = set_lock(file, F_UNLCK, kPendingByte, 2); rc == SQLITE_OK) rc = dropped;
+      rc = set_lock(file, ByteLock::kShared, kSharedFirst, kSharedSize);
+    if (int dropped = set_lock(file, ByteLock::kNone, kPendingByte, 2); rc == SQLITE_OK) rc = dropped;
   } else {
-    rc = set_lock(file, F_UNLCK, kPendingByte, 2 + kSharedSize);
+    rc = set_lock(file, ByteLock::kNone, kPendingByte, 2 + kSharedSize);
   }
   file->lock = wanted;
   return rc == SQLITE_BUSY ? SQLITE_IOERR_UNLOCK : rc;
@@ -178,13 +172,9 @@ int file_check_reserved(sqlite3_file* base, int* out) {
   File* file = as_file(base);
   *out = file->lock >= SQLITE_LOCK_RESERVED;
   if (*out) return SQLITE_OK;
-  struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = kReservedByte;
-  lock.l_len = 1;
-  if (::fcntl(file->fd, F_OFD_GETLK, &lock) != 0) return SQLITE_IOERR_CHECKRESERVEDLOCK;
-  *out = lock.l_type != F_UNLCK;
+  const auto locked = file->state->effects.is_locked(file->fd, kReservedByte, 1);
+  if (!locked) return file->state->note(locked.error(), SQLITE_IOERR_CHECKRESERVEDLOCK);
+  *out = *locked;
   return SQLITE_OK;
 }
 

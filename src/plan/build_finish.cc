@@ -163,7 +163,8 @@ bool can_split(const PlanGroup& group) {
 
 void Builder::add_tasks(uint32_t g) {
   const PlanGroup& group = plan_group(g);
-  graph_group(g).can_split = group.splits_skew && can_split(group);
+  graph_group(g).can_split =
+      (group.splits_skew || graph_group(g).retry.splits_memory) && can_split(group);
   for (uint32_t unit = 0; unit < units_[g]; ++unit) {
     GraphTask task;
     task.group = g;

@@ -175,9 +175,46 @@ void warn_of_unknowable(const Plan& plan, Diagnostics& diagnostics) {
   }
 }
 
-Status find_results(Effects& effects, Plan& plan, Journal* journal) {
+/// Says of each group whose tasks run why their earlier results do not serve.
+Status explain_misses(Plan& plan, Journal* journal) {
+  for (uint32_t g = 0; g < plan.graph.groups.size(); ++g) {
+    const std::string key =
+        fmt::format("recipe/{}/{}", plan.pipeline.name.value, plan.graph.groups[g].name);
+    std::string why = "it never ran";
+    if (journal) {
+      TG_ASSIGN(const auto before, journal->fact(key));
+      if (before)
+        why = *before == plan.graph.groups[g].recipe ? "its input changed"
+                                                     : "its SQL or contract changed";
+    }
+    for (uint32_t index : plan.graph.groups[g].tasks)
+      if (plan.graph.tasks[index].why == "new") plan.graph.tasks[index].why = why;
+    plan.facts.emplace_back(key, plan.graph.groups[g].recipe);
+  }
+  return {};
+}
+
+Status choose_workers(Plan& plan, const PlanOptions& options) {
+  plan.host_bytes = options.memory_bytes ? options.memory_bytes : host_memory_bytes() / 10 * 9;
+  uint64_t bound = 0;
+  for (const GraphGroup& group : plan.graph.groups) bound = std::max(bound, group.memory_bytes);
+  if (bound > plan.host_bytes)
+    return fail(
+        FailureClass::kMemory, "plan.host_too_small",
+        fmt::format("a task is bounded to {}, but this host allows {} in all: lower `memory` or "
+                    "raise --memory",
+                    format_size(bound), format_size(plan.host_bytes)));
+  const uint64_t most = bound ? plan.host_bytes / bound : UINT32_MAX;
+  plan.workers = static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, workers_wanted(options)));
+  return {};
+}
+
+}  // namespace
+
+Status look_up_results(Effects& effects, Plan& plan, Journal* journal) {
   if (!journal || !plan.state) {
     compute_identities(plan.graph);
+    mark_needed(plan.graph);
     return {};
   }
   // Some producers name their consumers by content: their digests come with their result.
@@ -223,44 +260,9 @@ Status find_results(Effects& effects, Plan& plan, Journal* journal) {
       task.why = "new";
     }
   }
+  mark_needed(plan.graph);
   return {};
 }
-
-/// Says of each group whose tasks run why their earlier results do not serve.
-Status explain_misses(Plan& plan, Journal* journal) {
-  for (uint32_t g = 0; g < plan.graph.groups.size(); ++g) {
-    const std::string key =
-        fmt::format("recipe/{}/{}", plan.pipeline.name.value, plan.graph.groups[g].name);
-    std::string why = "it never ran";
-    if (journal) {
-      TG_ASSIGN(const auto before, journal->fact(key));
-      if (before)
-        why = *before == plan.graph.groups[g].recipe ? "its input changed"
-                                                     : "its SQL or contract changed";
-    }
-    for (uint32_t index : plan.graph.groups[g].tasks)
-      if (plan.graph.tasks[index].why == "new") plan.graph.tasks[index].why = why;
-    plan.facts.emplace_back(key, plan.graph.groups[g].recipe);
-  }
-  return {};
-}
-
-Status choose_workers(Plan& plan, const PlanOptions& options) {
-  plan.host_bytes = options.memory_bytes ? options.memory_bytes : host_memory_bytes() / 10 * 9;
-  uint64_t bound = 0;
-  for (const GraphGroup& group : plan.graph.groups) bound = std::max(bound, group.memory_bytes);
-  if (bound > plan.host_bytes)
-    return fail(
-        FailureClass::kMemory, "plan.host_too_small",
-        fmt::format("a task is bounded to {}, but this host allows {} in all: lower `memory` or "
-                    "raise --memory",
-                    format_size(bound), format_size(plan.host_bytes)));
-  const uint64_t most = bound ? plan.host_bytes / bound : UINT32_MAX;
-  plan.workers = static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, workers_wanted(options)));
-  return {};
-}
-
-}  // namespace
 
 uint32_t workers_wanted(const PlanOptions& options) {
   return options.workers ? options.workers : host_cpus();
@@ -290,8 +292,7 @@ Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* stat
   trace_sources(plan);
   warn_of_unknowable(plan, diagnostics);
   TG_TRY(build_groups(effects, plan, journal, *binding));
-  TG_TRY(find_results(effects, plan, journal));
-  mark_needed(plan.graph);
+  TG_TRY(look_up_results(effects, plan, journal));
   TG_TRY(explain_misses(plan, journal));
   TG_TRY(choose_workers(plan, options));
   IdentityHash digest;

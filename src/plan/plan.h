@@ -101,6 +101,10 @@ uint32_t workers_wanted(const PlanOptions& options);
 Result<Plan> make_plan(Effects& effects, Pipeline pipeline, const StateDir* state, Journal* journal,
                        const PlanOptions& options, Diagnostics& diagnostics);
 
+/// Looks up which of the plan's tasks have results by now, and which of the others are needed: once
+/// more for a plan that was made before. `journal` may be null: nothing is reused then.
+Status look_up_results(Effects& effects, Plan& plan, Journal* journal);
+
 /// The partitions that an input's tasks read, one each: its own, or else its source's.
 const std::vector<Partition>& partitions_of(const Plan& plan, const PlanInput& input);
 

@@ -139,6 +139,14 @@ class CrashDisk : public Effects {
     TG_TRY(alive());
     return real_.try_lock(fd);
   }
+  Result<bool> lock_bytes(int fd, ByteLock kind, int64_t start, int64_t size) override {
+    TG_TRY(alive());
+    return real_.lock_bytes(fd, kind, start, size);
+  }
+  Result<bool> is_locked(int fd, int64_t start, int64_t size) override {
+    TG_TRY(alive());
+    return real_.is_locked(fd, start, size);
+  }
   Result<FileStat> stat(const std::string& path) override {
     TG_TRY(alive());
     return real_.stat(path);

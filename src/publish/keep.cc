@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/planted.h"
 #include "publish/audit.h"
 #include "publish/share.h"
 #include "publish/standing.h"
@@ -88,7 +89,9 @@ Result<std::vector<std::string>> drop_old_generations(Effects& effects, Journal&
     if (one.output == place.output) rejected.insert(one.generation);
   size_t kept = 0;
   for (const std::string& name : committed) {
-    if (name == standing->record.generation || std::ranges::count(protect, name)) continue;
+    const bool stands =
+        name == standing->record.generation && !planted(Mistake::kStandingDropped);
+    if (stands || std::ranges::count(protect, name)) continue;
     if (kept < keep) {
       if (!rejected.contains(name)) ++kept;
       continue;

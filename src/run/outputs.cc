@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/planted.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "publish/audit.h"
@@ -394,6 +395,10 @@ Result<bool> Outputs::verified(uint32_t output, std::vector<CheckOutcome> checks
     if (counts_as_failed(check)) item.reasons.push_back(check.message);
   }
   if (item.reasons.empty()) return true;
+  if (planted(Mistake::kChecksIgnored)) {
+    for (CheckOutcome& check : item.checks) check.status = "pass";
+    return true;
+  }
   // The standing bytes break what is promised now: they stay, and trust says so.
   if (item.reaudit)
     TG_TRY(confirm_unchanged(effects_, journal_, place(output), item.request, item.checks,
@@ -410,6 +415,9 @@ std::optional<Failure> Outputs::commit_group(const std::vector<uint32_t>& output
         !status)
       return status.error();
   auto status = (*made)->commit();
+  if (!status && status.error().cls == FailureClass::kUncertain &&
+      planted(Mistake::kUncertainIsDone))
+    return std::nullopt;
   if (!status && status.error().cls == FailureClass::kUncertain) {
     // The answer was lost: what lies on disk says whether it stands.
     for (uint32_t output : outputs) {

@@ -74,6 +74,14 @@ class WrappedEffects : public Effects {
     TG_TRY(ask("try_lock", path_of(fd)));
     return inner_.try_lock(fd);
   }
+  Result<bool> lock_bytes(int fd, ByteLock kind, int64_t start, int64_t size) override {
+    TG_TRY(ask("lock_bytes", path_of(fd)));
+    return inner_.lock_bytes(fd, kind, start, size);
+  }
+  Result<bool> is_locked(int fd, int64_t start, int64_t size) override {
+    TG_TRY(ask("is_locked", path_of(fd)));
+    return inner_.is_locked(fd, start, size);
+  }
   Result<FileStat> stat(const std::string& path) override {
     TG_TRY(ask("stat", path));
     return inner_.stat(path);

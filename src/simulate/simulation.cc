@@ -1,0 +1,392 @@
+#include "simulate/simulation.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+#include <set>
+
+#include "base/hash.h"
+#include "base/units.h"
+#include "publish/standing.h"
+#include "run/driver.h"
+#include "run/start.h"
+#include "simulate/contents.h"
+#include "simulate/engine.h"
+#include "trust/trust.h"
+
+namespace tidegate {
+namespace {
+
+constexpr const char* kPlace = "/work";
+constexpr const char* kState = "/work/.tidegate";
+/// 2023-11-14, a midnight.
+constexpr int64_t kBeginUs = int64_t{19'675} * 86'400 * 1'000'000;
+constexpr int64_t kDayUs = int64_t{86'400} * 1'000'000;
+constexpr size_t kTraceMax = 20'000;
+/// Calls of a first run, before one has been counted.
+constexpr uint64_t kCallsGuess = 2'000;
+
+using Loss = SimulatedDisk::Loss;
+
+/// A conductor's death at one change of the disk on the second day.
+struct CrashPoint {
+  uint64_t change = 0;
+  Loss loss = Loss::kNothing;
+};
+
+/// One seed's world: a machine, and all that happens on it.
+class World {
+ public:
+  World(const Plan& plan, const SimulationOptions& options, const FaultProfile& profile,
+        uint64_t seed, uint64_t calls, std::optional<CrashPoint> crash = {})
+      : base_(plan),
+        options_(options),
+        faults_(profile, seed),
+        seeds_(seed ^ 0x7e3a'11ce),
+        calls_(calls),
+        crash_(crash) {
+    result_.seed = seed;
+    machine_.wall_us = kBeginUs;
+    SimulatedProcess maker(machine_, 0);
+    (void)make_directories(maker, kPlace);
+    machine_.disk.settle();
+  }
+
+  SimulationResult run() {
+    for (day_ = 0; day_ < options_.days; ++day_) {
+      renew_inputs();
+      bool done = false;
+      for (uint32_t attempt = 0; attempt < options_.tries && !done; ++attempt) {
+        const bool last = attempt + 1 == options_.tries;
+        if (last) faults_.be_quiet();
+        done = live(last);
+        check(done);
+        if (last && !done) violate("a day's last run, in which nothing went wrong, did not succeed");
+        if (!result_.violations.empty()) break;
+      }
+      if (!result_.violations.empty()) break;
+      machine_.now_us += kDayUs;
+    }
+    result_.virtual_us = machine_.now_us;
+    for (size_t kind = 0; kind < kFaultKinds; ++kind)
+      result_.faults[kind] = faults_.count(static_cast<FaultKind>(kind));
+    return std::move(result_);
+  }
+
+  uint64_t changes() const { return changes_; }
+
+ private:
+  void tell(const std::string& what) {
+    if (!options_.trace || result_.trace.size() >= kTraceMax) return;
+    result_.trace.push_back(fmt::format("{:10.3f} s  {}", static_cast<double>(machine_.now_us) / 1e6, what));
+  }
+  void violate(const std::string& what) {
+    tell("VIOLATION: " + what);
+    result_.violations.push_back(fmt::format("day {}: {}", day_ + 1, what));
+  }
+
+  /// The day's inputs: some partitions are new. Their versions decide what the outputs must hold.
+  void renew_inputs() {
+    plan_.emplace(base_);
+    for (SourceSnapshot& source : plan_->sources) {
+      auto& versions = versions_[source.source];
+      versions.resize(source.partitions.size(), 0);
+      if (day_ > 0 && !versions.empty())
+        for (uint32_t i = 0; i < options_.changed; ++i)
+          versions[seeds_.below(versions.size())] = day_;
+      for (size_t i = 0; i < versions.size(); ++i)
+        source.partitions[i].identity += fmt::format("-v{}", versions[i]);
+    }
+    for (uint32_t g = 0; g < plan_->groups.size(); ++g) {
+      for (PlanInput& input : plan_->groups[g].inputs) {
+        input.partitions.clear();
+        if (input.kind == PlanInput::Kind::kSourceWhole)
+          for (const Partition& partition : plan_->sources[input.index].partitions)
+            plan_->graph.groups[g].recipe =
+                IdentityHash().add(plan_->graph.groups[g].recipe).add(partition.identity).hex();
+        if (input.kind != PlanInput::Kind::kPartition) continue;
+        for (uint32_t i = 0; i < input.unit_count; ++i) {
+          const uint32_t task = plan_->graph.groups[g].tasks[input.unit_begin + i];
+          plan_->graph.tasks[task].unit_identity = plan_->sources[input.index].partitions[i].identity;
+        }
+      }
+    }
+    for (GraphTask& task : plan_->graph.tasks) {
+      task.identity.clear();
+      task.attempt.clear();
+      task.digest.clear();
+      task.buckets.clear();
+      task.state = TaskState::kWaiting;
+    }
+    std::map<std::string, Tally> truth;
+    for (const GraphOutput& output : plan_->graph.outputs)
+      truth[output.name] = expected_rows(*plan_, output.group);
+    truths_.push_back(std::move(truth));
+  }
+
+  /// One conductor, from its start to its end or death. True if the run succeeded.
+  bool live(bool quiet) {
+    ++result_.runs;
+    SimulatedProcess process(machine_, seeds_.next());
+    bool power_cut = false;
+    const auto crash = day_ == 1 ? std::exchange(crash_, std::nullopt) : std::nullopt;
+    if (crash) {
+      process.fault = [&process, at = crash->change](SimulatedProcess::Call, std::string_view,
+                                                     bool) {
+        return process.changes() > at ? SimulatedProcess::kDies : 0;
+      };
+    } else if (!quiet) {
+      arrange(process, power_cut);
+    }
+    const auto summary = run_once(process, seeds_.next());
+    const bool dead = process.dead();
+    result_.calls += process.calls();
+    changes_ = process.changes();
+    process.fault = {};
+    process.die();
+    machine_.disk.bytes_max = UINT64_MAX;
+    if (crash) machine_.disk.crash(crash->loss, seeds_.next());
+    if (power_cut && dead) {
+      const Loss loss = faults_.random.below(4) == 0 ? Loss::kAllUnsynced : Loss::kSomeUnsynced;
+      machine_.locks.clear();
+      machine_.byte_locks.clear();
+      machine_.disk.crash(loss, faults_.random.next());
+      tell("the power comes back");
+    }
+    if (!summary) {
+      tell("the run ends: " + summary.error().describe());
+      if (summary.error().code == "simulate.stuck") violate(summary.error().message);
+      // Who wakes up after another one has written finds that out, and ends.
+      const bool expected = summary.error().code == "journal.foreign_writer" && rivals_ > 0;
+      if (!dead && !expected && summary.error().cls == FailureClass::kDefect)
+        violate("a defect: " + summary.error().describe());
+      return false;
+    }
+    tell("the run has " + summary->state);
+    for (const Failure& failure : summary->failures)
+      ++result_.failures[static_cast<size_t>(failure.cls)];
+    return summary->state == "succeeded";
+  }
+
+  /// Decides what goes wrong with a conductor.
+  void arrange(SimulatedProcess& process, bool& power_cut) {
+    Random& random = faults_.random;
+    const uint64_t calls = std::max<uint64_t>(calls_, kCallsGuess);
+    struct Moment {
+      uint64_t call = UINT64_MAX;
+      int what = 0;
+    };
+    auto dies = std::make_shared<uint64_t>(UINT64_MAX), rival = std::make_shared<uint64_t>(UINT64_MAX);
+    auto error = std::make_shared<Moment>(), full = std::make_shared<uint64_t>(UINT64_MAX);
+    bool lost = false;
+    if (faults_.hits(FaultKind::kPowerCut)) {
+      power_cut = true;
+      *dies = random.below(calls);
+    } else if (faults_.hits(FaultKind::kConductorDies)) {
+      *dies = random.below(calls);
+    }
+    if (faults_.hits(FaultKind::kOtherConductor)) *rival = random.below(calls);
+    if (faults_.hits(FaultKind::kDiskError)) *error = {random.below(calls), EIO};
+    if (faults_.hits(FaultKind::kDiskFull)) *full = random.below(calls);
+    if (faults_.hits(FaultKind::kSwapAnswerLost)) lost = true;
+    if (faults_.hits(FaultKind::kClockJumps)) {
+      const int64_t hours = static_cast<int64_t>(random.below(96)) - 48;
+      tell(fmt::format("the clock is set by {} hours", hours));
+      machine_.wall_us += hours * 3'600 * 1'000'000;
+    }
+    process.fault = [this, &process, dies, rival, error, full, lost](
+                        SimulatedProcess::Call call, std::string_view path, bool changes) mutable -> int {
+      using Call = SimulatedProcess::Call;
+      const uint64_t now = process.calls();
+      if (now >= *dies) {
+        tell(fmt::format("the conductor dies at call {} ({})", now, path));
+        return SimulatedProcess::kDies;
+      }
+      if (now >= *rival) {
+        *rival = UINT64_MAX;
+        run_rival();
+      }
+      if (now >= error->call) {
+        error->call = UINT64_MAX;
+        tell(fmt::format("a call fails with EIO ({})", path));
+        return error->what;
+      }
+      if (now >= *full) {
+        *full = UINT64_MAX;
+        tell("the disk is full");
+        machine_.disk.bytes_max = machine_.disk.bytes() + 200;
+      }
+      const bool swap = call == Call::kLink || (call == Call::kRename && path.ends_with("/current")) ||
+                        (call == Call::kSync && path.ends_with("/log"));
+      if (lost && changes && swap && faults_.random.below(3) == 0) {
+        lost = false;
+        tell(fmt::format("the answer to a call is lost ({})", path));
+        return SimulatedProcess::kAnswerLost;
+      }
+      return 0;
+    };
+  }
+
+  Result<RunSummary> run_once(SimulatedProcess& process, uint64_t seed) {
+    Plan plan = *plan_;
+    RunOptions options;
+    options.state_dir = kState;
+    options.command = "simulated run";
+    options.workers = plan.workers;
+    options.seed = seed | 1;
+    TG_ASSIGN(RunStart start, begin_run(process, plan.pipeline, options));
+    plan.state = start.state;
+    TG_ASSIGN(const auto before, interrupted_run(*start.journal, plan.pipeline.name.value));
+    TG_TRY(look_up_results(process, plan, start.journal.get()));
+    TG_TRY(check_output_places(process, plan.pipeline, start.state.id()));
+    Reporter reporter(process, TalkMode::kQuiet, false);
+    start.journal->observe([&](const Event& event) {
+      ++result_.events;
+      if (options_.trace) tell(fmt::format("{} {}", event.type, event.data.substr(0, 200)));
+    });
+    TG_TRY(record_start(*start.journal, start.context, plan, before));
+    // The engine's workers share the plan that stays here; the driver has its own.
+    SimulatedEngine engine(
+        machine_, plan, faults_, [this](const std::string& what) { tell(what); }, refused_);
+    return drive(process, Plan(plan), *start.journal, start.context, options, reporter, engine);
+  }
+
+  /// While a conductor sleeps its lease is given to another one, which does all of its work.
+  void run_rival() {
+    tell("the conductor sleeps; its lease is gone, another one begins");
+    machine_.locks.clear();
+    ++result_.runs;
+    ++rivals_;
+    SimulatedProcess rival(machine_, seeds_.next());
+    const auto summary = run_once(rival, seeds_.next());
+    result_.calls += rival.calls();
+    tell(summary ? "the other one has " + summary->state
+                 : "the other one ends: " + summary.error().describe());
+    rival.die();
+    check(summary && summary->state == "succeeded");
+    tell("the first one wakes up");
+  }
+
+  /// What a reader sees, beside the truth. `done`: this day's run has just succeeded.
+  void check(bool done) {
+    SimulatedProcess reader(machine_, 1);
+    for (uint32_t o = 0; o < plan_->graph.outputs.size(); ++o) {
+      const std::string& name = plan_->graph.outputs[o].name;
+      const OutputPlace place = output_place(plan_->pipeline, plan_->pipeline.outputs[o]);
+      const auto standing = resolve_current(reader, place.root);
+      if (!standing) {
+        violate(fmt::format("{}: a reader gets {}", name, standing.error().describe()));
+        continue;
+      }
+      if (!*standing) {
+        if (done || seen_.contains(name)) violate(name + ": nothing is published");
+        continue;
+      }
+      if (refused_.contains((*standing)->directory))
+        violate(fmt::format("{}: {} is published, and a check of it failed", name,
+                            (*standing)->record.generation));
+      Tally rows;
+      const std::string broken = read_generation(reader, **standing, rows);
+      if (!broken.empty()) violate(fmt::format("{}: {}", name, broken));
+      size_t version = truths_.size();
+      while (version > 0 && !(truths_[version - 1].at(name) == rows)) --version;
+      if (broken.empty() && version == 0)
+        violate(fmt::format("{}: {} rows are published that are of no day", name, rows.rows));
+      if (done && broken.empty() && version != truths_.size())
+        violate(fmt::format("{}: the run succeeded, and what stands is of day {}", name, version));
+      if (version < seen_[name])
+        violate(fmt::format("{}: day {} stands where day {} had stood", name, version, seen_[name]));
+      seen_[name] = std::max(seen_[name], version);
+    }
+    check_verdicts(reader, done);
+  }
+
+  static std::string read_generation(SimulatedProcess& reader, const Standing& standing, Tally& rows) {
+    for (const GenerationFile& file : standing.record.files) {
+      const std::string path = path_join(standing.directory, file.name);
+      const auto text = read_file(reader, path);
+      if (!text) return text.error().message;
+      const auto tallies = tallies_from(*text, path);
+      if (!tallies) return tallies.error().message;
+      for (const Tally& tally : *tallies) rows.add(tally);
+    }
+    return "";
+  }
+
+  /// What `trust` says must be true.
+  void check_verdicts(SimulatedProcess& reader, bool done) {
+    auto journal = Journal::open(reader, kState, Journal::Mode::kRead);
+    if (!journal) {
+      if (done) violate("the journal cannot be read: " + journal.error().describe());
+      return;
+    }
+    if (done && !(*journal)->damage().empty()) violate("the journal: " + (*journal)->damage());
+    for (uint32_t o = 0; o < plan_->graph.outputs.size(); ++o) {
+      const std::string& name = plan_->graph.outputs[o].name;
+      const auto answers = judge(reader, **journal, {name}, {});
+      if (!answers) continue;
+      const TrustAnswer& answer = answers->front();
+      const OutputPlace place = output_place(plan_->pipeline, plan_->pipeline.outputs[o]);
+      const auto standing = resolve_current(reader, place.root);
+      const bool stands = standing && *standing;
+      if (answer.verdict == Verdict::kTrusted &&
+          (!stands || (*standing)->record.generation != answer.generation))
+        violate(fmt::format("{}: {} is TRUSTED and does not stand", name, answer.generation));
+      if (done && stands && answer.generation != (*standing)->record.generation)
+        violate(fmt::format("{}: the journal has {}, on the disk stands {}", name, answer.generation,
+                            (*standing)->record.generation));
+    }
+  }
+
+  const Plan& base_;
+  const SimulationOptions& options_;
+  SimulatedMachine machine_;
+  FaultStream faults_;
+  Random seeds_;
+  const uint64_t calls_;
+  std::optional<CrashPoint> crash_;
+  uint64_t changes_ = 0;  ///< of the disk, by the newest conductor
+  SimulationResult result_;
+  std::optional<Plan> plan_;  ///< of the day
+  uint32_t day_ = 0;
+  uint32_t rivals_ = 0;
+  std::map<std::string, std::vector<uint32_t>> versions_;      ///< by source: of its partitions
+  std::vector<std::map<std::string, Tally>> truths_;           ///< by day and output
+  std::set<std::string> refused_;  ///< directories of generations that did not pass their checks
+  std::map<std::string, size_t> seen_;                         ///< the newest day that stood
+};
+
+}  // namespace
+
+Simulation::Simulation(Plan plan, SimulationOptions options)
+    : plan_([&] {
+        plan.pipeline.directory = kPlace;
+        for (Output& output : plan.pipeline.outputs)
+          output.parquet_path.value = "published/" + output.name.value;
+        plan.workers = options.workers;
+        return std::move(plan);
+      }()),
+      options_(options) {
+  SimulationOptions one = options_;
+  one.days = 2;
+  one.trace = false;
+  World world(plan_, one, FaultProfile{}, 0, 0);
+  calls_ = world.run().calls / 2;
+  changes_ = world.changes();
+}
+
+SimulationResult Simulation::run_killed(uint64_t change, Loss loss, uint64_t seed) const {
+  SimulationOptions two = options_;
+  two.days = 2;
+  return World(plan_, two, FaultProfile{}, seed, calls_, CrashPoint{change, loss}).run();
+}
+
+SimulationResult Simulation::run(const FaultProfile& profile, uint64_t seed) const {
+  return World(plan_, options_, profile, seed, calls_).run();
+}
+
+}  // namespace tidegate
