@@ -60,14 +60,18 @@ void Conductor::on(const SlotReady& input, int64_t) {
 void Conductor::on(const SlotLost& input, int64_t now_us) {
   TG_ASSERT(input.slot < slots_.size());
   const Slot slot = std::exchange(slots_[input.slot], Slot{});
-  if (slot.use == SlotUse::kTask) {
-    // Stopped by us, because another attempt was first: that is no failure.
-    if (!awaits(slot.index, slot.attempt)) return;
-    if (slot.stopping.empty()) blame(slot.index, input.slot, input.failure, now_us);
-    handle_failure(slot.index, slot.attempt, input.failure, std::nullopt, now_us);
-  } else if (slot.use == SlotUse::kVerify) {
-    on(VerifyBroke{slot.index, outputs_[slot.index].attempt, input.failure}, now_us);
-  }
+  // Stopped by us, or its task's bound was crossed: that says nothing about the place.
+  const bool died = slot.stopping.empty() && is_worker_death(input.failure);
+  if (died && slot.use != SlotUse::kGone)
+    blame(input.slot, input.failure, now_us);
+  else
+    isolation_.succeeded(input.slot);
+  if (slot.use == SlotUse::kVerify)
+    return on(VerifyBroke{slot.index, slot.attempt, input.failure}, now_us);
+  // Another attempt was first: to be stopped is no failure.
+  if (slot.use != SlotUse::kTask || !awaits(slot.index, slot.attempt)) return;
+  if (died) records_[slot.index].blamed.emplace_back(input.slot, now_us);
+  handle_failure(slot.index, slot.attempt, input.failure, std::nullopt, now_us);
 }
 
 bool Conductor::awaits(uint32_t task, const std::string& attempt) const {
@@ -117,7 +121,9 @@ void Conductor::on(const TaskFinished& input, int64_t now_us) {
 void Conductor::on(const TaskBroke& input, int64_t now_us) {
   if (!awaits(input.task, input.attempt)) return free_slot_of(input.attempt);
   const auto& running = records_[input.task].running;
-  release(std::ranges::find(running, input.attempt, &Running::attempt)->slot);
+  const uint32_t slot = std::ranges::find(running, input.attempt, &Running::attempt)->slot;
+  release(slot);
+  isolation_.succeeded(slot);
   handle_failure(input.task, input.attempt, input.failure, input.lost_producer, now_us);
 }
 
@@ -265,10 +271,8 @@ uint64_t Conductor::memory_running() const {
   return bytes;
 }
 
-/// A worker that is gone may be the task's fault, or that of the place it ran at.
-void Conductor::blame(uint32_t task, uint32_t slot, const Failure& failure, int64_t now_us) {
-  if (!is_worker_death(failure)) return;
-  records_[task].blamed.emplace_back(slot, now_us);
+/// A worker that is gone may be its task's fault, or that of the place it ran at.
+void Conductor::blame(uint32_t slot, const Failure& failure, int64_t now_us) {
   for (const Isolation::Closed& closed : isolation_.failed(slot, now_us)) {
     actions_.push_back(RecordIsolation{closed, failure});
     actions_.push_back(WakeAt{closed.until_us});

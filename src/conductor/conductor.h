@@ -253,7 +253,7 @@ class Conductor {
                       std::optional<uint32_t> lost_producer, int64_t now_us);
   /// Takes a running attempt away; false if there is none of that name.
   bool take_running(uint32_t task, const std::string& attempt, Running& taken);
-  void blame(uint32_t task, uint32_t slot, const Failure& failure, int64_t now_us);
+  void blame(uint32_t slot, const Failure& failure, int64_t now_us);
   uint64_t memory_of(uint32_t task) const;
   /// The bounds of what runs, verification aside.
   uint64_t memory_running() const;

@@ -43,6 +43,7 @@ void Conductor::on(const OutputVerified& input, int64_t) {
   OutputRecord& output = outputs_[input.output];
   if (output.state != OutputState::kVerifying || output.attempt != input.attempt) return;
   release(output.slot);
+  isolation_.succeeded(output.slot);
   output.state = input.passed ? OutputState::kVerified : OutputState::kRefused;
   if (!input.passed) actions_.push_back(DropStaged{input.output});
 }

@@ -27,6 +27,21 @@ uint32_t count_bits(const std::byte* bits, uint32_t rows) {
   return count;
 }
 
+/// Calls `each` with the type of deltas that are so wide; void where there are none.
+template <typename Each>
+void with_width(uint8_t width, const Each& each) {
+  switch (width) {
+    case 0:
+      return each.template operator()<void>();
+    case 1:
+      return each.template operator()<uint8_t>();
+    case 2:
+      return each.template operator()<uint16_t>();
+    default:
+      return each.template operator()<uint32_t>();
+  }
+}
+
 /// Copies a text whose source ends at `end` and whose target has kPieceBytes of room behind it.
 void copy_text(char* to, const char* from, uint32_t size, const char* end) {
   if (size <= kPieceBytes && static_cast<size_t>(end - from) >= kPieceBytes) {
@@ -78,11 +93,15 @@ Status ColumnCursor::open_texts(std::span<const std::byte> rest) {
     return malformed("texts");
   }
   uint64_t sum = uint64_t{base} * rows_;
-  for (uint32_t i = 0; i < rows_; ++i) sum += load_delta(deltas.data(), head_.delta_width, i);
+  with_width(head_.delta_width, [&]<typename Length>() {
+    if constexpr (!std::is_void_v<Length>)
+      for (uint32_t i = 0; i < rows_; ++i) sum += load_delta<Length>(deltas.data(), i);
+  });
   // No length may wrap at 32 bits: each is then at most the sum.
   if (sum != total) return malformed("lengths of texts");
   frames_[0] = {deltas.data(), base, head_.delta_width};
   texts_ = reinterpret_cast<const char*>(rest.data());
+  texts_end_ = texts_ + rest.size();
   return {};
 }
 
@@ -271,40 +290,32 @@ void ColumnCursor::join_prefixed(StringRef* out, std::vector<char>& texts) const
 }
 
 void ColumnCursor::view_prefixed(StringRef* out, std::vector<char>& texts) const {
-  const auto join = [&]<typename Length>() {
+  with_width(frames_[0].width, [&]<typename Length>() {
     return bare_ == nullptr ? join_prefixed<Length, false>(out, texts)
                             : join_prefixed<Length, true>(out, texts);
-  };
-  switch (frames_[0].width) {
-    case 0:
-      return join.operator()<void>();
-    case 1:
-      return join.operator()<uint8_t>();
-    case 2:
-      return join.operator()<uint16_t>();
-    default:
-      return join.operator()<uint32_t>();
-  }
+  });
 }
 
 void ColumnCursor::view_texts(StringRef* out, std::vector<char>& texts) const {
   if (head_.encoding == Encoding::kDictionary) return view_dictionary(out);
   if (head_.encoding == Encoding::kPrefixed) return view_prefixed(out, texts);
-  const Frame& frame = frames_[0];
-  const char* at = texts_;
-  for (uint32_t i = 0; i < rows_; ++i) {
-    StringRef ref;
-    ref.size = static_cast<uint32_t>(static_cast<uint64_t>(frame.base) +
-                                     load_delta(frame.deltas, frame.width, i));
-    if (ref.is_inline()) {
-      if (ref.size > 0) std::memcpy(ref.prefix, at, ref.size);
-    } else {
-      std::memcpy(ref.prefix, at, sizeof ref.prefix);
-      ref.pointer = at;
+  const InlinePrefix nothing(nullptr, 0);
+  with_width(frames_[0].width, [&]<typename Length>() {
+    const auto base = static_cast<uint32_t>(frames_[0].base);
+    const char* at = texts_;
+    for (uint32_t i = 0; i < rows_; ++i) {
+      uint32_t size = base;
+      if constexpr (!std::is_void_v<Length>) size += load_delta<Length>(frames_[0].deltas, i);
+      if (nothing.fits(size)) {
+        out[i] = nothing.ref(at, size, texts_end_);
+      } else {
+        out[i].size = size;
+        std::memcpy(out[i].prefix, at, sizeof out[i].prefix);
+        out[i].pointer = at;
+      }
+      at += size;
     }
-    out[i] = ref;
-    at += ref.size;
-  }
+  });
 }
 
 }  // namespace tidegate::shuffle

@@ -137,7 +137,7 @@ void SimulatedEngine::happen(const Planned& what) {
     case Due::kDeath:
       tell_(fmt::format("the worker of {} dies", worker.spec.label));
       // Half of them while they write.
-      if (faults_.random.below(2) == 0) {
+      if (!worker.spec.verify && faults_.random.below(2) == 0) {
         const uint64_t last = worker.process->calls() + faults_.random.below(kCallsOfWork);
         worker.process->fault = [&worker, last](SimulatedProcess::Call, std::string_view, bool) {
           return worker.process->calls() > last ? SimulatedProcess::kDies : 0;
@@ -190,7 +190,11 @@ void SimulatedEngine::end(uint32_t slot) {
 Result<Tally> SimulatedEngine::read_rows(Worker& worker) {
   const TaskSpec& spec = worker.spec;
   uint32_t group = 0;
-  while (plan_.graph.groups[group].name != spec.stage) ++group;
+  while (plan_.graph.groups[group].name != spec.stage ||
+         plan_.groups[group].inputs.size() != spec.inputs.size()) {
+    ++group;
+    TG_ASSERT(group < plan_.groups.size());
+  }
   const auto& inputs = plan_.groups[group].inputs;
   const auto units = static_cast<uint32_t>(plan_.graph.groups[group].tasks.size());
   Tally rows;

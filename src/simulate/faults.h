@@ -47,9 +47,9 @@ struct FaultProfile {
 class FaultStream {
  public:
   FaultStream(const FaultProfile& profile, uint64_t seed) : profile_(profile), random(seed) {}
-  /// True as often as the profile says, until `quiet`.
+  /// True as often as the profile says; never while it is quiet.
   bool hits(FaultKind kind);
-  void be_quiet() { quiet_ = true; }
+  void be_quiet(bool quiet) { quiet_ = quiet; }
   uint64_t count(FaultKind kind) const { return counts_[static_cast<size_t>(kind)]; }
 
  private:

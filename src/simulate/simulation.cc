@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <optional>
-#include <utility>
 #include <set>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/units.h"
@@ -62,7 +63,7 @@ class World {
       bool done = false;
       for (uint32_t attempt = 0; attempt < options_.tries && !done; ++attempt) {
         const bool last = attempt + 1 == options_.tries;
-        if (last) faults_.be_quiet();
+        faults_.be_quiet(last);
         done = live(last);
         check(done);
         if (last && !done) violate("a day's last run, in which nothing went wrong, did not succeed");
@@ -103,7 +104,7 @@ class World {
     }
     for (uint32_t g = 0; g < plan_->groups.size(); ++g) {
       for (PlanInput& input : plan_->groups[g].inputs) {
-        input.partitions.clear();
+        renew_partitions(input);
         if (input.kind == PlanInput::Kind::kSourceWhole)
           for (const Partition& partition : plan_->sources[input.index].partitions)
             plan_->graph.groups[g].recipe =
@@ -111,7 +112,7 @@ class World {
         if (input.kind != PlanInput::Kind::kPartition) continue;
         for (uint32_t i = 0; i < input.unit_count; ++i) {
           const uint32_t task = plan_->graph.groups[g].tasks[input.unit_begin + i];
-          plan_->graph.tasks[task].unit_identity = plan_->sources[input.index].partitions[i].identity;
+          plan_->graph.tasks[task].unit_identity = partitions_of(*plan_, input)[i].identity;
         }
       }
     }
@@ -126,6 +127,20 @@ class World {
     for (const GraphOutput& output : plan_->graph.outputs)
       truth[output.name] = expected_rows(*plan_, output.group);
     truths_.push_back(std::move(truth));
+  }
+
+  /// Partitions that were cut for one input are as new as those of its source that they overlap.
+  void renew_partitions(PlanInput& input) {
+    if (input.partitions.empty()) return;
+    const SourceSnapshot& source = plan_->sources[input.index];
+    for (Partition& partition : input.partitions) {
+      for (size_t i = 0; i < source.partitions.size(); ++i) {
+        const uint32_t file = source.partitions[i].slices.front().file;
+        if (std::ranges::any_of(partition.slices,
+                                [&](const FileSlice& slice) { return slice.file == file; }))
+          partition.identity += fmt::format("-v{}", versions_[source.source][i]);
+      }
+    }
   }
 
   /// One conductor, from its start to its end or death. True if the run succeeded.
@@ -258,7 +273,9 @@ class World {
   /// While a conductor sleeps its lease is given to another one, which does all of its work.
   void run_rival() {
     tell("the conductor sleeps; its lease is gone, another one begins");
-    machine_.locks.clear();
+    FileStat lock;
+    if (machine_.disk.stat(path_join(kState, "lock"), true, lock) == 0)
+      machine_.locks.erase(lock.inode);
     ++result_.runs;
     ++rivals_;
     SimulatedProcess rival(machine_, seeds_.next());
