@@ -4,8 +4,8 @@
 
 namespace tidegate {
 
-/// Mistakes that are planted to see whether the simulation finds them. A build without
-/// TIDEGATE_PLANTED has none of them.
+/// Mistakes that a test plants, to see whether the simulation finds them. Only a build with the unit
+/// tests (TIDEGATE_PLANTED) has them.
 enum class Mistake : uint8_t {
   kNone,
   kGenerationNotSynced,   ///< a generation's files are not fsynced

@@ -1,6 +1,4 @@
-// In a build with TIDEGATE_PLANTED: whether the simulation finds mistakes that are made on purpose.
-#ifdef TIDEGATE_PLANTED
-
+// Whether the simulation finds mistakes that are made on purpose.
 #include <gtest/gtest.h>
 
 #include "base/planted.h"
@@ -35,5 +33,3 @@ INSTANTIATE_TEST_SUITE_P(Mistakes, Planted, testing::Range(1, kMistakes));
 
 }  // namespace
 }  // namespace tidegate
-
-#endif
