@@ -11,7 +11,7 @@ _tidegate_outputs() {
 
 _tidegate() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-  local commands="init check plan run trust query runs events explain rollback audit path gc simulate"
+  local commands="init check plan run trust query runs events explain rollback audit path gc simulate incidents incident"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -43,6 +43,7 @@ _tidegate() {
       events) options="$options --type --of-output --after --most" ;;
       gc) options="$options --limit --age --dry-run" ;;
       simulate) options="$options --seeds --faults --workers --trace" ;;
+      incidents) options="$options --all" ;;
       rollback) options="$options --to" ;;
       audit) options="$options --take-over" ;;
     esac

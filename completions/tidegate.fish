@@ -4,7 +4,7 @@ function __tidegate_outputs
     tidegate trust --json 2>/dev/null | string match -rag '"output": *"([^"]*)"'
 end
 
-set -l commands init check plan run trust query runs events explain rollback audit path gc simulate
+set -l commands init check plan run trust query runs events explain rollback audit path gc simulate incidents incident
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c tidegate -f
@@ -22,6 +22,8 @@ complete -c tidegate -n "$none" -a audit -d 'read the files again against the ma
 complete -c tidegate -n "$none" -a path -d 'where the current generation lies'
 complete -c tidegate -n "$none" -a gc -d 'drop what no promise needs'
 complete -c tidegate -n "$none" -a simulate -d 'the pipeline in worlds that fail'
+complete -c tidegate -n "$none" -a incidents -d 'what went wrong and is not right yet'
+complete -c tidegate -n "$none" -a incident -d 'the story of one'
 
 complete -c tidegate -l state -r -a '(__fish_complete_directories)' -d 'the state directory'
 complete -c tidegate -l json -d 'events, one a line, or one document'
@@ -55,6 +57,7 @@ complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l seeds -x -d 'o
 complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l faults -x -a 'none workers results disk crashes rivals clock checks all' -d 'what goes wrong'
 complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l workers -x -d 'simulated workers'
 complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l trace -d 'print what happens'
+complete -c tidegate -n '__fish_seen_subcommand_from incidents' -l all -d 'those that were repaired, too'
 complete -c tidegate -n '__fish_seen_subcommand_from audit' -l take-over -d 'the directory is ours now'
 complete -c tidegate -n '__fish_seen_subcommand_from rollback' -l to -x -d 'the generation'
 complete -c tidegate -n '__fish_seen_subcommand_from trust rollback audit path explain' -a '(__tidegate_outputs)'

@@ -99,6 +99,10 @@ struct GcArguments {
   bool dry_run = false;
 };
 
+struct IncidentsArguments {
+  std::string output;
+  bool all = false;  ///< closed ones, too
+};
 struct SimulateArguments {
   std::string file;
   std::string seeds;   ///< "7", "1..1000"; "": that
@@ -120,6 +124,8 @@ int command_explain(Effects& effects, const Common& common, const std::string& w
 int command_rollback(Effects& effects, const Common& common, const OutputArguments& arguments);
 int command_audit(Effects& effects, const Common& common, const OutputArguments& arguments);
 int command_path(Effects& effects, const Common& common, const OutputArguments& arguments);
+int command_incidents(Effects& effects, const Common& common, const IncidentsArguments& arguments);
+int command_incident(Effects& effects, const Common& common, const std::string& number);
 int command_simulate(Effects& effects, const Common& common, const SimulateArguments& arguments);
 int command_gc(Effects& effects, const Common& common, const GcArguments& arguments);
 

@@ -27,6 +27,8 @@ struct Arguments {
   OutputArguments output;
   GcArguments gc;
   SimulateArguments simulate;
+  IncidentsArguments incidents;
+  std::string incident;
   std::string init_directory = ".";
   std::string explain;
   uint64_t runs_most = 20;
@@ -94,6 +96,11 @@ void add_commands(CLI::App& app, Arguments& a) {
   gc->add_option("--limit", a.gc.limit, "Keep finished results up to this size (default 10GiB)");
   gc->add_option("--age", a.gc.age, "Drop unneeded results older than this, e.g. 30d");
   gc->add_flag("--dry-run", a.gc.dry_run, "Only say what would go");
+  auto* incidents = app.add_subcommand("incidents", "List what went wrong and is not right yet");
+  incidents->add_option("OUTPUT", a.incidents.output, "Only of this output");
+  incidents->add_flag("--all", a.incidents.all, "Those that were repaired, too");
+  auto* incident = app.add_subcommand("incident", "Tell the story of one incident");
+  incident->add_option("N", a.incident, "Its number")->required();
   auto* simulate = app.add_subcommand(
       "simulate", "Run a pipeline in worlds where workers, disks, clocks and conductors fail");
   simulate->add_option("FILE", a.simulate.file, "The pipeline file")->required();
@@ -127,6 +134,8 @@ int dispatch(const CLI::App& app, const Arguments& a, const std::string& typed) 
   if (name == "rollback") return command_rollback(effects, common, a.output);
   if (name == "audit") return command_audit(effects, common, a.output);
   if (name == "path") return command_path(effects, common, a.output);
+  if (name == "incidents") return command_incidents(effects, common, a.incidents);
+  if (name == "incident") return command_incident(effects, common, a.incident);
   if (name == "simulate") return command_simulate(effects, common, a.simulate);
   return command_gc(effects, common, a.gc);
 }

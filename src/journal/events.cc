@@ -33,6 +33,10 @@ constexpr Names kTaskFailed[] = {"identity", "attempt", "stage?", "partition?",
 constexpr Names kTaskRetried[] = {"identity", "delay_us", "number",       "class?",
                                   "tokens?",  "parts?",   "memory_bytes?"};
 constexpr Names kIsolated[] = {"rung", "index", "for_us", "reason"};
+constexpr Names kIncidentOpened[] = {"incident", "output", "pipeline",   "class",
+                                     "code",     "message", "failed_us?"};
+constexpr Names kIncidentAdded[] = {"incident", "output", "class", "code", "message"};
+constexpr Names kIncidentClosed[] = {"incident", "output", "why"};
 constexpr Names kFactSet[] = {"key", "value"};
 constexpr Names kCheckFinished[] = {"output", "name",       "kind",     "status",  "failing?",
                                     "total?", "tolerance?", "message?", "samples?"};
@@ -72,6 +76,9 @@ constexpr EventType kTypes[] = {
     {"task_failed", kTaskFailed},
     {"task_retried", kTaskRetried},
     {"isolated", kIsolated},
+    {"incident_opened", kIncidentOpened},
+    {"incident_added", kIncidentAdded},
+    {"incident_closed", kIncidentClosed},
     {"fact_set", kFactSet},
     {"check_finished", kCheckFinished},
     {"output_refused", kOutputRefused},

@@ -28,11 +28,16 @@ CREATE TABLE rejected(output TEXT NOT NULL, identity TEXT NOT NULL, sequence INT
   PRIMARY KEY(output, identity)) WITHOUT ROWID;
 CREATE TABLE output_events(output TEXT NOT NULL, sequence INTEGER NOT NULL,
   PRIMARY KEY(output, sequence)) WITHOUT ROWID;
+CREATE TABLE incidents(incident INTEGER PRIMARY KEY, output TEXT NOT NULL, pipeline TEXT NOT NULL,
+  opened_us INTEGER NOT NULL, closed_us INTEGER NOT NULL, opened_sequence INTEGER NOT NULL,
+  closed_sequence INTEGER NOT NULL);
+CREATE INDEX incidents_by_output ON incidents(output, closed_us);
 CREATE TABLE facts(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 )sql";
 
 constexpr const char* kTableNames[] = {"heads_mark",  "results",  "runs",          "outputs",
-                                       "generations", "rejected", "output_events", "facts"};
+                                       "generations", "rejected", "output_events", "incidents",
+                                       "facts"};
 
 /// Most rows that one answer may hold: of outputs, of generations, of rejected identities.
 constexpr size_t kRowsMax = 1'000'000;
@@ -174,6 +179,25 @@ Result<std::vector<Heads::RunRow>> Heads::runs(const RunQuery& query) {
     TG_ASSIGN(const bool more, s->step());
     if (!more) break;
     rows.push_back(read_run(*s));
+  }
+  s->reset();
+  return rows;
+}
+
+Result<std::vector<Heads::IncidentRow>> Heads::incidents(const IncidentQuery& query) {
+  TG_ASSIGN(Statement * s,
+            use("SELECT * FROM incidents WHERE (?='' OR output=?) AND (?=0 OR incident=?)"
+                " AND (?=0 OR closed_us=0) ORDER BY incident DESC LIMIT ?"));
+  s->bind(1, query.output).bind(2, query.output);
+  s->bind(3, query.number).bind(4, query.number);
+  s->bind(5, int64_t{query.open_only}).bind(6, static_cast<int64_t>(std::min(query.most, kRowsMax)));
+  std::vector<IncidentRow> rows;
+  while (true) {
+    TG_ASSIGN(const bool more, s->step());
+    if (!more) break;
+    rows.push_back({static_cast<uint64_t>(s->integer(0)), s->text(1), s->text(2), s->integer(3),
+                    s->integer(4), static_cast<uint64_t>(s->integer(5)),
+                    static_cast<uint64_t>(s->integer(6))});
   }
   s->reset();
   return rows;

@@ -28,7 +28,7 @@ class Heads {
   explicit Heads(Database& database) : db_(database) {}
 
   /// Version of the tables' layout and of apply's rules; another one means: make them again.
-  static constexpr int64_t kVersion = 1;
+  static constexpr int64_t kVersion = 2;
 
   Status create_tables();
   Status drop_tables();
@@ -59,6 +59,14 @@ class Heads {
   Result<std::optional<RunRow>> run(std::string_view run);
   Result<std::vector<RunRow>> runs(const RunQuery& query);
 
+  struct IncidentRow {
+    uint64_t incident = 0;
+    std::string output, pipeline;
+    int64_t opened_us = 0, closed_us = 0;
+    uint64_t opened_sequence = 0, closed_sequence = 0;
+  };
+  Result<std::vector<IncidentRow>> incidents(const IncidentQuery& query);
+
   /// An output's row. `sequence` is the newest event that changed it.
   struct OutputRow {
     std::string output, current, unproven, broken;
@@ -88,6 +96,7 @@ class Heads {
   Status apply_task(const Event& event, std::string_view identity, std::string_view attempt);
   Status apply_run(const Event& event);
   Status apply_output(const Event& event);
+  Status apply_incident(const Event& event);
   Status publish(const Event& event, OutputRow& row, GenerationRecord record);
   Status roll_back(const Event& event, OutputRow& row, std::string_view from, std::string_view to);
   Status touch_run(const Event& event);

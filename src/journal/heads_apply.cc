@@ -92,6 +92,7 @@ Status Heads::apply(const Event& event) {
   if (type == "run_started" || type == "run_finished" || type == "run_interrupted")
     return apply_run(event);
   if (is_output_event(type)) return apply_output(event);
+  if (type.starts_with("incident_")) return apply_incident(event);
   if (type == "journal_recovered")
     return unprove_all(event, "the journal was recovered after damage, and no audit came since");
   if (type == "state_imported")
@@ -149,6 +150,25 @@ Status Heads::apply_run(const Event& event) {
             use("UPDATE runs SET state=?, finished_us=?, finished_sequence=? WHERE run=?"));
   s->bind(1, event.type == "run_finished" ? text_of(data, "state") : "interrupted");
   s->bind(2, event.time_us).bind(3, event.sequence).bind(4, event.run);
+  return s->run();
+}
+
+Status Heads::apply_incident(const Event& event) {
+  const json data = json::parse(event.data, nullptr, false);
+  if (!data.is_object() || !data.value("incident", json()).is_number_unsigned())
+    return unreadable(event, "it names no incident");
+  const auto incident = data["incident"].get<uint64_t>();
+  TG_TRY(note_output_event(text_of(data, "output"), event.sequence));
+  if (event.type == "incident_opened") {
+    TG_ASSIGN(Statement * s, use("INSERT OR REPLACE INTO incidents VALUES(?,?,?,?,0,?,0)"));
+    s->bind(1, incident).bind(2, text_of(data, "output")).bind(3, text_of(data, "pipeline"));
+    s->bind(4, event.time_us).bind(5, event.sequence);
+    return s->run();
+  }
+  if (event.type != "incident_closed") return {};
+  TG_ASSIGN(Statement * s,
+            use("UPDATE incidents SET closed_us=?, closed_sequence=? WHERE incident=?"));
+  s->bind(1, std::max<int64_t>(event.time_us, 1)).bind(2, event.sequence).bind(3, incident);
   return s->run();
 }
 

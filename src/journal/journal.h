@@ -56,6 +56,27 @@ struct OutputHead {
   std::string broken;    ///< what the last audit found wrong with the files; "" if nothing
 };
 
+/// What went wrong with an output and no retry has healed, from then until its rows are right again.
+struct IncidentHead {
+  uint64_t incident = 0;  ///< its number, from 1
+  std::string output;
+  std::string pipeline;
+  int64_t opened_us = 0;
+  int64_t closed_us = 0;  ///< 0: it is open
+  uint64_t opened_sequence = 0;
+  uint64_t closed_sequence = 0;
+  std::string opened_data;  ///< of incident_opened
+  bool is_open() const { return closed_us == 0; }
+};
+
+/// Which incidents to list, newest first.
+struct IncidentQuery {
+  std::string output;    ///< only of this output
+  uint64_t number = 0;   ///< only this one
+  bool open_only = false;
+  size_t most = 100;
+};
+
 /// A run as the journal knows it.
 struct RunHead {
   std::string run;
@@ -138,6 +159,8 @@ class Journal {
   /// The newest run of that pipeline that is neither succeeded nor refused, if it is the newest of
   /// all its runs: what a resumed run adopts run_time() from.
   virtual Result<std::optional<RunHead>> unfinished_run(std::string_view pipeline) = 0;
+
+  virtual Result<std::vector<IncidentHead>> incidents(const IncidentQuery& query) = 0;
 
   /// Outputs: the newest record of each output (see journal/records.h, as JSON), its generations
   /// newest first, and the rejected ones.

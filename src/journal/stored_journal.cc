@@ -318,6 +318,19 @@ Result<std::optional<RunHead>> StoredJournal::unfinished_run(std::string_view pi
   return std::move(newest[0]);
 }
 
+Result<std::vector<IncidentHead>> StoredJournal::incidents(const IncidentQuery& query) {
+  return reading([&]() -> Result<std::vector<IncidentHead>> {
+    TG_ASSIGN(const std::vector<Heads::IncidentRow> rows, heads_.incidents(query));
+    std::vector<IncidentHead> heads;
+    for (const Heads::IncidentRow& row : rows) {
+      TG_ASSIGN(std::string data, data_at(row.opened_sequence));
+      heads.push_back({row.incident, row.output, row.pipeline, row.opened_us, row.closed_us,
+                       row.opened_sequence, row.closed_sequence, std::move(data)});
+    }
+    return heads;
+  });
+}
+
 Result<std::vector<std::string>> StoredJournal::output_names() {
   return reading([&] { return heads_.outputs(); });
 }

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "conductor/conductor.h"
+#include "run/incidents.h"
 #include "store/results.h"
 
 namespace tidegate {
@@ -392,6 +393,7 @@ class Driver {
   Status act(const RecordFailure& action) {
     const GraphTask& task = conductor_.graph().tasks[action.task];
     summary_.failures.push_back(action.failure);
+    if (failed_us_ == 0) failed_us_ = effects_.now_us();
     reporter_.say(fmt::format("{}: {} ({}, {})", task.label, action.failure.message,
                               action.failure.code, to_string(action.failure.cls)));
     return emit(
@@ -469,6 +471,7 @@ class Driver {
     if (summary.state == "interrupted") {
       TG_TRY(emit("run_interrupted", "{}"));
     } else {
+      TG_TRY(record_incidents());
       std::string rows, files;
       for (const OutputSummary& output : summary.outputs) {
         rows +=
@@ -495,6 +498,24 @@ class Driver {
     return summary;
   }
 
+  Status record_incidents() {
+    for (uint32_t o = 0; o < plan_.pipeline.outputs.size(); ++o) {
+      const OutputState state = conductor_.output_state(o);
+      const OutputSummary& said = summary_.outputs[o];
+      OutputEnd end{.output = said.output,
+                    .pipeline = plan_.pipeline.name.value,
+                    .run = context_.run,
+                    .healed = state == OutputState::kPublished || state == OutputState::kUnchanged,
+                    .failed_us = failed_us_,
+                    .generation = said.generation};
+      if (state == OutputState::kRefused || state == OutputState::kFailed)
+        end.failure = conductor_.output_failure(o).value_or(
+            Failure{FailureClass::kData, "check.failed", said.reason});
+      TG_TRY(record_incident(journal_, end));
+    }
+    return {};
+  }
+
   Effects& effects_;
   Plan plan_;
   Journal& journal_;
@@ -517,6 +538,7 @@ class Driver {
   uint64_t tasks_reused_ = 0;
   uint64_t peak_worker_ = 0;
   int64_t wake_us_ = 0;
+  int64_t failed_us_ = 0;  ///< the first failure, on the wall clock
   int interrupts_ = 0;
 };
 

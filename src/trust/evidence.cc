@@ -175,8 +175,10 @@ Judgement judge_at(const Evidence& evidence, int64_t now) {
   parts.push_back(verified_part(record));
   parts.push_back(evidence.intact);
   if (!evidence.upstream.empty()) parts.push_back(upstream_part(evidence.upstream, now));
-  if (!evidence.doubts.empty())
-    parts.push_back({"unbroken", "unknown", join(evidence.doubts, "; ")});
+  TrustPart unbroken{"unbroken", "ok", ""};
+  for (const std::string& incident : evidence.incidents) worsen(unbroken, "warn", incident);
+  for (const std::string& doubt : evidence.doubts) worsen(unbroken, "unknown", doubt);
+  if (unbroken.status != "ok") parts.push_back(std::move(unbroken));
   return judgement;
 }
 

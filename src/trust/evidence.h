@@ -26,6 +26,7 @@ struct Evidence {
   GenerationRecord record;
   TrustPart intact;                 ///< what the disk said
   std::vector<std::string> doubts;  ///< why the journal's word is not enough: each is unknown
+  std::vector<std::string> incidents;  ///< that are open: each is a warning
   std::vector<UpstreamEvidence> upstream;
   int64_t newest_event_us = 0;
 };

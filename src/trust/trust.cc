@@ -72,6 +72,7 @@ class Judge {
     if (!head.unproven.empty())
       evidence.doubts.push_back(
           fmt::format("{}: run \"tidegate audit {}\"", head.unproven, head.output));
+    add_incidents(evidence, head.output);
     for (const SourceArrival& source : evidence.record.sources)
       if (!source.upstream_output.empty()) add_upstream(evidence, source);
     // Reading may have found damage that was not known before.
@@ -91,6 +92,22 @@ class Judge {
       answer.changes_to = to_string(change->to);
     }
     return answer;
+  }
+
+  void add_incidents(Evidence& evidence, const std::string& output) {
+    const auto open = journal_.incidents({.output = output, .open_only = true});
+    if (!open) {
+      evidence.doubts.push_back(
+          fmt::format("the journal cannot tell of incidents: {}", open.error().message));
+      return;
+    }
+    for (const IncidentHead& one : *open) {
+      const auto data = nlohmann::json::parse(one.opened_data, nullptr, false);
+      evidence.incidents.push_back(
+          fmt::format("incident {} is open since {}: {}", one.incident,
+                      format_timestamp_us(one.opened_us),
+                      data.is_object() ? data.value("message", "") : ""));
+    }
   }
 
   void look_at_files(Evidence& evidence, const OutputHead& head) {

@@ -1,0 +1,141 @@
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/cli.h"
+#include "run/reporter.h"
+
+namespace tidegate::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kIncidentsMax = 1'000;
+/// Of one incident's events at most so many are shown.
+constexpr size_t kEventsMax = 1'000;
+
+json parsed(const std::string& text) {
+  json value = json::parse(text, nullptr, false);
+  return value.is_object() ? value : json::object();
+}
+
+/// Microseconds from the first failure to its detection, and from there to the repair.
+json as_json(const IncidentHead& one) {
+  const json data = parsed(one.opened_data);
+  json made = {{"incident", one.incident},
+               {"output", one.output},
+               {"pipeline", one.pipeline},
+               {"state", one.is_open() ? "open" : "closed"},
+               {"opened", format_timestamp_us(one.opened_us)},
+               {"class", data.value("class", "")},
+               {"code", data.value("code", "")},
+               {"message", data.value("message", "")}};
+  if (data.contains("failed_us"))
+    made["detect_us"] = one.opened_us - data["failed_us"].get<int64_t>();
+  if (!one.is_open()) {
+    made["closed"] = format_timestamp_us(one.closed_us);
+    made["repair_us"] = one.closed_us - one.opened_us;
+  }
+  return made;
+}
+
+std::string line_of(const IncidentHead& one, int64_t now_us) {
+  const json data = parsed(one.opened_data);
+  const std::string lasted =
+      one.is_open() ? "open for " + format_duration_us(now_us - one.opened_us)
+                    : "repaired after " + format_duration_us(one.closed_us - one.opened_us);
+  return fmt::format("{:>5}  {}  {:<20} {:<22} {} ({}, {})\n", one.incident,
+                     format_timestamp_us(one.opened_us), one.output, lasted,
+                     data.value("message", ""), data.value("code", ""), data.value("class", ""));
+}
+
+/// What belongs to an incident: what its pipeline's runs told of failures, and what became of its
+/// output, from its first run to its end.
+Result<std::vector<Event>> events_of(Journal& journal, const IncidentHead& one) {
+  TG_ASSIGN(const auto opened,
+            journal.events({.after = one.opened_sequence - 1, .before = one.opened_sequence + 1}));
+  uint64_t after = one.opened_sequence - 1;
+  if (!opened.empty() && !opened.front().run.empty()) {
+    TG_ASSIGN(const auto run, journal.run(opened.front().run));
+    if (run) after = run->started_sequence - 1;
+  }
+  EventQuery query{.after = after,
+                   .types = {"run_started", "run_finished", "task_failed", "task_retried",
+                             "isolated", "check_finished", "output_refused", "output_published",
+                             "output_unchanged", "output_rolled_back", "incident_opened",
+                             "incident_added", "incident_closed"},
+                   .most = kEventsMax};
+  if (!one.is_open()) query.before = one.closed_sequence + 1;
+  TG_ASSIGN(auto events, journal.events(query));
+  std::erase_if(events, [&](const Event& event) {
+    const json data = parsed(event.data);
+    return data.contains("output") && data["output"] != one.output;
+  });
+  return events;
+}
+
+}  // namespace
+
+int command_incidents(Effects& effects, const Common& common, const IncidentsArguments& arguments) {
+  auto journal = open_journal(effects, common);
+  if (!journal) return tell_failure(common, journal.error(), kExitUsage);
+  const auto found = (*journal)->incidents({.output = arguments.output,
+                                            .open_only = !arguments.all,
+                                            .most = kIncidentsMax});
+  if (!found) return tell_failure(common, found.error(), kExitFailed);
+  if (common.json) {
+    json all = json::array();
+    for (const IncidentHead& one : *found) all.push_back(as_json(one));
+    out(json({{"incidents", all}}).dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+    return kExitDone;
+  }
+  for (const IncidentHead& one : *found) out(line_of(one, effects.now_us()));
+  if (found->empty() && !common.quiet)
+    out(arguments.all ? "no incident is known\n" : "no incident is open\n");
+  return kExitDone;
+}
+
+int command_incident(Effects& effects, const Common& common, const std::string& number) {
+  uint64_t wanted = 0;
+  const auto read = std::from_chars(number.data(), number.data() + number.size(), wanted);
+  auto journal = open_journal(effects, common);
+  if (!journal) return tell_failure(common, journal.error(), kExitUsage);
+  std::vector<IncidentHead> found;
+  if (read.ec == std::errc() && read.ptr == number.data() + number.size() && wanted > 0) {
+    auto asked = (*journal)->incidents({.number = wanted, .most = 1});
+    if (!asked) return tell_failure(common, asked.error(), kExitFailed);
+    found = std::move(*asked);
+  }
+  if (found.empty())
+    return tell_failure(common,
+                        {FailureClass::kDefect, "incident.unknown",
+                         fmt::format("there is no incident \"{}\"; `tidegate incidents --all` lists them",
+                                     number)},
+                        kExitUsage);
+  const auto events = events_of(**journal, found.front());
+  if (!events) return tell_failure(common, events.error(), kExitFailed);
+  if (common.json) {
+    json document = as_json(found.front());
+    document["events"] = json::array();
+    for (const Event& event : *events) document["events"].push_back(parsed(event_json(event)));
+    out(document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+    return kExitDone;
+  }
+  out(line_of(found.front(), effects.now_us()));
+  for (const Event& event : *events) {
+    const json data = parsed(event.data);
+    std::string text = fmt::format("  {}  {:<16}", format_timestamp_us(event.time_us), event.type);
+    for (const char* key : {"stage", "partition", "name", "status", "state", "class", "code",
+                            "message", "reason", "number", "parts", "generation", "why"})
+      if (data.contains(key))
+        text += fmt::format(" {}={}", key,
+                            data[key].is_string() ? data[key].get<std::string>() : data[key].dump());
+    out(text + "\n");
+  }
+  return kExitDone;
+}
+
+}  // namespace tidegate::cli
