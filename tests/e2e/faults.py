@@ -257,8 +257,34 @@ def clock_set_back():
     expect(published(OUTPUTS, STATE) == rows, "rows changed")
 
 
+def incident():
+    """An output that is refused opens an incident, and its repair closes it."""
+    pipeline()
+    run()
+    expect(tidegate("incidents", "--json", "--state", STATE, code=0).document == {"incidents": []}, "an incident from nothing")
+    csv("in/0.csv", 91, 400)
+    text = open("pipeline.yaml").read()
+    write("pipeline.yaml", text.replace("{unique: [key]}", "{rows: {max: 3}}"))
+    run(code=4)
+    run(code=4)
+    open_ones = tidegate("incidents", "--json", "--state", STATE, code=0).document["incidents"]
+    expect(len(open_ones) == 1 and open_ones[0]["state"] == "open" and open_ones[0]["code"] == "check.failed", open_ones)
+    said = verdict("totals", STATE)
+    expect(said["verdict"] == "DEGRADED" and any("incident 1" in r["message"] for r in said["reasons"]), said)
+    write("pipeline.yaml", text)
+    run()
+    expect(verdict("totals", STATE)["verdict"] == "TRUSTED", verdict("totals", STATE))
+    closed = tidegate("incidents", "--all", "--json", "--state", STATE, code=0).document["incidents"]
+    expect(len(closed) == 1 and closed[0]["state"] == "closed" and closed[0]["repair_us"] > 0, closed)
+    story = tidegate("incident", "1", "--json", "--state", STATE, code=0).document
+    kinds = [event["event"] for event in story["events"]]
+    expect(kinds.count("incident_opened") == 1 and kinds.count("incident_added") == 1 and kinds[-1] == "incident_closed"
+           and "output_published" in kinds and kinds.count("output_refused") == 2, kinds)
+    tidegate("incident", "7", "--state", STATE, code=2)
+
+
 for case in (killed_worker, poison, stopped_worker, late_task, timeout, spoiled_results, source_replaced, many_conductors,
-             clock_set_back):
+             clock_set_back, incident):
     if len(sys.argv) > 1 and case.__name__ not in sys.argv[1:]:
         continue
     os.makedirs(f"{TOP}/{case.__name__}")
