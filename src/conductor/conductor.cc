@@ -179,6 +179,7 @@ void Conductor::on(const Tick&, int64_t now_us) {
   back_up(now_us);
   // One wake-up is asked for at a time: the next is due.
   if (!backoff_.empty()) next_us = std::min(next_us, backoff_.begin()->first);
+  next_us = std::min(next_us, isolation_.next_probe_us(now_us));
   if (next_us != INT64_MAX) actions_.push_back(WakeAt{next_us});
 }
 

@@ -38,7 +38,7 @@ const std::vector<FaultProfile>& fault_profiles() {
     std::vector<FaultProfile> all{
         profile("none", {}),
         profile("workers", {{kWorkerDies, 0.05}, {kWorkerSlow, 0.03}, {kAnswerLost, 0.03},
-                            {kAnswerTwice, 0.03}, {kTransient, 0.03}}),
+                            {kAnswerTwice, 0.03}, {kTransient, 0.03}, {kMemory, 0.02}}),
         profile("results", {{kResultCorrupt, 0.02}, {kResultTruncated, 0.02}, {kResultGone, 0.02},
                             {kWorkerDies, 0.01}}),
         profile("disk", {{kDiskFull, 0.3}, {kDiskError, 0.3}, {kSwapAnswerLost, 0.5}}),
