@@ -72,12 +72,12 @@ def _limit(bench, letter):
         return
     sources, runs = bench.sources(query), content["runs"]
     reference = bench.reference(letter, query, sources)
-    bench.warm(query, sources)
     scans = queries.scan(query, sources)
     place = bench.peers.place / "answer-limit"
     place.mkdir(exist_ok=True)
     bench.peers.sql_must(f"COPY ({queries.over_files(query, sources)}) TO '{place}/answer.parquet' (FORMAT parquet)",
                          "--memory-limit", "8GB")
+    bench.warm(query, sources)  # now: what was read before may have made room for that
     statements = [*scans, f"CREATE TEMP TABLE answer AS FROM '{place}/answer.parquet'",
                   f"COPY answer TO '{place}/again.parquet' (FORMAT parquet, COMPRESSION zstd)"]
     while len(runs) < bench.options.n:
