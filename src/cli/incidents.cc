@@ -17,14 +17,14 @@ constexpr size_t kIncidentsMax = 1'000;
 /// Of one incident's events at most so many are shown.
 constexpr size_t kEventsMax = 1'000;
 
-json parsed(const std::string& text) {
+json object_of(const std::string& text) {
   json value = json::parse(text, nullptr, false);
   return value.is_object() ? value : json::object();
 }
 
 /// Microseconds from the first failure to its detection, and from there to the repair.
 json as_json(const IncidentHead& one) {
-  const json data = parsed(one.opened_data);
+  const json data = object_of(one.opened_data);
   json made = {{"incident", one.incident},
                {"output", one.output},
                {"pipeline", one.pipeline},
@@ -43,7 +43,7 @@ json as_json(const IncidentHead& one) {
 }
 
 std::string line_of(const IncidentHead& one, int64_t now_us) {
-  const json data = parsed(one.opened_data);
+  const json data = object_of(one.opened_data);
   const std::string lasted =
       one.is_open() ? "open for " + format_duration_us(now_us - one.opened_us)
                     : "repaired after " + format_duration_us(one.closed_us - one.opened_us);
@@ -71,7 +71,7 @@ Result<std::vector<Event>> events_of(Journal& journal, const IncidentHead& one) 
   if (!one.is_open()) query.before = one.closed_sequence + 1;
   TG_ASSIGN(auto events, journal.events(query));
   std::erase_if(events, [&](const Event& event) {
-    const json data = parsed(event.data);
+    const json data = object_of(event.data);
     return data.contains("output") && data["output"] != one.output;
   });
   return events;
@@ -120,13 +120,13 @@ int command_incident(Effects& effects, const Common& common, const std::string& 
   if (common.json) {
     json document = as_json(found.front());
     document["events"] = json::array();
-    for (const Event& event : *events) document["events"].push_back(parsed(event_json(event)));
+    for (const Event& event : *events) document["events"].push_back(object_of(event_json(event)));
     out(document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
     return kExitDone;
   }
   out(line_of(found.front(), effects.now_us()));
   for (const Event& event : *events) {
-    const json data = parsed(event.data);
+    const json data = object_of(event.data);
     std::string text = fmt::format("  {}  {:<16}", format_timestamp_us(event.time_us), event.type);
     for (const char* key : {"stage", "partition", "name", "status", "state", "class", "code",
                             "message", "reason", "number", "parts", "generation", "why"})

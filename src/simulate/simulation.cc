@@ -196,7 +196,8 @@ class World {
       int what = 0;
     };
     auto dies = std::make_shared<uint64_t>(UINT64_MAX), rival = std::make_shared<uint64_t>(UINT64_MAX);
-    auto error = std::make_shared<Moment>(), full = std::make_shared<uint64_t>(UINT64_MAX);
+    auto error = std::make_shared<Moment>();
+    auto full = std::make_shared<uint64_t>(UINT64_MAX);
     bool lost = false;
     if (faults_.hits(FaultKind::kPowerCut)) {
       power_cut = true;
