@@ -9,6 +9,7 @@
 #include "plan/builder.h"
 #include "plan/estimate.h"
 #include "reduce/combine_sql.h"
+#include "source/partition.h"
 #include "task/limits.h"
 
 namespace tidegate {
@@ -215,12 +216,13 @@ std::optional<std::vector<Partition>> Builder::combined_partitions(const Checked
              input.kind != PlanInput::Kind::kGroupWhole)
       return std::nullopt;
   }
-  if (from == nullptr || is_published_by_value(stage.name)) return std::nullopt;
+  if (from == nullptr || is_published_by_value(with_readers(stage.name))) return std::nullopt;
   const Source& source = plan_.pipeline.sources[from->index];
   const SourceSnapshot& snapshot = plan_.sources[from->index];
-  if (source.partition_bytes) return std::nullopt;
-  auto cut =
-      cut_partitions(snapshot, partition_target(source, snapshot.bytes, kCombinedPartitionBytes));
+  const uint64_t target = partition_target(source, snapshot.bytes, kCombinedPartitionBytes);
+  // A small source, or one with a size of its own, is cut so already.
+  if (target == partition_target(source, snapshot.bytes)) return std::nullopt;
+  auto cut = cut_partitions(snapshot, target);
   return cut.size() < snapshot.partitions.size() ? std::optional(std::move(cut)) : std::nullopt;
 }
 
