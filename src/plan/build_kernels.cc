@@ -228,11 +228,10 @@ std::optional<std::vector<Partition>> Builder::combined_partitions(const Checked
 
 void Builder::read_partitions(uint32_t g, std::vector<Partition> partitions) {
   PlanGroup& group = plan_group(g);
-  for (PlanInput& input : group.inputs) {
-    if (input.kind != PlanInput::Kind::kPartition) continue;
-    input.unit_count = units_[g] = static_cast<uint32_t>(partitions.size());
-    input.partitions = std::move(partitions);
-  }
+  const auto input = std::ranges::find(group.inputs, PlanInput::Kind::kPartition, &PlanInput::kind);
+  TG_ASSERT(input != group.inputs.end());
+  input->unit_count = units_[g] = static_cast<uint32_t>(partitions.size());
+  input->partitions = std::move(partitions);
   group.why += fmt::format("; its tasks read {} larger partitions", units_[g]);
 }
 
