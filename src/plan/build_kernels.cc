@@ -9,6 +9,7 @@
 #include "plan/builder.h"
 #include "plan/estimate.h"
 #include "reduce/combine_sql.h"
+#include "source/partition.h"
 #include "task/limits.h"
 
 namespace tidegate {
@@ -215,22 +216,22 @@ std::optional<std::vector<Partition>> Builder::combined_partitions(const Checked
              input.kind != PlanInput::Kind::kGroupWhole)
       return std::nullopt;
   }
-  if (from == nullptr || is_published_by_value(stage.name)) return std::nullopt;
+  if (from == nullptr || is_published_by_value(with_readers(stage.name))) return std::nullopt;
   const Source& source = plan_.pipeline.sources[from->index];
   const SourceSnapshot& snapshot = plan_.sources[from->index];
-  if (source.partition_bytes) return std::nullopt;
-  auto cut =
-      cut_partitions(snapshot, partition_target(source, snapshot.bytes, kCombinedPartitionBytes));
+  const uint64_t target = partition_target(source, snapshot.bytes, kCombinedPartitionBytes);
+  // A small source, or one with a size of its own, is cut so already.
+  if (target == partition_target(source, snapshot.bytes)) return std::nullopt;
+  auto cut = cut_partitions(snapshot, target);
   return cut.size() < snapshot.partitions.size() ? std::optional(std::move(cut)) : std::nullopt;
 }
 
 void Builder::read_partitions(uint32_t g, std::vector<Partition> partitions) {
   PlanGroup& group = plan_group(g);
-  for (PlanInput& input : group.inputs) {
-    if (input.kind != PlanInput::Kind::kPartition) continue;
-    input.unit_count = units_[g] = static_cast<uint32_t>(partitions.size());
-    input.partitions = std::move(partitions);
-  }
+  const auto input = std::ranges::find(group.inputs, PlanInput::Kind::kPartition, &PlanInput::kind);
+  TG_ASSERT(input != group.inputs.end());
+  input->unit_count = units_[g] = static_cast<uint32_t>(partitions.size());
+  input->partitions = std::move(partitions);
   group.why += fmt::format("; its tasks read {} larger partitions", units_[g]);
 }
 

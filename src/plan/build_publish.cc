@@ -104,25 +104,24 @@ uint32_t Builder::add_value_group(uint32_t producer, const Output& output) {
   return value_groups_[key] = g;
 }
 
-bool Builder::is_published_by_value(const std::string& stage) const {
-  const bool by = std::ranges::any_of(plan_.pipeline.outputs, [&](const Output& output) {
-    return output.from.value == stage && !output.publish_by.empty();
+bool Builder::is_published_by_value(const std::set<std::string>& stages) const {
+  return std::ranges::any_of(plan_.pipeline.outputs, [&](const Output& output) {
+    return stages.contains(output.from.value) && !output.publish_by.empty();
   });
-  // Stages are in topological order: this ends.
-  return by || std::ranges::any_of(plan_.checked.stages, [&](const CheckedStage& reader) {
-           return std::ranges::any_of(reader.inputs,
-                                      [&](const StageInput& input) {
-                                        return !input.is_source && input.name == stage;
-                                      }) &&
-                  is_published_by_value(reader.name);
-         });
+}
+
+std::set<std::string> Builder::with_readers(const std::string& stage) const {
+  std::set<std::string> found{stage};
+  for (const CheckedStage& reader : plan_.checked.stages)  // after what they read
+    if (std::ranges::any_of(reader.inputs, [&](const StageInput& input) {
+          return !input.is_source && found.contains(input.name);
+        }))
+      found.insert(reader.name);
+  return found;
 }
 
 uint32_t Builder::least_buckets(const std::string& stage, uint64_t bytes) const {
-  const bool by = std::ranges::any_of(plan_.pipeline.outputs, [&](const Output& output) {
-    return output.from.value == stage && !output.publish_by.empty();
-  });
-  return by ? choose_value_buckets(bytes) : 1;
+  return is_published_by_value({stage}) ? choose_value_buckets(bytes) : 1;
 }
 
 void Builder::name_by_content() {

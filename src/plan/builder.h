@@ -113,8 +113,10 @@ class Builder {
   /// The group that publishes a stage's rows in a file for each value: they are shuffled by these
   /// values, so that the rows of each meet in one task.
   uint32_t add_value_group(uint32_t producer, const Output& output);
-  /// Whether a stage's rows come to an output that is published `by` columns.
-  bool is_published_by_value(const std::string& stage) const;
+  /// Whether one of these stages is published `by` columns.
+  bool is_published_by_value(const std::set<std::string>& stages) const;
+  /// A stage and all that its rows come to.
+  std::set<std::string> with_readers(const std::string& stage) const;
   /// A stage that is published by its keys is cut into as many tasks, so that a change of one value
   /// makes a small share of them again.
   uint32_t least_buckets(const std::string& stage, uint64_t bytes) const;

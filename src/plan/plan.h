@@ -12,7 +12,6 @@
 #include "journal/journal.h"
 #include "plan/graph.h"
 #include "prove/prove.h"
-#include "source/partition.h"
 #include "source/source.h"
 #include "store/state_dir.h"
 #include "task/spec.h"

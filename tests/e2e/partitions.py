@@ -20,9 +20,10 @@ STAGES = {
     "each": ("facts", "i", "SELECT i, count(*) AS n FROM facts GROUP BY i"),
     "of_size": ("sized", "k", "SELECT k, count(*) AS n, sum(v) AS v FROM sized GROUP BY k"),
     "by_value": ("facts", "g", "SELECT g, max(v) AS v FROM facts GROUP BY g"),
+    "on_the_way": ("facts", "v, g", "SELECT v, g, count(*) AS n FROM facts GROUP BY v, g"),
+    "at_its_end": ("on_the_way", "g", "SELECT g, sum(n) AS n FROM on_the_way GROUP BY g"),
 }
-
-LARGER = ("many", "few")
+LARGER, BY = ("many", "few"), ("by_value", "at_its_end")
 
 
 def make_file(db, number, salt=0):
@@ -48,7 +49,7 @@ def write_pipeline(path, stages):
         lines += [f"  {name}:", f"    partition_by: [{key}]", f"    sql: {sql}"]
     lines += ["outputs:"]
     for name in stages:
-        by = ", by: [g]" if name == "by_value" else ""
+        by = ", by: [g]" if name in BY else ""
         lines.append(f"  {name}: {{from: {name}, publish: {{parquet: published/{name}{by}}}}}")
     with open(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
@@ -91,7 +92,7 @@ def main():
     write_pipeline("all.yaml", STAGES)
     write_pipeline("larger.yaml", {name: STAGES[name] for name in LARGER})
     tasks = scans()
-    for name, expected in {"each": FILES, "of_size": FILES, "by_value": FILES}.items():
+    for name, expected in {"each": FILES, "of_size": FILES, "by_value": FILES, "on_the_way": FILES}.items():
         if tasks.get(name) != expected:
             problems.append(f"{name}: {tasks.get(name)} tasks, not one a file")
     for name in LARGER:
