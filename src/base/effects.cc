@@ -304,6 +304,19 @@ Status fsync_path(Effects& effects, const std::string& path) {
   return effects.fsync(raw);
 }
 
+Status fsync_parents(Effects& effects, const std::string& path) {
+  std::string below = path, at = path_dirname(path);
+  while (at != below && !at.empty()) {
+    const Status synced = fsync_path(effects, at);
+    const bool others = !synced && (synced.error().cls != FailureClass::kDisk ||
+                                    synced.error().code == "disk.read_only");
+    if (!synced && !others) return synced;
+    below = at;
+    at = path_dirname(at);
+  }
+  return {};
+}
+
 Status remove_tree(Effects& effects, const std::string& path) {
   size_t budget = kTreeEntriesMax;
   return remove_below(effects, path, budget);

@@ -134,8 +134,7 @@ Result<std::unique_ptr<Journal>> open_writer(Effects& effects, const std::string
                                              const std::string& path) {
   if (!exists(effects, state_dir)) {
     TG_TRY(make_directories(effects, state_dir));
-    const std::string parent = path_dirname(state_dir);
-    TG_TRY(fsync_path(effects, parent.empty() ? "." : parent));
+    TG_TRY(fsync_parents(effects, state_dir));
   }
   auto opened = open_file(effects, path, Mode::kWrite);
   if (!opened && !is_corrupt(opened.error())) return std::unexpected(opened.error());

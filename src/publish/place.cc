@@ -169,6 +169,8 @@ Status claim_place(Effects& effects, const OutputPlace& place, const Owner& owne
   TG_TRY(check_entries(effects, root, there.has_value()));
   if (!there) {
     TG_TRY(make_directories(effects, root));
+    // Ahead of the owner's file: where that stands, the way to it lasts.
+    TG_TRY(fsync_parents(effects, root));
     const std::string aside =
         path_join(root, fmt::format(".owner-{}", hex64(effects.random_u64())));
     TG_TRY(write_file(effects, aside, to_text(owner), 0444, true));
@@ -177,7 +179,6 @@ Status claim_place(Effects& effects, const OutputPlace& place, const Owner& owne
     TG_TRY(effects.unlink(aside));
     if (!linked && !is_exists(linked.error())) return linked;
     TG_TRY(fsync_path(effects, root));
-    TG_TRY(fsync_path(effects, path_dirname(root)));
     TG_ASSIGN(there, read_owner(effects, root));
     if (!there) return foreign_directory(root, ".owner.json");
   }

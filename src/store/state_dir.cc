@@ -66,8 +66,9 @@ Result<std::string> parse_version(const std::string& text, const std::string& pa
 }
 
 Status make_state_dir(Effects& effects, const std::string& path) {
-  const std::string parent = path_dirname(path);
   TG_TRY(make_directories(effects, path));
+  // Ahead of the version: where that stands, the way to it lasts.
+  TG_TRY(fsync_parents(effects, path));
   const std::string version =
       fmt::format("{} {} {}\n", kStateMagic, kStateVersion, hex64(effects.random_u64()));
   // link(2), not rename: of two first commands at once only one may name the directory.
@@ -77,8 +78,7 @@ Status make_state_dir(Effects& effects, const std::string& path) {
   const Status linked = effects.link(aside, path_join(path, "version"));
   TG_TRY(effects.unlink(aside));
   if (!linked && !is_exists(linked.error())) return linked;
-  TG_TRY(fsync_path(effects, path));
-  return fsync_path(effects, parent);
+  return fsync_path(effects, path);
 }
 
 /// Everything that may stand in a directory which is about to become a state directory.
