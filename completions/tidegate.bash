@@ -42,7 +42,7 @@ _tidegate() {
       runs) options="$options --most" ;;
       events) options="$options --type --of-output --after --most" ;;
       gc) options="$options --limit --age --dry-run" ;;
-      simulate) options="$options --seeds --faults --workers --trace" ;;
+      simulate) options="$options --seeds --faults --workers --hosts --trace" ;;
       incidents) options="$options --all" ;;
       rollback) options="$options --to" ;;
       audit) options="$options --take-over" ;;

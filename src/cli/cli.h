@@ -108,6 +108,7 @@ struct SimulateArguments {
   std::string seeds;   ///< "7", "1..1000"; "": that
   std::string faults;  ///< a profile, or KIND=SHARE,...
   uint32_t workers = 0;
+  uint32_t hosts = 0;
   bool trace = false;
 };
 

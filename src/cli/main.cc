@@ -106,9 +106,10 @@ void add_commands(CLI::App& app, Arguments& a) {
   simulate->add_option("FILE", a.simulate.file, "The pipeline file")->required();
   simulate->add_option("--seeds", a.simulate.seeds, "One, or FIRST..LAST (default 1..1000)");
   simulate->add_option("--faults", a.simulate.faults,
-                       "A profile (none, workers, results, disk, crashes, rivals, clock, checks, "
-                       "all), or KIND=SHARE,... (default all)");
+                       "A profile (none, workers, hosts, results, disk, crashes, rivals, clock, "
+                       "checks, all), or KIND=SHARE,... (default all)");
   simulate->add_option("--workers", a.simulate.workers, "Simulated workers (default 4)");
+  simulate->add_option("--hosts", a.simulate.hosts, "Hosts they are spread over (default 2)");
   simulate->add_flag("--trace", a.simulate.trace, "Print what happens in each world");
   for (CLI::App* sub : app.get_subcommands({})) {
     sub->add_option("--state", a.common.state,

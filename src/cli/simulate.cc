@@ -71,10 +71,11 @@ std::string render(const Sums& sums, const FaultProfile& profile, int64_t us) {
   for (const SimulationResult& one : sums.failing)
     for (const std::string& violation : one.violations)
       text += fmt::format("seed {}: {}\n", one.seed, violation);
-  return text + (sums.failing.empty()
-                     ? "nothing was lost, doubled or published unverified\n"
-                     : fmt::format("{} of {} seeds broke a promise; `--seeds N --trace` shows one\n",
-                                   sums.failing.size(), format_count(sums.seeds)));
+  return text +
+         (sums.failing.empty()
+              ? "nothing was lost, doubled or published unverified\n"
+              : fmt::format("{} of {} seeds broke a promise; `--seeds N --trace` shows one\n",
+                            sums.failing.size(), format_count(sums.seeds)));
 }
 
 std::string render_json(const Sums& sums, const FaultProfile& profile, int64_t us) {
@@ -105,8 +106,7 @@ int command_simulate(Effects& effects, const Common& common, const SimulateArgum
   const auto seeds = seeds_argument(arguments.seeds);
   if (!seeds) return tell_failure(common, seeds.error(), kExitUsage);
   std::string problem;
-  const auto profile =
-      fault_profile(arguments.faults.empty() ? "all" : arguments.faults, problem);
+  const auto profile = fault_profile(arguments.faults.empty() ? "all" : arguments.faults, problem);
   if (!profile)
     return tell_failure(common, {FailureClass::kDefect, "units.faults", problem}, kExitUsage);
   Diagnostics diagnostics;
@@ -121,6 +121,7 @@ int command_simulate(Effects& effects, const Common& common, const SimulateArgum
   if (diagnostics.has_errors()) return kExitUsage;
   SimulationOptions options;
   if (arguments.workers > 0) options.workers = arguments.workers;
+  if (arguments.hosts > 0) options.hosts = arguments.hosts;
   options.trace = arguments.trace;
   const Simulation simulation(std::move(*plan), options);
   Sums sums;

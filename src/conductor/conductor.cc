@@ -165,15 +165,13 @@ void Conductor::on(const Tick&, int64_t now_us) {
     consider(task);
   }
   for (uint32_t slot = 0; slot < slots_.size(); ++slot) {
-    if (slots_[slot].use != SlotUse::kTask || !slots_[slot].stopping.empty()) continue;
-    const auto& running = records_[slots_[slot].index].running;
-    const auto here = std::ranges::find(running, slot, &Running::slot);
-    if (here == running.end() || here->deadline_us == 0) continue;
-    if (here->deadline_us > now_us) {
-      next_us = std::min(next_us, here->deadline_us);
+    Slot& here = slots_[slot];
+    if (here.deadline_us == 0 || !here.stopping.empty()) continue;
+    if (here.deadline_us > now_us) {
+      next_us = std::min(next_us, here.deadline_us);
       continue;
     }
-    slots_[slot].stopping = "timeout";
+    here.stopping = "timeout";
     actions_.push_back(StopSlot{slot, "timeout"});
   }
   back_up(now_us);
@@ -298,12 +296,12 @@ void Conductor::handle_failure(uint32_t index, const std::string& attempt, const
   // Another attempt of it runs on: that one decides.
   if (!record.running.empty()) return;
   const GraphGroup& group = graph_.groups[task.group];
-  const Reaction reaction = RetryPolicy::react(
-      failure, group.retry,
-      {.split = group.can_split,
-       .larger = group.retry.splits_memory && options_.host_bytes > 0 &&
-                 group.memory_bytes * kLargerTimes <= options_.host_bytes},
-      record.tries, budget_);
+  const Reaction reaction =
+      RetryPolicy::react(failure, group.retry,
+                         {.split = group.can_split,
+                          .larger = group.retry.splits_memory && options_.host_bytes > 0 &&
+                                    group.memory_bytes * kLargerTimes <= options_.host_bytes},
+                         record.tries, budget_);
   if (reaction.kind == Reaction::Kind::kFail) {
     if (reaction.failure.code == "task.poison")
       for (const auto& [slot, at_us] : record.blamed) isolation_.forgive(slot, at_us);
@@ -320,8 +318,7 @@ void Conductor::handle_failure(uint32_t index, const std::string& attempt, const
           ? static_cast<int64_t>(random_() % static_cast<uint64_t>(reaction.most_delay_us + 1))
           : 0;
   actions_.push_back(RecordRetry{index, delay, reaction.number, failure, record.parts,
-                                 record.memory_times > 1 ? memory_of(index) : 0,
-                                 budget_.tokens()});
+                                 record.memory_times > 1 ? memory_of(index) : 0, budget_.tokens()});
   if (lost_producer && *lost_producer != index && !planted(Mistake::kLostNotMadeAgain))
     make_again(*lost_producer);
   task.state = TaskState::kBackoff;
@@ -427,8 +424,8 @@ void Conductor::schedule(int64_t now_us) {
       output.attempt = next_attempt();
       output.slot = slot;
       ++output.verify_tries;
-      slots_[slot] = {SlotUse::kVerify, index, output.attempt};
-      isolation_.begun(slot, now_us);
+      take_slot(slot, {SlotUse::kVerify, index, output.attempt, now_us + options_.attempt_us_max},
+                now_us);
       actions_.push_back(VerifyOutput{index, output.attempt, slot});
       continue;
     }
@@ -449,14 +446,18 @@ void Conductor::schedule(int64_t now_us) {
 void Conductor::start(uint32_t index, uint32_t slot, bool backup, int64_t now_us) {
   const GraphTask& task = graph_.tasks[index];
   TaskRecord& record = records_[index];
-  const auto& timeout = graph_.groups[task.group].timeout_us;
-  Running running{next_attempt(), slot, now_us, timeout ? now_us + *timeout : 0, 0};
-  slots_[slot] = {SlotUse::kTask, index, running.attempt};
-  isolation_.begun(slot, now_us);
+  const int64_t timeout_us = graph_.groups[task.group].timeout_us.value_or(options_.attempt_us_max);
+  Running running{next_attempt(), slot, now_us, 0};
+  take_slot(slot, {SlotUse::kTask, index, running.attempt, now_us + timeout_us}, now_us);
   actions_.push_back(StartTask{index, task.identity, running.attempt, slot, record.parts,
                                memory_of(index), backup});
-  if (timeout) actions_.push_back(WakeAt{running.deadline_us});
   record.running.push_back(std::move(running));
+}
+
+void Conductor::take_slot(uint32_t slot, Slot use, int64_t now_us) {
+  slots_[slot] = std::move(use);
+  isolation_.begun(slot, now_us);
+  actions_.push_back(WakeAt{slots_[slot].deadline_us});
 }
 
 /// Where a slot has nothing else to do, a task that is late against its siblings gets a second

@@ -143,8 +143,9 @@ struct Finish {
   std::string state;
 };  ///< succeeded, failed, refused, interrupted
 
-using Action = std::variant<StartTask, StopSlot, LookUp, StageOutput, VerifyOutput, CommitOutputs,
-                            DropStaged, WakeAt, RecordRetry, RecordFailure, RecordIsolation, Finish>;
+using Action =
+    std::variant<StartTask, StopSlot, LookUp, StageOutput, VerifyOutput, CommitOutputs, DropStaged,
+                 WakeAt, RecordRetry, RecordFailure, RecordIsolation, Finish>;
 
 enum class OutputState : uint8_t {
   kWaiting,
@@ -164,11 +165,14 @@ enum class OutputState : uint8_t {
 /// can be replayed and a simulator can drive it. Not thread-safe.
 class Conductor {
  public:
+  /// No attempt takes longer than a day.
+  static constexpr int64_t kAttemptUsMax = int64_t{24} * 3'600 * 1'000'000;
   struct Options {
     uint32_t slots = 1;
-    uint64_t seed = 0;  ///< of attempt names and backoff jitter
-    uint64_t host_bytes = 0;     ///< of all workers of a host together; 0: no task gets more
-    double retry_share = 0.1;    ///< of the tasks: what the run may retry beyond kTokens
+    uint64_t seed = 0;         ///< of attempt names and backoff jitter
+    uint64_t host_bytes = 0;   ///< of all workers of a host together; 0: no task gets more
+    double retry_share = 0.1;  ///< of the tasks: what the run may retry beyond kTokens
+    int64_t attempt_us_max = kAttemptUsMax;     ///< of tasks without a `timeout`, and of checks
     std::vector<Isolation::Place> places = {};  ///< of each slot; empty: one host
   };
   Conductor(Graph graph, Options options);
@@ -203,7 +207,6 @@ class Conductor {
     std::string attempt;
     uint32_t slot = 0;
     int64_t started_us = 0;
-    int64_t deadline_us = 0;
     uint64_t rows = 0;  ///< so far
   };
   struct TaskRecord {
@@ -211,7 +214,7 @@ class Conductor {
     uint32_t parts = 1;
     uint64_t memory_times = 1;
     int64_t wake_us = 0;
-    std::vector<Running> running;  ///< the first, and a back-up
+    std::vector<Running> running;                      ///< the first, and a back-up
     std::vector<std::pair<uint32_t, int64_t>> blamed;  ///< slots that it may have brought down
   };
   struct OutputRecord {
@@ -227,6 +230,7 @@ class Conductor {
     SlotUse use = SlotUse::kGone;
     uint32_t index = 0;  ///< of the task or output
     std::string attempt = {};
+    int64_t deadline_us = 0;
     std::string stopping = {};
   };
 
@@ -258,6 +262,8 @@ class Conductor {
   /// The bounds of what runs, verification aside.
   uint64_t memory_running() const;
   void start(uint32_t task, uint32_t slot, bool backup, int64_t now_us);
+  /// A slot that runs an attempt is stopped when its time is over.
+  void take_slot(uint32_t slot, Slot use, int64_t now_us);
   void back_up(int64_t now_us);
   void make_again(uint32_t task);
   void renew_needed();

@@ -39,6 +39,12 @@ struct AttemptFailed {
 using EngineEvent =
     std::variant<WorkerReady, WorkerGone, AttemptProgress, AttemptDone, AttemptFailed>;
 
+/// The host that a worker runs on, and the rack or zone of the host.
+struct WorkerPlace {
+  uint32_t host = 0;
+  uint32_t domain = 0;
+};
+
 /// Runs attempts on workers. A slot holds one worker and one attempt at a time. Not thread-safe.
 class Engine {
  public:
@@ -57,6 +63,8 @@ class Engine {
   virtual Result<std::vector<EngineEvent>> poll(int64_t timeout_us, int wake_fd) = 0;
   /// Ends all workers.
   virtual void shutdown() = 0;
+  /// Where the worker of a slot runs. All on one host, unless an engine knows of more.
+  virtual WorkerPlace place(uint32_t) const { return {}; }
   /// Largest resident size of any worker so far, and of all at one moment.
   virtual uint64_t peak_worker_bytes() const = 0;
   virtual uint64_t peak_total_bytes() const = 0;

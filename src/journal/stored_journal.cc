@@ -116,21 +116,19 @@ Status StoredJournal::commit() {
 Status StoredJournal::write_pending() {
   TG_ASSIGN(Transaction transaction, Transaction::begin(*db_, true));
   TG_ASSIGN(const Heads::Mark there, heads_.mark());
-  if (there.sequence == appended_.sequence && there.hash == appended_.hash) {
-    // A commit that seemed to fail is in the file, but perhaps only its last fsync is missing: a
-    // power cut would take it back. Another small commit makes it durable.
-    TG_TRY(heads_.set_mark(appended_));
-    return transaction.commit();
-  }
-  if ((there.sequence != committed_.sequence || there.hash != committed_.hash) &&
-      !planted(Mistake::kForeignWriterNotSeen))
+  // A commit that seemed to fail may be in the file, perhaps all but its last fsync, so that a
+  // power cut would take it back: what follows is committed after it, and makes it durable.
+  const uint64_t done = there.sequence - committed_.sequence;
+  const bool ours = done == 0 ? there.hash == committed_.hash
+                              : done <= pending_.size() && pending_[done - 1].hash == there.hash;
+  if (!ours && !planted(Mistake::kForeignWriterNotSeen))
     return fail(FailureClass::kDefect, "journal.foreign_writer",
                 fmt::format("another process has written to the journal: it ends at event {}, "
                             "not at {}",
                             there.sequence, committed_.sequence));
-  for (const Pending& pending : pending_) {
-    TG_TRY(events_.insert(pending.event, pending.hash));
-    TG_TRY(heads_.apply(pending.event));
+  for (size_t i = ours ? done : 0; i < pending_.size(); ++i) {
+    TG_TRY(events_.insert(pending_[i].event, pending_[i].hash));
+    TG_TRY(heads_.apply(pending_[i].event));
   }
   TG_TRY(heads_.set_mark(appended_));
   return transaction.commit();

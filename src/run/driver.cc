@@ -20,6 +20,15 @@ namespace {
 constexpr int64_t kCommitEveryUs = 500'000;
 constexpr int64_t kPollUs = 100'000;
 
+std::vector<Isolation::Place> places_of(const Engine& engine, uint32_t slots) {
+  std::vector<Isolation::Place> places(slots);
+  for (uint32_t slot = 0; slot < slots; ++slot) {
+    const WorkerPlace place = engine.place(slot);
+    places[slot] = {place.host, place.domain};
+  }
+  return places;
+}
+
 /// Carries out what the conductor asks for and tells it what happened.
 class Driver {
  public:
@@ -32,10 +41,14 @@ class Driver {
         options_(options),
         reporter_(reporter),
         engine_(engine),
-        conductor_(plan_.graph, {.slots = plan_.workers,
-                                 .seed = options.seed ? options.seed : effects.random_u64(),
-                                 .host_bytes = plan_.host_bytes,
-                                 .retry_share = plan_.pipeline.retry_share}),
+        conductor_(plan_.graph,
+                   {.slots = plan_.workers,
+                    .seed = options.seed ? options.seed : effects.random_u64(),
+                    .host_bytes = plan_.host_bytes,
+                    .retry_share = plan_.pipeline.retry_share,
+                    .attempt_us_max = options.attempt_us_max > 0 ? options.attempt_us_max
+                                                                 : Conductor::kAttemptUsMax,
+                    .places = places_of(engine, plan_.workers)}),
         outputs_(effects, plan_, journal, context_) {
     stages_.resize(plan_.graph.groups.size());
     durations_.resize(plan_.graph.groups.size());
@@ -290,10 +303,11 @@ class Driver {
     TG_TRY(emit(
         "task_started",
         fmt::format(R"({{"identity":"{}","attempt":"{}","stage":{},"partition":{},"worker":{}{}}})",
-                    action.identity, action.attempt, quote_json(spec.stage), task.unit,
-                    action.slot, action.backup ? R"(,"backup":true)" : "")));
+                    action.identity, action.attempt, quote_json(spec.stage), task.unit, action.slot,
+                    action.backup ? R"(,"backup":true)" : "")));
     if (action.backup)
-      reporter_.say(fmt::format("{}: late against its siblings, a second attempt begins", task.label));
+      reporter_.say(
+          fmt::format("{}: late against its siblings, a second attempt begins", task.label));
     attempts_[action.attempt] = {action.task, false, !action.backup};
     slot_attempt_[action.slot] = action.attempt;
     if (!action.backup) reporter_.task_started(conductor_.graph(), action.task);
@@ -410,18 +424,18 @@ class Driver {
     const GraphTask& task = conductor_.graph().tasks[action.task];
     const bool larger = action.failure.cls == FailureClass::kMemory && action.memory_bytes > 0;
     const bool split = action.failure.cls == FailureClass::kMemory && !larger;
-    reporter_.say(split    ? fmt::format("{}: again in {} parts", task.label, action.parts)
-                  : larger ? fmt::format("{}: again with {}, declare that as its `memory`", task.label,
-                                         format_size(action.memory_bytes))
-                           : fmt::format("{}: again in {}", task.label,
-                                         format_duration_us(action.delay_us)));
+    reporter_.say(
+        split    ? fmt::format("{}: again in {} parts", task.label, action.parts)
+        : larger ? fmt::format("{}: again with {}, declare that as its `memory`", task.label,
+                               format_size(action.memory_bytes))
+                 : fmt::format("{}: again in {}", task.label, format_duration_us(action.delay_us)));
     return emit(
         "task_retried",
-        fmt::format(
-            R"({{"identity":"{}","delay_us":{},"number":{},"class":"{}","tokens":{}{}{}}})",
-            task.identity, action.delay_us, action.number, to_string(action.failure.cls),
-            action.tokens, action.parts > 1 ? fmt::format(R"(,"parts":{})", action.parts) : "",
-            larger ? fmt::format(R"(,"memory_bytes":{})", action.memory_bytes) : ""));
+        fmt::format(R"({{"identity":"{}","delay_us":{},"number":{},"class":"{}","tokens":{}{}{}}})",
+                    task.identity, action.delay_us, action.number, to_string(action.failure.cls),
+                    action.tokens,
+                    action.parts > 1 ? fmt::format(R"(,"parts":{})", action.parts) : "",
+                    larger ? fmt::format(R"(,"memory_bytes":{})", action.memory_bytes) : ""));
   }
 
   Status act(const RecordIsolation& action) {
@@ -430,9 +444,9 @@ class Driver {
     const int64_t for_us = action.closed.until_us - effects_.monotonic_us();
     reporter_.say(fmt::format("{} {} gets no work for {}: {}", rung, action.closed.index,
                               format_duration_us(for_us), action.failure.message));
-    return emit("isolated", fmt::format(R"({{"rung":"{}","index":{},"for_us":{},"reason":{}}})", rung,
-                                        action.closed.index, for_us,
-                                        quote_json(action.failure.message)));
+    return emit("isolated",
+                fmt::format(R"({{"rung":"{}","index":{},"for_us":{},"reason":{}}})", rung,
+                            action.closed.index, for_us, quote_json(action.failure.message)));
   }
 
   Status act(const Finish& action) {

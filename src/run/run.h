@@ -27,6 +27,8 @@ struct RunOptions {
   /// Run exactly this: a world that differs is refused (plan.changed).
   std::optional<SavedPlan> saved;
   std::optional<int64_t> run_time_us;
+  /// What an attempt without a `timeout` may take; 0: as the conductor has it.
+  int64_t attempt_us_max = 0;
   /// Called when planning has said all it has to say, before anything starts.
   std::function<void()> planned;
 };

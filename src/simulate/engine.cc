@@ -27,11 +27,13 @@ Failure stopped(const std::string& why, const std::string& label) {
 
 }  // namespace
 
-SimulatedEngine::SimulatedEngine(SimulatedMachine& machine, const Plan& plan, FaultStream& faults,
-                                 std::function<void(const std::string&)> tell,
+SimulatedEngine::SimulatedEngine(SimulatedMachine& machine, const Plan& plan, uint32_t hosts,
+                                 FaultStream& faults, std::function<void(const std::string&)> tell,
                                  std::set<std::string>& refused)
     : machine_(machine),
       plan_(plan),
+      hosts_(std::clamp<uint32_t>(hosts, 1, plan.workers)),
+      slow_until_us_(hosts_),
       faults_(faults),
       tell_(std::move(tell)),
       refused_(refused),
@@ -55,12 +57,12 @@ void SimulatedEngine::shutdown() {
   planned_.clear();
 }
 
-void SimulatedEngine::replace(uint32_t slot) {
+void SimulatedEngine::replace(uint32_t slot, int64_t after_us) {
   Worker& worker = workers_[slot];
   if (worker.process) worker.process->die();
   worker.attempt.reset();
   worker.process = std::make_unique<SimulatedProcess>(machine_, faults_.random.next());
-  worker.ready_us = machine_.now_us + kReplaceUs;
+  worker.ready_us = machine_.now_us + after_us;
   plan(worker.ready_us, {Due::kReady, slot, ++worker.turn, {}});
 }
 
@@ -80,15 +82,26 @@ void SimulatedEngine::begin(uint32_t slot) {
   for (const TaskInput& input : spec.inputs)
     if (input.scan) rows += input.scan->partition.rows;
   const double jitter = 0.5 + faults_.random.share();
-  int64_t us = static_cast<int64_t>(
-      jitter * static_cast<double>(kTaskUs + static_cast<int64_t>(rows) * kMillionRowsUs / 1'000'000));
-  if (faults_.hits(FaultKind::kWorkerSlow)) us *= kSlowTimes;
+  int64_t us =
+      static_cast<int64_t>(jitter * static_cast<double>(kTaskUs + static_cast<int64_t>(rows) *
+                                                                      kMillionRowsUs / 1'000'000));
+  const uint32_t host = place(slot).host;
+  if (faults_.hits(FaultKind::kHostSlow)) {
+    tell_(fmt::format("host {} is slow", host));
+    slow_until_us_[host] = machine_.now_us + kHostSlowUs;
+  }
+  if (faults_.hits(FaultKind::kWorkerSlow) || machine_.now_us < slow_until_us_[host])
+    us *= kSlowTimes;
+  const auto soon = [&] {
+    return machine_.now_us + static_cast<int64_t>(faults_.random.share() * static_cast<double>(us));
+  };
+  if (faults_.hits(FaultKind::kHostDies)) plan(soon(), {Due::kHostDeath, slot, 0, {}});
+  if (faults_.hits(FaultKind::kHostUnreachable)) plan(soon(), {Due::kHostUnreachable, slot, 0, {}});
   const uint64_t turn = ++worker.turn;
   if (faults_.hits(FaultKind::kWorkerHangs)) {
     tell_(fmt::format("{} hangs", spec.label));
   } else if (faults_.hits(FaultKind::kWorkerDies)) {
-    plan(machine_.now_us + static_cast<int64_t>(faults_.random.share() * static_cast<double>(us)),
-         {Due::kDeath, slot, turn, {}});
+    plan(soon(), {Due::kDeath, slot, turn, {}});
   } else {
     plan(machine_.now_us + us, {Due::kEnd, slot, turn, {}});
   }
@@ -99,12 +112,34 @@ void SimulatedEngine::stop(uint32_t slot, const std::string& why) {
 }
 
 /// Its worker is gone; another takes the slot.
-void SimulatedEngine::lose(uint32_t slot, Failure failure) {
+void SimulatedEngine::lose(uint32_t slot, Failure failure, int64_t after_us) {
   Worker& worker = workers_[slot];
   worker.busy = false;
   failure.where.attempt = worker.spec.attempt;
-  replace(slot);
+  replace(slot, after_us);
   events_.push_back(WorkerGone{slot, std::move(failure)});
+}
+
+/// All workers of a host are gone: dead, or out of reach. The latter finish what they had, and that
+/// is told when others have it.
+void SimulatedEngine::lose_host(uint32_t host, bool dies) {
+  tell_(fmt::format("host {} {}", host, dies ? "dies" : "is out of reach"));
+  for (uint32_t slot = 0; slot < workers_.size(); ++slot) {
+    Worker& worker = workers_[slot];
+    if (place(slot).host != host || !worker.process) continue;
+    const bool works = worker.busy && worker.ready_us <= machine_.now_us;
+    if (!dies && works) {
+      const auto report = worker.spec.verify ? verify(worker) : work(worker);
+      if (report)
+        plan(machine_.now_us + static_cast<int64_t>(faults_.random.below(2 * kUnreachableUs)),
+             {Due::kEvent, slot, 0, AttemptDone{slot, worker.spec.attempt, *report}});
+    }
+    const int64_t after_us = dies ? kHostDownUs : kUnreachableUs;
+    if (worker.busy)
+      lose(slot, killed(worker.spec.label), after_us);
+    else
+      replace(slot, after_us);
+  }
 }
 
 Result<std::vector<EngineEvent>> SimulatedEngine::poll(int64_t timeout_us, int) {
@@ -127,6 +162,8 @@ void SimulatedEngine::happen(const Planned& what) {
     events_.push_back(*what.event);
     return;
   }
+  if (what.due == Due::kHostDeath || what.due == Due::kHostUnreachable)
+    return lose_host(place(what.slot).host, what.due == Due::kHostDeath);
   Worker& worker = workers_[what.slot];
   if (worker.turn != what.turn) return;
   switch (what.due) {
@@ -149,6 +186,8 @@ void SimulatedEngine::happen(const Planned& what) {
     case Due::kEnd:
       end(what.slot);
       break;
+    case Due::kHostDeath:
+    case Due::kHostUnreachable:
     case Due::kEvent:
       break;
   }
@@ -169,7 +208,8 @@ void SimulatedEngine::end(uint32_t slot) {
   }
   if (!worker.spec.verify && faults_.hits(FaultKind::kMemory)) {
     tell_(worker.spec.label + " crosses its bound");
-    return failed({FailureClass::kMemory, "memory.bound", worker.spec.label + " crossed its bound"});
+    return failed(
+        {FailureClass::kMemory, "memory.bound", worker.spec.label + " crossed its bound"});
   }
   auto report = worker.spec.verify ? verify(worker) : work(worker);
   if (!report) return failed(report.error());
@@ -228,7 +268,8 @@ Result<Tally> SimulatedEngine::read_rows(Worker& worker) {
 
 Result<TaskReport> SimulatedEngine::work(Worker& worker) {
   const TaskSpec& spec = worker.spec;
-  TG_ASSIGN(worker.attempt, Attempt::begin(*worker.process, *plan_.state, spec.identity, spec.attempt));
+  TG_ASSIGN(worker.attempt,
+            Attempt::begin(*worker.process, *plan_.state, spec.identity, spec.attempt));
   TG_ASSIGN(const Tally rows, read_rows(worker));
   TaskReport report;
   report.rows_in = report.rows_out = rows.rows;
@@ -237,10 +278,10 @@ Result<TaskReport> SimulatedEngine::work(Worker& worker) {
   std::vector<ResultFile> files;
   for (const TaskSink& sink : spec.sinks) {
     std::vector<Tally> buckets;
-    const uint32_t count = sink.kind == TaskSink::Kind::kMapOutput ||
-                                   sink.kind == TaskSink::Kind::kRanges
-                               ? sink.buckets
-                               : 1;
+    const uint32_t count =
+        sink.kind == TaskSink::Kind::kMapOutput || sink.kind == TaskSink::Kind::kRanges
+            ? sink.buckets
+            : 1;
     for (uint32_t b = 0; b < count; ++b) buckets.push_back(bucket_of(rows, b, count));
     const std::string text = to_text(buckets);
     const std::string name =
@@ -275,7 +316,10 @@ Result<TaskReport> SimulatedEngine::verify(Worker& worker) {
   check.name = check.kind = "rows";
   check.status = "pass";
   check.total = rows.rows;
-  if (faults_.hits(FaultKind::kCheckFails)) {
+  // The same rows fail the same check each time, also where the first answer was lost.
+  const bool known = std::ranges::any_of(
+      work.files, [&](const std::string& path) { return refused_.contains(path_dirname(path)); });
+  if (known || faults_.hits(FaultKind::kCheckFails)) {
     tell_("a check fails");
     for (const std::string& path : work.files) refused_.insert(path_dirname(path));
     check.status = "fail";

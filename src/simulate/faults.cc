@@ -11,10 +11,11 @@ namespace tidegate {
 namespace {
 
 constexpr std::array<std::string_view, kFaultKinds> kNames = {
-    "worker_dies",      "worker_hangs", "worker_slow",      "answer_lost",    "answer_twice",
-    "transient",        "memory",       "result_corrupt",   "result_truncated", "result_gone",
-    "disk_full",        "disk_error",   "swap_answer_lost", "conductor_dies", "power_cut",
-    "other_conductor",  "clock_jumps",  "check_fails"};
+    "worker_dies",      "worker_hangs",     "worker_slow",  "host_dies",       "host_slow",
+    "host_unreachable", "answer_lost",      "answer_twice", "transient",       "memory",
+    "result_corrupt",   "result_truncated", "result_gone",  "disk_full",       "disk_error",
+    "swap_answer_lost", "conductor_dies",   "power_cut",    "other_conductor", "clock_jumps",
+    "check_fails"};
 
 FaultProfile profile(std::string name, std::vector<std::pair<FaultKind, double>> rates) {
   FaultProfile made{.name = std::move(name)};
@@ -37,9 +38,19 @@ const std::vector<FaultProfile>& fault_profiles() {
   static const std::vector<FaultProfile> profiles = [] {
     std::vector<FaultProfile> all{
         profile("none", {}),
-        profile("workers", {{kWorkerDies, 0.05}, {kWorkerSlow, 0.03}, {kAnswerLost, 0.03},
-                            {kAnswerTwice, 0.03}, {kTransient, 0.03}, {kMemory, 0.02}}),
-        profile("results", {{kResultCorrupt, 0.02}, {kResultTruncated, 0.02}, {kResultGone, 0.02},
+        profile("workers", {{kWorkerDies, 0.05},
+                            {kWorkerHangs, 0.005},
+                            {kWorkerSlow, 0.03},
+                            {kAnswerLost, 0.03},
+                            {kAnswerTwice, 0.03},
+                            {kTransient, 0.03},
+                            {kMemory, 0.02}}),
+        profile(
+            "hosts",
+            {{kHostDies, 0.01}, {kHostSlow, 0.01}, {kHostUnreachable, 0.02}, {kWorkerDies, 0.01}}),
+        profile("results", {{kResultCorrupt, 0.02},
+                            {kResultTruncated, 0.02},
+                            {kResultGone, 0.02},
                             {kWorkerDies, 0.01}}),
         profile("disk", {{kDiskFull, 0.3}, {kDiskError, 0.3}, {kSwapAnswerLost, 0.5}}),
         profile("crashes", {{kConductorDies, 0.6}, {kPowerCut, 0.6}, {kWorkerDies, 0.01}}),
@@ -75,9 +86,10 @@ std::optional<FaultProfile> fault_profile(const std::string& text, std::string& 
       std::vector<std::string> names;
       for (const FaultProfile& one : fault_profiles()) names.push_back(one.name);
       std::vector<std::string> kinds(kNames.begin(), kNames.end());
-      problem = fmt::format("\"{}\" is neither a profile ({}) nor KIND=SHARE with a kind of {} and a "
-                            "share from 0 to 1",
-                            part, join(names, ", "), join(kinds, ", "));
+      problem = fmt::format(
+          "\"{}\" is neither a profile ({}) nor KIND=SHARE with a kind of {} and a "
+          "share from 0 to 1",
+          part, join(names, ", "), join(kinds, ", "));
       return std::nullopt;
     }
     made.rates[static_cast<size_t>(at - kNames.begin())] = rate;

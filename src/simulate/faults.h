@@ -16,6 +16,9 @@ enum class FaultKind : uint8_t {
   kWorkerDies,       ///< in the middle of a task
   kWorkerHangs,      ///< a task that never ends by itself
   kWorkerSlow,       ///< a task takes many times as long
+  kHostDies,         ///< all its workers at once; it is back after a while
+  kHostSlow,         ///< all that runs there takes many times as long, for a while
+  kHostUnreachable,  ///< its workers count as lost, go on, and what they did is told late
   kAnswerLost,       ///< a result is there, its worker dies before it says so
   kAnswerTwice,      ///< a completion comes a second time, late
   kTransient,        ///< a task fails with something that may be over soon

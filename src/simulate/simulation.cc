@@ -28,6 +28,8 @@ constexpr const char* kState = "/work/.tidegate";
 constexpr int64_t kBeginUs = int64_t{19'675} * 86'400 * 1'000'000;
 constexpr int64_t kDayUs = int64_t{86'400} * 1'000'000;
 constexpr size_t kTraceMax = 20'000;
+/// So long an attempt takes at most here, whatever its contract says: what hangs is waited for.
+constexpr int64_t kAttemptUsMax = int64_t{120} * 1'000'000;
 /// Calls of a first run, before one has been counted.
 constexpr uint64_t kCallsGuess = 2'000;
 
@@ -66,7 +68,8 @@ class World {
         faults_.be_quiet(last);
         done = live(last);
         check(done);
-        if (last && !done) violate("a day's last run, in which nothing went wrong, did not succeed");
+        if (last && !done)
+          violate("a day's last run, in which nothing went wrong, did not succeed");
         if (!result_.violations.empty()) break;
       }
       if (!result_.violations.empty()) break;
@@ -83,7 +86,8 @@ class World {
  private:
   void tell(const std::string& what) {
     if (!options_.trace || result_.trace.size() >= kTraceMax) return;
-    result_.trace.push_back(fmt::format("{:10.3f} s  {}", static_cast<double>(machine_.now_us) / 1e6, what));
+    result_.trace.push_back(
+        fmt::format("{:10.3f} s  {}", static_cast<double>(machine_.now_us) / 1e6, what));
   }
   void violate(const std::string& what) {
     tell("VIOLATION: " + what);
@@ -195,7 +199,8 @@ class World {
       uint64_t call = UINT64_MAX;
       int what = 0;
     };
-    auto dies = std::make_shared<uint64_t>(UINT64_MAX), rival = std::make_shared<uint64_t>(UINT64_MAX);
+    auto dies = std::make_shared<uint64_t>(UINT64_MAX),
+         rival = std::make_shared<uint64_t>(UINT64_MAX);
     auto error = std::make_shared<Moment>();
     auto full = std::make_shared<uint64_t>(UINT64_MAX);
     bool lost = false;
@@ -214,8 +219,9 @@ class World {
       tell(fmt::format("the clock is set by {} hours", hours));
       machine_.wall_us += hours * 3'600 * 1'000'000;
     }
-    process.fault = [this, &process, dies, rival, error, full, lost](
-                        SimulatedProcess::Call call, std::string_view path, bool changes) mutable -> int {
+    process.fault = [this, &process, dies, rival, error, full, lost](SimulatedProcess::Call call,
+                                                                     std::string_view path,
+                                                                     bool changes) mutable -> int {
       using Call = SimulatedProcess::Call;
       const uint64_t now = process.calls();
       if (now >= *dies) {
@@ -236,7 +242,8 @@ class World {
         tell("the disk is full");
         machine_.disk.bytes_max = machine_.disk.bytes() + 200;
       }
-      const bool swap = call == Call::kLink || (call == Call::kRename && path.ends_with("/current")) ||
+      const bool swap = call == Call::kLink ||
+                        (call == Call::kRename && path.ends_with("/current")) ||
                         (call == Call::kSync && path.ends_with("/log"));
       if (lost && changes && swap && faults_.random.below(3) == 0) {
         lost = false;
@@ -254,6 +261,7 @@ class World {
     options.command = "simulated run";
     options.workers = plan.workers;
     options.seed = seed | 1;
+    options.attempt_us_max = kAttemptUsMax;
     TG_ASSIGN(RunStart start, begin_run(process, plan.pipeline, options));
     plan.state = start.state;
     TG_ASSIGN(const auto before, interrupted_run(*start.journal, plan.pipeline.name.value));
@@ -267,7 +275,8 @@ class World {
     TG_TRY(record_start(*start.journal, start.context, plan, before));
     // The engine's workers share the plan that stays here; the driver has its own.
     SimulatedEngine engine(
-        machine_, plan, faults_, [this](const std::string& what) { tell(what); }, refused_);
+        machine_, plan, options_.hosts, faults_, [this](const std::string& what) { tell(what); },
+        refused_);
     return drive(process, Plan(plan), *start.journal, start.context, options, reporter, engine);
   }
 
@@ -317,13 +326,15 @@ class World {
       if (done && broken.empty() && version != truths_.size())
         violate(fmt::format("{}: the run succeeded, and what stands is of day {}", name, version));
       if (version < seen_[name])
-        violate(fmt::format("{}: day {} stands where day {} had stood", name, version, seen_[name]));
+        violate(
+            fmt::format("{}: day {} stands where day {} had stood", name, version, seen_[name]));
       seen_[name] = std::max(seen_[name], version);
     }
     check_verdicts(reader, done);
   }
 
-  static std::string read_generation(SimulatedProcess& reader, const Standing& standing, Tally& rows) {
+  static std::string read_generation(SimulatedProcess& reader, const Standing& standing,
+                                     Tally& rows) {
     for (const GenerationFile& file : standing.record.files) {
       const std::string path = path_join(standing.directory, file.name);
       const auto text = read_file(reader, path);
@@ -355,8 +366,8 @@ class World {
           (!stands || (*standing)->record.generation != answer.generation))
         violate(fmt::format("{}: {} is TRUSTED and does not stand", name, answer.generation));
       if (done && stands && answer.generation != (*standing)->record.generation)
-        violate(fmt::format("{}: the journal has {}, on the disk stands {}", name, answer.generation,
-                            (*standing)->record.generation));
+        violate(fmt::format("{}: the journal has {}, on the disk stands {}", name,
+                            answer.generation, (*standing)->record.generation));
     }
   }
 
@@ -372,10 +383,10 @@ class World {
   std::optional<Plan> plan_;  ///< of the day
   uint32_t day_ = 0;
   uint32_t rivals_ = 0;
-  std::map<std::string, std::vector<uint32_t>> versions_;      ///< by source: of its partitions
-  std::vector<std::map<std::string, Tally>> truths_;           ///< by day and output
+  std::map<std::string, std::vector<uint32_t>> versions_;  ///< by source: of its partitions
+  std::vector<std::map<std::string, Tally>> truths_;       ///< by day and output
   std::set<std::string> refused_;  ///< directories of generations that did not pass their checks
-  std::map<std::string, size_t> seen_;                         ///< the newest day that stood
+  std::map<std::string, size_t> seen_;  ///< the newest day that stood
 };
 
 }  // namespace
@@ -386,6 +397,8 @@ Simulation::Simulation(Plan plan, SimulationOptions options)
         for (Output& output : plan.pipeline.outputs)
           output.parquet_path.value = "published/" + output.name.value;
         plan.workers = options.workers;
+        for (GraphGroup& group : plan.graph.groups)
+          group.timeout_us = std::min(group.timeout_us.value_or(kAttemptUsMax), kAttemptUsMax);
         return std::move(plan);
       }()),
       options_(options) {

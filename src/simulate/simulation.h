@@ -12,10 +12,11 @@ namespace tidegate {
 
 struct SimulationOptions {
   uint32_t workers = 4;
-  uint32_t days = 3;      ///< how often the input changes and a run begins
-  uint32_t tries = 6;     ///< runs of a day, the last of them without faults
-  uint32_t changed = 2;   ///< partitions of each source that are new on a day
-  bool trace = false;     ///< keep what happened
+  uint32_t hosts = 2;    ///< that the workers are spread over
+  uint32_t days = 3;     ///< how often the input changes and a run begins
+  uint32_t tries = 6;    ///< runs of a day, the last of them without faults
+  uint32_t changed = 2;  ///< partitions of each source that are new on a day
+  bool trace = false;    ///< keep what happened
 };
 
 /// What one seed came to.
@@ -28,7 +29,7 @@ struct SimulationResult {
   uint64_t calls = 0;                   ///< that reached the disk
   int64_t virtual_us = 0;
   std::array<uint64_t, kFaultKinds> faults{};
-  std::array<uint64_t, 9> failures{};   ///< by class: failed attempts
+  std::array<uint64_t, 9> failures{};  ///< by class: failed attempts
 };
 
 /// A plan whose world is simulated: the program's own conductor, driver, journal, publication and
