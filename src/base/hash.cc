@@ -3,12 +3,32 @@
 #include <openssl/evp.h>
 #include <xxhash.h>
 
+#include <array>
+#include <cstring>
+
 #include "base/failure.h"
 
 namespace tidegate {
 namespace {
 constexpr char kHexDigits[] = "0123456789abcdef";
+
+/// Looked up once: a look-up costs more than a short hash.
+const EVP_MD* sha256() {
+  static EVP_MD* const found = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  TG_ASSERT(found != nullptr);
+  return found;
 }
+
+std::string hex_of(const unsigned char* digest, unsigned size) {
+  std::string text(size_t{2} * size, '0');
+  for (size_t i = 0; i < size; ++i) {
+    text[2 * i] = kHexDigits[digest[i] >> 4];
+    text[2 * i + 1] = kHexDigits[digest[i] & 15];
+  }
+  return text;
+}
+
+}  // namespace
 
 uint64_t xxh3_64(const void* data, size_t size, uint64_t seed) {
   return XXH3_64bits_withSeed(data, size, seed);
@@ -30,23 +50,33 @@ uint64_t Xxh3Stream::digest() const { return XXH3_64bits_digest(state_->xxh); }
 
 struct IdentityHash::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
+  std::array<char, 512> gathered;  ///< a call for each short part would cost more than its hash
+  size_t gathered_bytes = 0;
   ~State() { EVP_MD_CTX_free(context); }
-  void raw(const void* data, size_t size) { TG_ASSERT(EVP_DigestUpdate(context, data, size) == 1); }
+  void raw(const void* data, size_t size) {
+    if (size > gathered.size() - gathered_bytes) flush();
+    if (size > gathered.size()) {
+      TG_ASSERT(EVP_DigestUpdate(context, data, size) == 1);
+      return;
+    }
+    if (size > 0) std::memcpy(gathered.data() + gathered_bytes, data, size);
+    gathered_bytes += size;
+  }
+  void flush() {
+    TG_ASSERT(EVP_DigestUpdate(context, gathered.data(), gathered_bytes) == 1);
+    gathered_bytes = 0;
+  }
   std::string finish() {
+    flush();
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
     TG_ASSERT(EVP_DigestFinal_ex(context, digest, &size) == 1 && size == 32);
-    std::string text;
-    for (unsigned i = 0; i < size; ++i) {
-      text += kHexDigits[digest[i] >> 4];
-      text += kHexDigits[digest[i] & 15];
-    }
-    return text;
+    return hex_of(digest, size);
   }
 };
 
 IdentityHash::IdentityHash() : state_(std::make_unique<State>()) {
-  TG_ASSERT(state_->context && EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+  TG_ASSERT(state_->context && EVP_DigestInit_ex2(state_->context, sha256(), nullptr) == 1);
 }
 IdentityHash::~IdentityHash() = default;
 
@@ -69,13 +99,8 @@ std::string IdentityHash::hex() { return state_->finish(); }
 std::string sha256_hex(std::string_view bytes) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
-  TG_ASSERT(EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr) == 1);
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) {
-    text += kHexDigits[digest[i] >> 4];
-    text += kHexDigits[digest[i] & 15];
-  }
-  return text;
+  TG_ASSERT(EVP_Digest(bytes.data(), bytes.size(), digest, &size, sha256(), nullptr) == 1);
+  return hex_of(digest, size);
 }
 
 std::string hex64(uint64_t value) {

@@ -424,9 +424,9 @@ void Conductor::schedule(int64_t now_us) {
       output.attempt = next_attempt();
       output.slot = slot;
       ++output.verify_tries;
+      actions_.push_back(VerifyOutput{index, output.attempt, slot});
       take_slot(slot, {SlotUse::kVerify, index, output.attempt, now_us + options_.attempt_us_max},
                 now_us);
-      actions_.push_back(VerifyOutput{index, output.attempt, slot});
       continue;
     }
     // One that was given a larger bound waits until there is room for it.
@@ -448,9 +448,9 @@ void Conductor::start(uint32_t index, uint32_t slot, bool backup, int64_t now_us
   TaskRecord& record = records_[index];
   const int64_t timeout_us = graph_.groups[task.group].timeout_us.value_or(options_.attempt_us_max);
   Running running{next_attempt(), slot, now_us, 0};
-  take_slot(slot, {SlotUse::kTask, index, running.attempt, now_us + timeout_us}, now_us);
   actions_.push_back(StartTask{index, task.identity, running.attempt, slot, record.parts,
                                memory_of(index), backup});
+  take_slot(slot, {SlotUse::kTask, index, running.attempt, now_us + timeout_us}, now_us);
   record.running.push_back(std::move(running));
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 namespace tidegate {
@@ -449,6 +450,26 @@ TEST(Conductor, ATimeoutIsTriedAgainWithinItsNumber) {
   expire();
   EXPECT_EQ(hands.started.size(), 2u);
   EXPECT_TRUE(hands.logged("finish failed"));
+}
+
+TEST(Conductor, NoAttemptIsWaitedForForEver) {
+  Graph graph = chain({1});
+  graph.groups[0].retry.timeout_max = 0;
+  Hands hands(graph, {.slots = 1, .seed = 3, .attempt_us_max = 60'000'000});
+  hands.pass(59'000'000);
+  EXPECT_FALSE(hands.logged("stop 0 timeout"));
+  hands.pass(2'000'000);
+  EXPECT_TRUE(hands.logged("stop 0 timeout"));
+
+  // And so with the checks of an output.
+  Hands checks(graph, {.slots = 1, .seed = 3, .attempt_us_max = 60'000'000});
+  checks.finish(checks.started.at(0));
+  checks.tell(OutputStaged{0, false, {}});
+  checks.pass(61'000'000);
+  EXPECT_TRUE(checks.logged("stop 0 timeout"));
+  checks.tell(SlotLost{0, {FailureClass::kTimeout, "task.timeout", "late"}});
+  EXPECT_TRUE(checks.logged("drop 0"));
+  EXPECT_TRUE(checks.logged("finish failed"));
 }
 
 TEST(Conductor, ALargerBoundIsGivenOnceWhereTheHostHasRoom) {

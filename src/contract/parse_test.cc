@@ -114,7 +114,7 @@ TEST(Parse, EveryField) {
   EXPECT_EQ(p.owner, "analytics@example.com");
   EXPECT_TRUE(p.publish_together);
   EXPECT_EQ(p.memory_bytes, uint64_t{1} << 30);
-  EXPECT_EQ(p.retry, (Retry{7, 3}));
+  EXPECT_EQ(p.retry, (Retry{.transient_max = 7, .lost_max = 3}));
 
   ASSERT_EQ(p.sources.size(), 4u);
   const Source& flights = p.sources[0];
@@ -160,7 +160,7 @@ TEST(Parse, EveryField) {
   EXPECT_EQ(route.partition_by->columns[1].value, "origin");
   EXPECT_EQ(route.memory_bytes->value, uint64_t{256} << 20);
   EXPECT_EQ(route.buckets->value, 16u);
-  EXPECT_EQ(*route.retry, (Retry{0, 9}));
+  EXPECT_EQ(*route.retry, (Retry{.transient_max = 0, .lost_max = 9}));
   EXPECT_EQ(route.timeout_us->value, int64_t{5'400'000'000});
   EXPECT_EQ(route.on_empty, OnEmpty::kFail);
   const Stage& joined = p.stages[2];

@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include "journal/event_data.h"
 
 namespace tidegate {
 namespace {
@@ -109,7 +110,7 @@ Status check_event(std::string_view type, std::string_view data) {
   if (!known)
     return fail(FailureClass::kDefect, "journal.bad_event",
                 fmt::format("no such type of event: {}", type));
-  const nlohmann::json json = nlohmann::json::parse(data, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json& json = event_data(data);
   if (!json.is_object())
     return fail(FailureClass::kDefect, "journal.bad_event",
                 fmt::format("the data of a {} event is no JSON object", type));

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "journal/event_data.h"
 #include "journal/heads.h"
 
 namespace tidegate {
@@ -61,7 +60,7 @@ Status check_applicable(std::string_view type, std::string_view data_text) {
   }
   const bool changes_output = is_output_event(type);
   if (!changes_output && type != "task_finished" && type != "task_adopted") return {};
-  const json data = json::parse(data_text, nullptr, false);
+  const json& data = event_data(data_text);
   auto named = [&](const char* key) { return !text_of(data, key).empty(); };
   if (!changes_output) {
     if (named("identity") && named("attempt")) return {};
@@ -102,7 +101,7 @@ Status Heads::apply(const Event& event) {
       type != "output_audited")
     return {};
 
-  const json data = json::parse(event.data, nullptr, false);
+  const json& data = event_data(event.data);
   if (!data.is_object()) return unreadable(event, "its data is no JSON object");
   if (sets_result) return apply_task(event, text_of(data, "identity"), text_of(data, "attempt"));
   if (type == "results_dropped") {
@@ -138,7 +137,7 @@ Status Heads::touch_run(const Event& event) {
 }
 
 Status Heads::apply_run(const Event& event) {
-  const json data = json::parse(event.data, nullptr, false);
+  const json& data = event_data(event.data);
   if (!data.is_object()) return unreadable(event, "its data is no JSON object");
   if (event.type == "run_started") {
     TG_ASSIGN(Statement * s, use("INSERT OR REPLACE INTO runs VALUES(?,?,'running',?,0,?,0,?,?)"));
@@ -154,7 +153,7 @@ Status Heads::apply_run(const Event& event) {
 }
 
 Status Heads::apply_incident(const Event& event) {
-  const json data = json::parse(event.data, nullptr, false);
+  const json& data = event_data(event.data);
   if (!data.is_object() || !data.value("incident", json()).is_number_unsigned())
     return unreadable(event, "it names no incident");
   const auto incident = data["incident"].get<uint64_t>();
@@ -254,7 +253,7 @@ Status Heads::roll_back(const Event& event, OutputRow& row, std::string_view fro
 }
 
 Status Heads::apply_output(const Event& event) {
-  const json data = json::parse(event.data, nullptr, false);
+  const json& data = event_data(event.data);
   const std::string name = data.is_object() ? text_of(data, "output") : "";
   if (name.empty()) return unreadable(event, "it names no output");
   TG_TRY(note_output_event(name, event.sequence));

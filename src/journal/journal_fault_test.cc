@@ -100,7 +100,7 @@ TEST_P(FailEveryChange, TheNextCommitMakesItGood) {
       if (!first) {
         EXPECT_EQ(first.error().cls, FailureClass::kDisk) << n;
         // Every other time more has been appended meanwhile: the first may be in the file already.
-        if (n % 2) ASSERT_TRUE(j->append("check_done", "r2", "{}"));
+        if (n % 2) ASSERT_TRUE(j->append("run_interrupted", "r2", "{}"));
         auto again = j->commit();
         EXPECT_TRUE(again) << n << ": " << (again ? "" : again.error().describe());
       }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/planted.h"
+#include "journal/event_data.h"
 #include "journal/events.h"
 #include "journal/salvage.h"
 
@@ -77,7 +78,7 @@ Status StoredJournal::append(std::string_view type, std::string_view run, std::s
 void StoredJournal::overlay(const Event& event) {
   const bool sets_result = event.type == "task_finished" || event.type == "task_adopted";
   if (!sets_result && event.type != "results_dropped" && event.type != "fact_set") return;
-  const nlohmann::json data = nlohmann::json::parse(event.data, nullptr, false);
+  const nlohmann::json& data = event_data(event.data);
   if (sets_result) {
     std::string identity = data.value("identity", "");
     pending_results_[identity] = ResultHead{identity, data.value("attempt", ""), event.data};
@@ -236,7 +237,7 @@ Result<std::optional<ResultHead>> StoredJournal::stored_result(std::string_view 
     note_damage(fmt::format("event {} of a result is damaged", row->sequence));
     return std::nullopt;
   }
-  const nlohmann::json data = nlohmann::json::parse((*event)->data, nullptr, false);
+  const nlohmann::json& data = event_data((*event)->data);
   if (!data.is_object() || data.value("identity", "") != identity ||
       data.value("attempt", "") != row->attempt) {
     note_damage(fmt::format("the result {} does not agree with event {}", identity, row->sequence));

@@ -24,7 +24,9 @@ SimulatedDisk::SimulatedDisk() {
 SimulatedDisk::Place SimulatedDisk::find(std::string_view path, bool follow, int depth) const {
   if (depth > kLinksFollowedMax) return {.error = ELOOP};
   if (path.empty() || path.front() != '/') return {.error = ENOENT};
-  std::vector<uint64_t> way{kRoot};  // directories walked into
+  // Directories walked into.
+  static thread_local std::vector<uint64_t> way;
+  way.assign(1, kRoot);
   Place place{.directory = kRoot, .name = "", .inode = kRoot};
   size_t at = 0;
   while (true) {
@@ -46,7 +48,8 @@ SimulatedDisk::Place SimulatedDisk::find(std::string_view path, bool follow, int
       continue;
     }
     const auto found = node(here).entries.find(name);
-    place = {here, std::string(name), found == node(here).entries.end() ? 0 : found->second};
+    place = {here, "", found == node(here).entries.end() ? 0 : found->second};
+    if (last) place.name = name;
     if (place.inode == 0) {
       if (!last) place.error = ENOENT;
       return place;

@@ -15,7 +15,8 @@ namespace tidegate {
 namespace {
 
 constexpr const char* kMagic = "tidegate-result";
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;
+constexpr size_t kChecksumDigits = 16;
 constexpr uint64_t kDescriptionBytesMax = uint64_t{64} << 20;
 constexpr size_t kAttemptNameMax = 64;
 
@@ -50,12 +51,19 @@ std::string to_text(const StoredResult& result) {
       {"magic", kMagic},           {"version", kVersion}, {"identity", result.identity},
       {"attempt", result.attempt}, {"rows", result.rows}, {"files", std::move(files)},
       {"data", result.data}};
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  // One line, and one with its checksum: what it says decides which bytes are used.
+  const std::string line =
+      json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return line + hex64(xxh3_64(line)) + "\n";
 }
 
-/// Nothing unless it is a description of this version in every field.
+/// Nothing unless it is a description of this version in every field and byte.
 std::optional<StoredResult> parse(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (text.size() <= kChecksumDigits + 1 || text.back() != '\n') return std::nullopt;
+  const std::string_view line(text.data(), text.size() - kChecksumDigits - 1);
+  if (hex64(xxh3_64(line)) != std::string_view(text).substr(line.size(), kChecksumDigits))
+    return std::nullopt;
+  const auto json = nlohmann::json::parse(line, nullptr, false);
   if (!json.is_object()) return std::nullopt;
   try {
     if (json.at("magic") != kMagic || json.at("version") != kVersion) return std::nullopt;

@@ -225,14 +225,35 @@ TEST_F(StoreTest, WhatIsMissingTornOrForeignIsNotFound) {
   EXPECT_FALSE(*has_result(fx(), state, identity(1), "a1")) << "empty description";
 }
 
+TEST_F(StoreTest, AFlippedBitOfADescriptionIsFound) {
+  const StateDir state = open();
+  const std::string directory = finish(state, identity(1), "a1", "hello").directory;
+  const std::string text = read(directory + "/result.json");
+  for (size_t at = 0; at < text.size(); ++at)
+    for (const char bit : {1, 32}) {
+      std::string changed = text;
+      changed[at] = static_cast<char>(changed[at] ^ bit);
+      write(directory + "/result.json", changed);
+      EXPECT_FALSE(find_result(fx(), state, identity(1), "a1")->has_value()) << at;
+    }
+  write(directory + "/result.json", text);
+  EXPECT_TRUE(find_result(fx(), state, identity(1), "a1")->has_value());
+}
+
 TEST_F(StoreTest, AResultOfAnotherVersionIsMadeAgain) {
   const StateDir state = open();
   const std::string directory = finish(state, identity(1), "a1", "hello").directory;
   std::string text = read(directory + "/result.json");
-  const size_t at = text.find("\"version\":1");
+  text.resize(text.find('\n') + 1);
+  const size_t at = text.find("\"version\":2");
   ASSERT_NE(at, std::string::npos);
-  text.replace(at, 11, "\"version\":2");
-  write(directory + "/result.json", text);
+  const auto with_checksum = [](const std::string& line) {
+    return line + hex64(xxh3_64(line)) + "\n";
+  };
+  write(directory + "/result.json", with_checksum(text));
+  EXPECT_TRUE(find_result(fx(), state, identity(1), "a1")->has_value());
+  text.replace(at, 11, "\"version\":3");
+  write(directory + "/result.json", with_checksum(text));
   EXPECT_FALSE(find_result(fx(), state, identity(1), "a1")->has_value());
 }
 
