@@ -48,7 +48,8 @@ Isolation::Isolation(std::vector<Place> places) : places_(std::move(places)) {
 }
 
 bool Isolation::allows(uint32_t worker, int64_t now_us) const {
-  return rungs_.workers[worker].allows(now_us) && rungs_.hosts[places_[worker].host].allows(now_us) &&
+  return rungs_.workers[worker].allows(now_us) &&
+         rungs_.hosts[places_[worker].host].allows(now_us) &&
          rungs_.domains[places_[worker].domain].allows(now_us);
 }
 

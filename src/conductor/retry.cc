@@ -63,10 +63,10 @@ Reaction RetryPolicy::react(const Failure& failure, const Retry& contract, Allow
   const bool again_the_same = is_deterministic(failure) && evidence == tries.evidence;
   tries.evidence = evidence;
   if (is_worker_death(failure) && ++tries.kills >= kPoisonKills)
-    return {.failure = because(FailureClass::kDefect, "task.poison",
-                               fmt::format("its attempts ended {} workers: it is not given another",
-                                           tries.kills),
-                               failure)};
+    return {.failure = because(
+                FailureClass::kDefect, "task.poison",
+                fmt::format("its attempts ended {} workers: it is not given another", tries.kills),
+                failure)};
   if (again_the_same && failure.cls != FailureClass::kDefect)
     return {.failure = because(FailureClass::kDefect, "task.same_failure",
                                "the same input failed in the same way twice", failure)};
@@ -102,9 +102,9 @@ Reaction RetryPolicy::react(const Failure& failure, const Retry& contract, Allow
   }
   if (used == nullptr && kind != Kind::kLarger) return {.failure = failure};
   if (!budget.take(cost))
-    return {.failure = because(failure.cls, "run.retry_budget",
-                               "this run has used up its retries: more is wrong than one task",
-                               failure)};
+    return {.failure = fail_because(failure, "run.retry_budget",
+                                    "this run has used up its retries: more is wrong than one task")
+                           .error()};
   if (kind == Kind::kLarger) tries.grown = true;
   return retry(kind, used != nullptr ? ++*used : 1, failure);
 }

@@ -62,8 +62,8 @@ Result<std::vector<Tally>> tallies_from(const std::string& text, const std::stri
 }
 
 bool counts_rows(const PlanInput& input, uint32_t units) {
-  const bool whole = input.kind == PlanInput::Kind::kSourceWhole ||
-                     input.kind == PlanInput::Kind::kGroupWhole;
+  const bool whole =
+      input.kind == PlanInput::Kind::kSourceWhole || input.kind == PlanInput::Kind::kGroupWhole;
   return !whole || units == 1;
 }
 

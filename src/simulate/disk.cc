@@ -152,7 +152,8 @@ int SimulatedDisk::write(uint64_t inode, std::span<const std::byte> data, uint64
 
 int SimulatedDisk::truncate(uint64_t inode, uint64_t size, int64_t now_ns) {
   Node& file = node(inode);
-  if (size > file.bytes.size() && size - file.bytes.size() > bytes_max - std::min(bytes_max, bytes_))
+  if (size > file.bytes.size() &&
+      size - file.bytes.size() > bytes_max - std::min(bytes_max, bytes_))
     return ENOSPC;
   const std::string before = size < file.bytes.size() ? file.bytes.substr(size) : std::string();
   file.unsynced.push_back({size, 0, before, file.bytes.size()});
@@ -164,8 +165,7 @@ int SimulatedDisk::truncate(uint64_t inode, uint64_t size, int64_t now_ns) {
 
 void SimulatedDisk::sync(uint64_t inode) {
   if (node(inode).kind == Node::Kind::kDirectory)
-    std::erase_if(changes_,
-                  [&](const EntryChange& change) { return change.lasts_with == inode; });
+    std::erase_if(changes_, [&](const EntryChange& change) { return change.lasts_with == inode; });
   else
     node(inode).unsynced.clear();
 }
@@ -324,7 +324,8 @@ void SimulatedDisk::crash(Loss loss, uint64_t seed) {
   if (loss != Loss::kNothing) {
     std::map<uint64_t, size_t> lasting;  // by directory: how many of its changes last
     if (loss == Loss::kSomeUnsynced) {
-      for (const EntryChange& change : changes_) lasting[change.lasts_with] += !change.with_previous;
+      for (const EntryChange& change : changes_)
+        lasting[change.lasts_with] += !change.with_previous;
       for (auto& [directory, count] : lasting) count = random() % (count + 1);
     }
     std::vector<const EntryChange*> undone;

@@ -131,7 +131,8 @@ TEST_F(DiskTest, AFullDiskSaysSo) {
 TEST_F(DiskTest, LocksGoWithTheirProcess) {
   put("/d/lock", "", true);
   auto other = std::make_unique<SimulatedProcess>(machine_, 2);
-  const int theirs = *other->open("/d/lock", O_RDWR, 0), ours = *process_.open("/d/lock", O_RDWR, 0);
+  const int theirs = *other->open("/d/lock", O_RDWR, 0),
+            ours = *process_.open("/d/lock", O_RDWR, 0);
   EXPECT_TRUE(*other->try_lock(theirs));
   EXPECT_FALSE(*process_.try_lock(ours));
   EXPECT_TRUE(*other->lock_bytes(theirs, ByteLock::kShared, 10, 5));

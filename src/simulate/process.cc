@@ -119,7 +119,8 @@ Result<bool> SimulatedProcess::lock_bytes(int fd, ByteLock kind, int64_t start, 
   };
   if (kind != ByteLock::kNone && std::ranges::any_of(machine_.byte_locks, excludes)) return false;
   // Locks are taken and dropped as wholes here.
-  std::erase_if(machine_.byte_locks, [&](const auto& lock) { return lock.fd == fd && meets(lock); });
+  std::erase_if(machine_.byte_locks,
+                [&](const auto& lock) { return lock.fd == fd && meets(lock); });
   if (kind != ByteLock::kNone)
     machine_.byte_locks.push_back({inode, fd, kind, start, start + size});
   return true;

@@ -30,17 +30,18 @@ class Random {
 /// What simulated processes of one machine have in common. Times in microseconds.
 struct SimulatedMachine {
   SimulatedDisk disk;
-  int64_t now_us = 0;          ///< what has passed
-  int64_t wall_us = 0;         ///< what the clock on the wall said at the beginning, and its jumps
+  int64_t now_us = 0;   ///< what has passed
+  int64_t wall_us = 0;  ///< what the clock on the wall said at the beginning, and its jumps
   struct BytesLocked {
     uint64_t inode;
     int fd;
     ByteLock kind;
     int64_t start, end;
   };
-  std::map<uint64_t, int> locks = {};  ///< by inode: the descriptor, over all processes, that has it
+  std::map<uint64_t, int> locks =
+      {};  ///< by inode: the descriptor, over all processes, that has it
   std::vector<BytesLocked> byte_locks = {};
-  int descriptors = 0;         ///< given so far
+  int descriptors = 0;  ///< given so far
 
   int64_t wall() const { return wall_us + now_us; }
 };
@@ -50,8 +51,22 @@ struct SimulatedMachine {
 class SimulatedProcess final : public Effects {
  public:
   enum class Call : uint8_t {
-    kOpen, kRead, kWrite, kSync, kTruncate, kStat, kLock, kRename, kLink, kSymlink, kReadlink,
-    kUnlink, kRmdir, kMkdir, kChmod, kList
+    kOpen,
+    kRead,
+    kWrite,
+    kSync,
+    kTruncate,
+    kStat,
+    kLock,
+    kRename,
+    kLink,
+    kSymlink,
+    kReadlink,
+    kUnlink,
+    kRmdir,
+    kMkdir,
+    kChmod,
+    kList
   };
   static constexpr size_t kCalls = static_cast<size_t>(Call::kList) + 1;
   /// Says how a call is to fail: with an errno, or kDies, after which every call does; 0: not.

@@ -20,9 +20,11 @@ inline Plan make_simulated_plan(int files, int buckets, bool together = false) {
   auto database = sql::Database::open({});
   auto connection = (*database)->connect();
   for (int i = 0; i < files; ++i) {
-    const auto made = (*connection)->execute(
-        "COPY (SELECT (hash(r) % 50)::INTEGER AS k, r AS v FROM range(" + std::to_string(1000 + i) +
-        ") t(r)) TO '" + place + "/f" + std::to_string(100 + i) + ".parquet'");
+    const auto made =
+        (*connection)
+            ->execute("COPY (SELECT (hash(r) % 50)::INTEGER AS k, r AS v FROM range(" +
+                      std::to_string(1000 + i) + ") t(r)) TO '" + place + "/f" +
+                      std::to_string(100 + i) + ".parquet'");
     EXPECT_TRUE(made) << made.error().describe();
   }
   const std::string n = std::to_string(buckets);
@@ -30,10 +32,11 @@ inline Plan make_simulated_plan(int files, int buckets, bool together = false) {
       "version: 1\npipeline: simulated\nowner: o@example.com\n"
       "sources:\n  facts: {files: '*.parquet', partition: 1KiB}\n"
       "stages:\n"
-      "  totals:\n    partition_by: [k]\n    buckets: " + n +
+      "  totals:\n    partition_by: [k]\n    buckets: " +
+      n +
       "\n    sql: SELECT k, count(*) AS n, sum(v) AS v FROM facts GROUP BY k\n"
-      "  sizes:\n    partition_by: [n]\n    buckets: " + n +
-      "\n    sql: SELECT n, count(*) AS m FROM totals GROUP BY n\n" +
+      "  sizes:\n    partition_by: [n]\n    buckets: " +
+      n + "\n    sql: SELECT n, count(*) AS m FROM totals GROUP BY n\n" +
       (together ? "publish_together: true\n" : "") +
       "outputs:\n"
       "  totals: {from: totals, checks: [{rows: {min: 1}}], publish: {parquet: published/totals}}\n"

@@ -24,14 +24,15 @@ namespace {
 
 constexpr const char* kPlace = "/work";
 constexpr const char* kState = "/work/.tidegate";
+constexpr std::string_view kPublished = "/work/published";
 /// 2023-11-14, a midnight.
 constexpr int64_t kBeginUs = int64_t{19'675} * 86'400 * 1'000'000;
 constexpr int64_t kDayUs = int64_t{86'400} * 1'000'000;
 constexpr size_t kTraceMax = 20'000;
 /// So long an attempt takes at most here, whatever its contract says: what hangs is waited for.
 constexpr int64_t kAttemptUsMax = int64_t{120} * 1'000'000;
-/// Calls of a first run, before one has been counted.
-constexpr uint64_t kCallsGuess = 2'000;
+/// Moments are drawn from at least so many.
+constexpr uint64_t kCallsMin = 8;
 
 using Loss = SimulatedDisk::Loss;
 
@@ -45,12 +46,12 @@ struct CrashPoint {
 class World {
  public:
   World(const Plan& plan, const SimulationOptions& options, const FaultProfile& profile,
-        uint64_t seed, uint64_t calls, std::optional<CrashPoint> crash = {})
+        uint64_t seed, UsualCalls usual, std::optional<CrashPoint> crash = {})
       : base_(plan),
         options_(options),
         faults_(profile, seed),
         seeds_(seed ^ 0x7e3a'11ce),
-        calls_(calls),
+        usual_(usual),
         crash_(crash) {
     result_.seed = seed;
     machine_.wall_us = kBeginUs;
@@ -82,6 +83,7 @@ class World {
   }
 
   uint64_t changes() const { return changes_; }
+  uint64_t publishing() const { return publishing_; }
 
  private:
   void tell(const std::string& what) {
@@ -191,67 +193,79 @@ class World {
     return summary->state == "succeeded";
   }
 
+  /// A moment of a conductor's life at which something goes wrong: a call to the disk, or one of
+  /// the few in which it publishes.
+  struct Moment {
+    uint64_t call = UINT64_MAX;
+    bool publishing = false;
+  };
+  Moment any_moment() {
+    const bool publishing = faults_.random.below(2) == 0;
+    const uint64_t calls = publishing ? usual_.publishing : usual_.all;
+    return {faults_.random.below(std::max<uint64_t>(calls, kCallsMin)), publishing};
+  }
+
+  /// What is to go wrong with one conductor.
+  struct Fate {
+    Moment dies, rival, error, full;
+    bool answer_lost = false;
+    uint64_t publishing = 0;  ///< calls so far in which it published
+  };
+
   /// Decides what goes wrong with a conductor.
   void arrange(SimulatedProcess& process, bool& power_cut) {
-    Random& random = faults_.random;
-    const uint64_t calls = std::max<uint64_t>(calls_, kCallsGuess);
-    struct Moment {
-      uint64_t call = UINT64_MAX;
-      int what = 0;
-    };
-    auto dies = std::make_shared<uint64_t>(UINT64_MAX),
-         rival = std::make_shared<uint64_t>(UINT64_MAX);
-    auto error = std::make_shared<Moment>();
-    auto full = std::make_shared<uint64_t>(UINT64_MAX);
-    bool lost = false;
-    if (faults_.hits(FaultKind::kPowerCut)) {
-      power_cut = true;
-      *dies = random.below(calls);
-    } else if (faults_.hits(FaultKind::kConductorDies)) {
-      *dies = random.below(calls);
-    }
-    if (faults_.hits(FaultKind::kOtherConductor)) *rival = random.below(calls);
-    if (faults_.hits(FaultKind::kDiskError)) *error = {random.below(calls), EIO};
-    if (faults_.hits(FaultKind::kDiskFull)) *full = random.below(calls);
-    if (faults_.hits(FaultKind::kSwapAnswerLost)) lost = true;
+    const auto fate = std::make_shared<Fate>();
+    power_cut = faults_.hits(FaultKind::kPowerCut);
+    if (power_cut || faults_.hits(FaultKind::kConductorDies)) fate->dies = any_moment();
+    if (faults_.hits(FaultKind::kOtherConductor)) fate->rival = any_moment();
+    if (faults_.hits(FaultKind::kDiskError)) fate->error = any_moment();
+    if (faults_.hits(FaultKind::kDiskFull)) fate->full = any_moment();
+    fate->answer_lost = faults_.hits(FaultKind::kSwapAnswerLost);
     if (faults_.hits(FaultKind::kClockJumps)) {
-      const int64_t hours = static_cast<int64_t>(random.below(96)) - 48;
+      const int64_t hours = static_cast<int64_t>(faults_.random.below(96)) - 48;
       tell(fmt::format("the clock is set by {} hours", hours));
       machine_.wall_us += hours * 3'600 * 1'000'000;
     }
-    process.fault = [this, &process, dies, rival, error, full, lost](SimulatedProcess::Call call,
-                                                                     std::string_view path,
-                                                                     bool changes) mutable -> int {
-      using Call = SimulatedProcess::Call;
-      const uint64_t now = process.calls();
-      if (now >= *dies) {
-        tell(fmt::format("the conductor dies at call {} ({})", now, path));
-        return SimulatedProcess::kDies;
-      }
-      if (now >= *rival) {
-        *rival = UINT64_MAX;
-        run_rival();
-      }
-      if (now >= error->call) {
-        error->call = UINT64_MAX;
-        tell(fmt::format("a call fails with EIO ({})", path));
-        return error->what;
-      }
-      if (now >= *full) {
-        *full = UINT64_MAX;
-        tell("the disk is full");
-        machine_.disk.bytes_max = machine_.disk.bytes() + 200;
-      }
-      const bool swap = call == Call::kLink ||
-                        (call == Call::kRename && path.ends_with("/current")) ||
-                        (call == Call::kSync && path.ends_with("/log"));
-      if (lost && changes && swap && faults_.random.below(3) == 0) {
-        lost = false;
-        tell(fmt::format("the answer to a call is lost ({})", path));
-        return SimulatedProcess::kAnswerLost;
-      }
-      return 0;
+    process.fault = [this, &process, fate](SimulatedProcess::Call call, std::string_view path,
+                                           bool changes) {
+      return befalls(*fate, process, call, path, changes);
     };
+  }
+
+  /// What befalls a call, as SimulatedProcess::Fault says it.
+  int befalls(Fate& fate, SimulatedProcess& process, SimulatedProcess::Call call,
+              std::string_view path, bool changes) {
+    using Call = SimulatedProcess::Call;
+    const bool publishes = path.starts_with(kPublished);
+    fate.publishing += publishes;
+    publishing_ += publishes;
+    const auto has_come = [&](Moment& moment) {
+      if ((moment.publishing ? fate.publishing : process.calls()) < moment.call) return false;
+      moment = {};
+      return true;
+    };
+    if (has_come(fate.dies)) {
+      tell(fmt::format("the conductor dies at call {} ({})", process.calls(), path));
+      return SimulatedProcess::kDies;
+    }
+    if (has_come(fate.rival)) run_rival();
+    if (has_come(fate.error)) {
+      tell(fmt::format("a call fails with EIO ({})", path));
+      return EIO;
+    }
+    if (has_come(fate.full)) {
+      tell("the disk is full");
+      machine_.disk.bytes_max = machine_.disk.bytes() + 200;
+    }
+    const bool swap = call == Call::kLink ||
+                      (call == Call::kRename && path.ends_with("/current")) ||
+                      (call == Call::kSync && path.ends_with("/log"));
+    if (fate.answer_lost && changes && swap && faults_.random.below(3) == 0) {
+      fate.answer_lost = false;
+      tell(fmt::format("the answer to a call is lost ({})", path));
+      return SimulatedProcess::kAnswerLost;
+    }
+    return 0;
   }
 
   Result<RunSummary> run_once(SimulatedProcess& process, uint64_t seed) {
@@ -376,7 +390,8 @@ class World {
   SimulatedMachine machine_;
   FaultStream faults_;
   Random seeds_;
-  const uint64_t calls_;
+  const UsualCalls usual_;
+  uint64_t publishing_ = 0;  ///< calls in which a conductor published, where nothing went wrong
   std::optional<CrashPoint> crash_;
   uint64_t changes_ = 0;  ///< of the disk, by the newest conductor
   SimulationResult result_;
@@ -405,19 +420,20 @@ Simulation::Simulation(Plan plan, SimulationOptions options)
   SimulationOptions one = options_;
   one.days = 2;
   one.trace = false;
-  World world(plan_, one, FaultProfile{}, 0, 0);
-  calls_ = world.run().calls / 2;
+  World world(plan_, one, FaultProfile{}, 0, {});
+  usual_.all = world.run().calls / 2;
+  usual_.publishing = world.publishing() / 2;
   changes_ = world.changes();
 }
 
 SimulationResult Simulation::run_killed(uint64_t change, Loss loss, uint64_t seed) const {
   SimulationOptions two = options_;
   two.days = 2;
-  return World(plan_, two, FaultProfile{}, seed, calls_, CrashPoint{change, loss}).run();
+  return World(plan_, two, FaultProfile{}, seed, usual_, CrashPoint{change, loss}).run();
 }
 
 SimulationResult Simulation::run(const FaultProfile& profile, uint64_t seed) const {
-  return World(plan_, options_, profile, seed, calls_).run();
+  return World(plan_, options_, profile, seed, usual_).run();
 }
 
 }  // namespace tidegate

@@ -32,6 +32,12 @@ struct SimulationResult {
   std::array<uint64_t, 9> failures{};  ///< by class: failed attempts
 };
 
+/// Calls to the disk of a run in which nothing goes wrong.
+struct UsualCalls {
+  uint64_t all = 0;
+  uint64_t publishing = 0;  ///< those below the directory of the outputs
+};
+
 /// A plan whose world is simulated: the program's own conductor, driver, journal, publication and
 /// verdict, over a disk, a clock, workers and rivals that fail as a seed says. What they publish is
 /// compared with the truth after each life of a conductor.
@@ -52,7 +58,8 @@ class Simulation {
  private:
   const Plan plan_;
   const SimulationOptions options_;
-  uint64_t calls_ = 0, changes_ = 0;  ///< of a run in which nothing goes wrong
+  UsualCalls usual_;
+  uint64_t changes_ = 0;  ///< as changes_of_a_run
 };
 
 }  // namespace tidegate

@@ -39,9 +39,11 @@ TEST(CrashPoints, AConductorMayDieAtEachChangeOfTheDisk) {
   using Loss = SimulatedDisk::Loss;
   ASSERT_GT(small.changes_of_a_run(), 100u);
   for (uint64_t change = 0; change < small.changes_of_a_run(); ++change)
-    for (const auto& [loss, seed] :
-         {std::pair{Loss::kNothing, 1}, {Loss::kAllUnsynced, 1}, {Loss::kSomeUnsynced, 1},
-          {Loss::kSomeUnsynced, 2}, {Loss::kSomeUnsynced, 3}}) {
+    for (const auto& [loss, seed] : {std::pair{Loss::kNothing, 1},
+                                     {Loss::kAllUnsynced, 1},
+                                     {Loss::kSomeUnsynced, 1},
+                                     {Loss::kSomeUnsynced, 2},
+                                     {Loss::kSomeUnsynced, 3}}) {
       const SimulationResult result =
           small.run_killed(change, loss, static_cast<uint64_t>(seed) * 1'000'003 + change);
       ASSERT_EQ(told(result), "") << "change " << change << ", loss " << static_cast<int>(loss)

@@ -55,8 +55,8 @@ def seen():
 
 
 def while_slow(act):
-    """Calls act(process, pid of its worker) once the slow stage runs."""
-    process = start("run", "p.yaml", "--json", "--state", STATE)
+    """Calls act(process, pid of its worker, pids of others) once the slow stage runs."""
+    process = start("run", "p.yaml", "--json", "--state", STATE, "--workers", 2)
     pids, output = {}, []
     for raw in process.stdout:
         output.append(raw)
@@ -69,7 +69,7 @@ def while_slow(act):
                 event = json.loads(process.stdout.readline())
                 if event["event"] == "worker_started":
                     pids[event["worker"]] = event["pid"]
-            act(process, pids[slot])
+            act(process, pids[slot], [pid for other, pid in pids.items() if other != slot])
             break
     rest = process.stdout.read()
     process.stderr.read()
@@ -95,7 +95,8 @@ pipeline(check="not_null: [name]")
 tidegate("run", "p.yaml", "--state", STATE, code=0)
 data("ann bob dan")
 pipeline(check="accepted: {column: name, values: [ann]}")
-tidegate("run", "p.yaml", "--state", STATE, code=4)
+for _ in range(2):  # its incident opens, and is added to
+    tidegate("run", "p.yaml", "--state", STATE, code=4)
 # Three generations with one old one kept; then back.
 for names in ("ann bob dan", "eve"):
     data(names)
@@ -108,9 +109,22 @@ tidegate("audit", "slow", "--state", STATE, code=0)
 pipeline(work=LONG, timeout="timeout: 200ms")
 tidegate("run", "p.yaml", "--state", STATE, "--force", code=3)
 pipeline(work=300_000_000)
-while_slow(lambda process, pid: os.kill(pid, signal.SIGKILL))
+while_slow(lambda process, pid, _: os.kill(pid, signal.SIGKILL))
+# The other worker, which has nothing to do, is killed until it gets no more work.
+def kill_the_idle(process, _, idle):
+    for pid in idle:
+        os.kill(pid, signal.SIGKILL)
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "worker_started":
+            os.kill(event["pid"], signal.SIGKILL)
+        if event["event"] == "isolated":
+            process.send_signal(signal.SIGINT)
+            return
+
+
 pipeline(work=LONG)
-code, _ = while_slow(lambda process, pid: process.send_signal(signal.SIGINT))
+code, _ = while_slow(kill_the_idle)
 expect(code == 130, f"an interrupted run exits {code}")
 
 # Results are dropped by gc, adopted when the journal is lost, and a damaged journal is salvaged.

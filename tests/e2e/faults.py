@@ -123,7 +123,7 @@ def poison():
     running = Running(workers=1)
     for _ in range(3):
         before = len(running.events("task_started"))
-        wait_until(lambda: len(running.events("task_started")) > before - 1 and workers_of(running.process.pid), "a task")
+        wait_until(lambda: len(running.events("task_started")) >= max(before, 1) and workers_of(running.process.pid), "a task")
         first = running.events("task_started")[0]["identity"]
         wait_until(lambda: running.events("task_started")[-1]["identity"] == first, "the same task")
         time.sleep(0.3)
@@ -162,7 +162,9 @@ def late_task():
     running.end()
     backups = [event for event in running.events("task_started") if event.get("backup")]
     stopped = [f["code"] for f in running.events("task_failed")]
-    expect(len(backups) == 1 and not stopped, f"{backups} {stopped}")
+    # The first attempt may be ended for standing still before the second one has won.
+    expect(len(backups) == 1 and stopped in ([], ["worker.stopped"]) and not running.events("task_retried"),
+           f"{backups} {stopped}")
     finished = [event["identity"] for event in running.events("task_finished")]
     expect(len(finished) == len(set(finished)), "a task has finished twice")
     same_rows(rows, "a late task")
