@@ -10,6 +10,7 @@
 #include "base/failure.h"
 #include "contract/contract.h"
 #include "journal/journal.h"
+#include "respond/story.h"
 
 namespace tidegate::cli {
 
@@ -51,6 +52,13 @@ void print_diagnostics(const Common& common, const Diagnostics& diagnostics,
 
 /// Opens the journal for reading; a failure if there is no state directory.
 Result<std::unique_ptr<Journal>> open_journal(Effects& effects, const Common& common);
+
+/// Prints events, a line each; kExitDone.
+int print_events(const Common& common, const std::vector<Event>& events);
+/// Prints what failures are explained by; kExitDone.
+int print_stories(const Common& common, const std::vector<FailureStory>& stories);
+/// A run in one line.
+std::string run_text(const RunHead& run);
 
 struct RunArguments {
   std::string file;

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/cli.h"
+#include "respond/incidents.h"
 #include "run/reporter.h"
 
 namespace tidegate::cli {
@@ -55,13 +56,7 @@ std::string line_of(const IncidentHead& one, int64_t now_us) {
 /// What belongs to an incident: what its pipeline's runs told of failures, and what became of its
 /// output, from its first run to its end.
 Result<std::vector<Event>> events_of(Journal& journal, const IncidentHead& one) {
-  TG_ASSIGN(const auto opened,
-            journal.events({.after = one.opened_sequence - 1, .before = one.opened_sequence + 1}));
-  uint64_t after = one.opened_sequence - 1;
-  if (!opened.empty() && !opened.front().run.empty()) {
-    TG_ASSIGN(const auto run, journal.run(opened.front().run));
-    if (run) after = run->started_sequence - 1;
-  }
+  TG_ASSIGN(const uint64_t after, first_event_of(journal, one));
   EventQuery query{.after = after,
                    .types = {"run_started", "run_finished", "task_failed", "task_retried",
                              "isolated", "check_finished", "output_refused", "output_published",
@@ -117,8 +112,13 @@ int command_incident(Effects& effects, const Common& common, const std::string& 
                         kExitUsage);
   const auto events = events_of(**journal, found.front());
   if (!events) return tell_failure(common, events.error(), kExitFailed);
+  const auto stories = stories_of_incident(**journal, found.front());
+  if (!stories) return tell_failure(common, stories.error(), kExitFailed);
   if (common.json) {
     json document = as_json(found.front());
+    document["failures"] = json::array();
+    for (const FailureStory& story : *stories)
+      document["failures"].push_back(object_of(to_json(story)));
     document["events"] = json::array();
     for (const Event& event : *events) document["events"].push_back(object_of(event_json(event)));
     out(document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
@@ -135,7 +135,8 @@ int command_incident(Effects& effects, const Common& common, const std::string& 
                             data[key].is_string() ? data[key].get<std::string>() : data[key].dump());
     out(text + "\n");
   }
-  return kExitDone;
+  if (!stories->empty()) out("failures\n");
+  return print_stories(common, *stories);
 }
 
 }  // namespace tidegate::cli

@@ -77,7 +77,9 @@ void add_commands(CLI::App& app, Arguments& a) {
   events->add_option("--most", a.events.most, "How many (default: the newest 100)");
   auto* explain =
       app.add_subcommand("explain", "Say why a run, output, task or generation is as it is");
-  explain->add_option("X", a.explain, "Run, output, task identity (a prefix will do) or generation")
+  explain
+      ->add_option("X", a.explain,
+                   "Run, output, task identity (a prefix will do), generation, or a failure's code")
       ->required();
   for (const auto& [name, text] :
        {std::pair{"rollback", "Swap an output back to an earlier generation"},

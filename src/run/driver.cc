@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "conductor/conductor.h"
-#include "run/incidents.h"
+#include "respond/incidents.h"
 #include "store/results.h"
 
 namespace tidegate {

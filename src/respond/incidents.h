@@ -24,4 +24,8 @@ struct OutputEnd {
 /// open, or closes it. Nothing is committed.
 Status record_incident(Journal& journal, const OutputEnd& end);
 
+/// The sequence that an incident's story begins after: that before the start of the run that opened
+/// it, or before its own first event.
+Result<uint64_t> first_event_of(Journal& journal, const IncidentHead& incident);
+
 }  // namespace tidegate
