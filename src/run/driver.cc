@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "conductor/conductor.h"
 #include "respond/incidents.h"
+#include "respond/verdicts.h"
 #include "store/results.h"
 
 namespace tidegate {
@@ -511,8 +512,42 @@ class Driver {
       if (state == OutputState::kRefused || state == OutputState::kFailed)
         end.failure = conductor_.output_failure(o).value_or(
             Failure{FailureClass::kData, "check.failed", said.reason});
-      TG_TRY(record_incident(journal_, end));
+      std::optional<TrustAnswer> answer;
+      if (end.failure) TG_TRY(look_at_standing(o, end, answer));
+      TG_ASSIGN(const uint64_t incident, record_incident(journal_, end));
+      if (incident == 0 || !answer) continue;
+      TG_TRY(roll_back(o, *answer));
     }
+    return {};
+  }
+
+  /// What serves while an output could not be brought up to date, and, where it has a rollback rule,
+  /// how that stands.
+  Status look_at_standing(uint32_t o, OutputEnd& end, std::optional<TrustAnswer>& answer) {
+    TG_ASSIGN(const auto head, journal_.output_head(end.output));
+    if (!head || head->record.empty()) return {};
+    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(head->record));
+    // The generation of a run that refused it is another one, unless it is its own rows that break
+    // what is promised now.
+    if (head->broken.empty() && head->unproven.empty() && record.generation != end.generation)
+      end.stands = record.generation;
+    const auto& rule = plan_.pipeline.outputs[o].rollback;
+    if (!rule) return {};
+    TG_ASSIGN(auto answers, judge(effects_, journal_, {end.output}, {}));
+    answer = std::move(answers.at(0));
+    if (!rule->automatic && is_met(*rule, *answer)) end.command = "tidegate rollback " + end.output;
+    return {};
+  }
+
+  Status roll_back(uint32_t o, const TrustAnswer& answer) {
+    const Output& output = plan_.pipeline.outputs[o];
+    TG_ASSIGN(const auto open, open_incident(journal_, answer.output));
+    if (!open) return {};
+    Responder by{effects_, journal_, context_.state_id, context_.fence, context_.run};
+    TG_ASSIGN(const Response done,
+              roll_back_by_rule(by, *output.rollback, output_place(plan_.pipeline, output).root,
+                                answer, *open));
+    if (!done.said.empty()) reporter_.say(fmt::format("{}: {}", answer.output, done.said));
     return {};
   }
 
