@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "publish/audit.h"
 #include "publish/keep.h"
+#include "publish/recover.h"
 #include "publish/rollback.h"
 #include "publish/share.h"
 #include "publish/standing.h"
@@ -92,6 +93,22 @@ std::optional<Pipeline> contract_of(Effects& effects, const Common& common, Jour
   return std::nullopt;
 }
 
+/// Rolls the journal forward if it does not know what stands: a rollback's conductor died after its
+/// swap.
+Status catch_up(Effects& effects, Changer& changer, const OutputPlace& place,
+                const std::string& run) {
+  TG_ASSIGN(const auto stored, changer.journal->output_record(place.output));
+  TG_ASSIGN(const auto standing, resolve_current(effects, place.root));
+  if (!stored || !standing) return {};
+  TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*stored));
+  if (record.generation == standing->record.generation) return {};
+  TG_ASSIGN(const RecoverReport report,
+            recover_output(effects, *changer.journal, place, changer.state.id(),
+                           changer.lock.fence(), run));
+  (void)report;
+  return {};
+}
+
 /// Opens or closes an incident by how the output stands, and rolls it back if its rule says so. The
 /// contract goes to `told`, for whom to notify when the lock is free.
 Result<Response> respond(Effects& effects, const Common& common, Changer& changer,
@@ -120,6 +137,11 @@ Result<std::vector<TrustAnswer>> judge_and_respond(Effects& effects, const Commo
   {
     TG_ASSIGN(Changer changer, open_changer(effects, common, "trust --record"));
     const std::string run = manual_run(effects, "trust");
+    TG_ASSIGN(const auto known, changer.journal->output_names());
+    for (const std::string& output : outputs.empty() ? known : outputs) {
+      const auto place = place_of(effects, *changer.journal, output);
+      if (place) TG_TRY(catch_up(effects, changer, *place, run));
+    }
     TG_ASSIGN(const auto before, judge(effects, *changer.journal, outputs, options));
     for (const TrustAnswer& answer : before) {
       TG_ASSIGN(const Response done, respond(effects, common, changer, answer, run, told));
@@ -215,6 +237,8 @@ int command_audit(Effects& effects, const Common& common, const OutputArguments&
   const auto place = place_of(effects, *changer->journal, arguments.output);
   if (!place) return tell_failure(common, place.error(), kExitUsage);
   const std::string run = manual_run(effects, "audit");
+  if (const Status caught_up = catch_up(effects, *changer, *place, run); !caught_up)
+    return tell_failure(common, caught_up.error(), kExitFailed);
   const auto report = audit_output(effects, *changer->journal, *place, changer->state.id(), run);
   if (!report) return tell_failure(common, report.error(), kExitFailed);
   const auto judged = judge(effects, *changer->journal, {place->output}, {});
