@@ -53,8 +53,9 @@ void print_diagnostics(const Common& common, const Diagnostics& diagnostics,
 /// Opens the journal for reading; a failure if there is no state directory.
 Result<std::unique_ptr<Journal>> open_journal(Effects& effects, const Common& common);
 
-/// Sends what the contract's `notify` has not been told yet, and says what could not be sent. Bounded
-/// in time (respond/notify.h); never a failure of what was done before. No lock may be held.
+/// Sends what the contract's `notify` has not been told yet, and says what could not be sent.
+/// Bounded in time (respond/notify.h); never a failure of what was done before. No lock may be
+/// held.
 void notify_after(Effects& effects, const Common& common, const std::string& state_path,
                   const std::string& file, const Pipeline& contract);
 

@@ -147,8 +147,9 @@ int command_incident(Effects& effects, const Common& common, const std::string& 
   for (const Event& event : *events) {
     const json data = object_of(event.data);
     std::string text = fmt::format("  {}  {:<16}", format_timestamp_us(event.time_us), event.type);
-    for (const char* key : {"stage", "partition", "name", "status", "state", "class", "code",
-                            "message", "reason", "number", "parts", "generation", "why"})
+    for (const char* key :
+         {"stage", "partition", "name", "status", "state", "class", "code", "message", "reason",
+          "number", "parts", "generation", "stands", "command", "why"})
       if (data.contains(key))
         text += fmt::format(
             " {}={}", key, data[key].is_string() ? data[key].get<std::string>() : data[key].dump());

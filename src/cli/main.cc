@@ -107,8 +107,7 @@ void add_commands(CLI::App& app, Arguments& a) {
   incidents->add_flag("--all", a.incidents.all, "Those that were repaired, too");
   auto* incident = app.add_subcommand("incident", "Tell the story of one incident");
   incident->add_option("N", a.incident, "Its number")->required();
-  auto* notify =
-      app.add_subcommand("notify", "Send news of incidents that has not been sent yet");
+  auto* notify = app.add_subcommand("notify", "Send news of incidents that has not been sent yet");
   notify->add_option("FILE", a.notify_file, "The pipeline file, which says to whom")->required();
   auto* runbook = app.add_subcommand(
       "runbook", "Write what to do when something fails, from the contract and from what happened");

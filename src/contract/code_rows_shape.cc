@@ -109,7 +109,8 @@ constexpr CodeInfo kNames[] = {
      "unique: [carrier]"},
     {codes::kSecretReference, "secret-reference", "a secret where secrets are not allowed",
      "`${env:NAME}` and `${file:PATH}` are resolved in the reader options of sources and in the\n"
-     "webhooks of `notify` only. All else of the file goes into the journal, and a secret must never\n"
+     "webhooks of `notify` only. All else of the file goes into the journal, and a secret must "
+     "never\n"
      "be there.",
      "owner: ${env:USER}", "owner: analytics@example.com"},
     {codes::kSecretInClear, "secret-in-clear", "a credential written in clear",

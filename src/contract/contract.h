@@ -227,8 +227,8 @@ bool is_valid_name(std::string_view name);
 
 /// Parses a pipeline file's text. All mistakes go to `diagnostics`; the value is usable for further
 /// checks as far as it goes even when there are errors. `path` is shown in messages; `directory` is
-/// absolute. `${env:NAME}` and `${file:PATH}` are allowed in reader options and webhooks only and are
-/// kept as written here (resolved at use, never stored).
+/// absolute. `${env:NAME}` and `${file:PATH}` are allowed in reader options and webhooks only and
+/// are kept as written here (resolved at use, never stored).
 Pipeline parse_pipeline(const std::string& path, const std::string& directory, std::string text,
                         Diagnostics& diagnostics);
 

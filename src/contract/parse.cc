@@ -90,8 +90,7 @@ void parse_root(const YamlNode& root, Pipeline& pipeline, Fields& fields) {
   if (const YamlNode* together = root.find("publish_together")) {
     pipeline.publish_together = fields.boolean(*together, "publish_together").value_or(false);
   }
-  if (const YamlNode* notify = root.find("notify"))
-    pipeline.notify = parse_notify(*notify, fields);
+  if (const YamlNode* notify = root.find("notify")) pipeline.notify = parse_notify(*notify, fields);
   section(root, "sources", codes::kNoSources, "sources: {NAME: {files: data/*.parquet}}", fields,
           [&](const YamlPair& entry) { pipeline.sources.push_back(parse_source(entry, fields)); });
   section(root, "stages", codes::kNoStages, "stages: {NAME: {sql: SELECT ... FROM ...}}", fields,

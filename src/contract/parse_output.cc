@@ -144,9 +144,10 @@ Output parse_output(const YamlPair& entry, Fields& fields) {
                          entry.key + ": {from: STAGE, publish: {parquet: PATH}}")) {
     return out;
   }
-  fields.check_keys(node, "an output",
-                    {"from", "description", "freshness", "checks", "publish", "keep", "on_empty", "rollback"},
-                    kOutputNotYet);
+  fields.check_keys(
+      node, "an output",
+      {"from", "description", "freshness", "checks", "publish", "keep", "on_empty", "rollback"},
+      kOutputNotYet);
   if (const YamlNode* from = node.find("from")) {
     if (auto name = fields.text(*from, "from")) out.from = std::move(*name);
   } else {

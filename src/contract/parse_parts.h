@@ -30,7 +30,8 @@ std::optional<bool> parse_skew(const YamlNode& node, Fields& fields);
 /// written in another case become as they were declared.
 void check_references(Pipeline& pipeline, Fields& fields);
 void check_paths(const Pipeline& pipeline, Fields& fields);
-/// Secret references outside of reader options and webhooks, and NUL characters, anywhere in the tree.
+/// Secret references outside of reader options and webhooks, and NUL characters, anywhere in the
+/// tree.
 void check_scalars(const YamlNode& root, Fields& fields);
 
 /// A URL such as s3://bucket/key: "s3"; else "".

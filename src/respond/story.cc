@@ -169,6 +169,8 @@ class Teller {
       told->end = End::kUnhealed;
     }
     add_done(*told, done);
+    if (const std::string command = text_in(data, "command"); !command.empty())
+      add_done(*told, fmt::format("going back is left to a person: `{}`", command));
     if (const std::string stands = text_in(data, "stands"); !stands.empty())
       add_done(*told, fmt::format("generation {} stands meanwhile", stands));
   }

@@ -116,12 +116,13 @@ TEST(Story, AnIncidentWithoutAnyOtherTraceIsToldItself) {
   Telling telling;
   telling.add("incident_opened",
               R"({"incident":1,"output":"out","class":"disk","code":"disk.no_space",)"
-              R"("message":"no space"})");
+              R"("message":"no space","command":"tidegate rollback out"})");
   const auto stories = telling.told();
   ASSERT_EQ(stories.size(), 1u);
   EXPECT_EQ(stories[0].failure.cls, FailureClass::kDisk);
   EXPECT_EQ(stories[0].end, FailureStory::End::kUnhealed);
-  EXPECT_THAT(stories[0].done, ElementsAre("it opened incident 1"));
+  EXPECT_THAT(stories[0].done,
+              ElementsAre("it opened incident 1", HasSubstr("`tidegate rollback out`")));
 }
 
 TEST(Story, AnUnknownCodeAsksToBeReported) {

@@ -521,16 +521,17 @@ class Driver {
     return {};
   }
 
-  /// What serves while an output could not be brought up to date, and, where it has a rollback rule,
-  /// how that stands.
+  /// What serves while an output could not be brought up to date, and, where it has a rollback
+  /// rule, how that stands.
   Status look_at_standing(uint32_t o, OutputEnd& end, std::optional<TrustAnswer>& answer) {
     TG_ASSIGN(const auto head, journal_.output_head(end.output));
     if (!head || head->record.empty()) return {};
-    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(head->record));
+    const auto record = generation_record_from_json(head->record);
+    if (!record) return {};
     // The generation of a run that refused it is another one, unless it is its own rows that break
     // what is promised now.
-    if (head->broken.empty() && head->unproven.empty() && record.generation != end.generation)
-      end.stands = record.generation;
+    if (head->broken.empty() && head->unproven.empty() && record->generation != end.generation)
+      end.stands = record->generation;
     const auto& rule = plan_.pipeline.outputs[o].rollback;
     if (!rule) return {};
     TG_ASSIGN(auto answers, judge(effects_, journal_, {end.output}, {}));
