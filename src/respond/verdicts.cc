@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "journal/records.h"
 #include "publish/rollback.h"
-#include "respond/incidents.h"
 
 namespace tidegate {
 namespace {
@@ -57,6 +56,8 @@ bool holds_again(const TrustAnswer& answer) {
     return part.status == "ok" || part.status == "warn";
   });
 }
+
+std::string rollback_command(const std::string& output) { return "tidegate rollback " + output; }
 
 /// The newest event of these types that belongs to an incident's output since it was opened.
 Result<std::optional<Event>> newest_since(Journal& journal, const IncidentHead& incident,
@@ -150,6 +151,31 @@ Result<Response> roll_back_by_rule(Responder& by, const RollbackRule& rule,
   return response;
 }
 
+Result<Response> respond_to_run(Responder& by, const Output& output,
+                                const std::string& publish_root, OutputEnd end) {
+  const RollbackRule* rule = output.rollback ? &*output.rollback : nullptr;
+  std::optional<TrustAnswer> answer;
+  TG_ASSIGN(const auto head, by.journal.output_head(end.output));
+  if (end.failure && head && !head->record.empty()) {
+    const auto record = generation_record_from_json(head->record);
+    // What the run refused is another generation, unless it is the standing rows that break what is
+    // promised now.
+    if (record && head->broken.empty() && head->unproven.empty() &&
+        record->generation != end.generation)
+      end.stands = record->generation;
+    if (rule) {
+      TG_ASSIGN(auto answers, judge(by.effects, by.journal, {end.output}, {}));
+      answer = std::move(answers.at(0));
+      if (!rule->automatic && is_met(*rule, *answer)) end.command = rollback_command(end.output);
+    }
+  }
+  TG_ASSIGN(const uint64_t incident, record_incident(by.journal, end));
+  if (!answer) return Response{.incident = incident};
+  TG_ASSIGN(const auto open, open_incident(by.journal, end.output));
+  if (!open) return Response{};
+  return roll_back_by_rule(by, *rule, publish_root, *answer, *open);
+}
+
 Result<Response> respond_to_verdict(Responder& by, const TrustAnswer& answer,
                                     const Pipeline* contract) {
   const Failing failing = failing_of(answer);
@@ -164,7 +190,7 @@ Result<Response> respond_to_verdict(Responder& by, const TrustAnswer& answer,
                 .run = by.run,
                 .failure = failure_of(fails(answer, {"intact"}), failing.parts + failing.details)};
   if (rule && !rule->automatic && is_met(*rule, answer))
-    end.command = "tidegate rollback " + answer.output;
+    end.command = rollback_command(answer.output);
   TG_TRY(record_once(by, end, failing.parts));
   TG_TRY(by.journal.commit());
   TG_ASSIGN(const auto open, open_incident(by.journal, answer.output));

@@ -7,6 +7,7 @@
 #include "base/failure.h"
 #include "contract/contract.h"
 #include "journal/journal.h"
+#include "respond/incidents.h"
 #include "trust/trust.h"
 
 namespace tidegate {
@@ -39,6 +40,12 @@ bool is_met(const RollbackRule& rule, const TrustAnswer& answer);
 Result<Response> roll_back_by_rule(Responder& by, const RollbackRule& rule,
                                    const std::string& publish_root, const TrustAnswer& answer,
                                    const IncidentHead& incident);
+
+/// How a run ended for an output: its incident is opened, added to or closed, with what stands
+/// meanwhile, and its rollback rule is looked at. `end.stands` and `end.command` are filled in
+/// here. Without a rule nothing is committed.
+Result<Response> respond_to_run(Responder& by, const Output& output,
+                                const std::string& publish_root, OutputEnd end);
 
 /// Opens an incident for an output whose verdict is UNTRUSTED (publish.broken if its files are not
 /// as published, else trust.untrusted), adds to the one that is open what it does not say yet, or

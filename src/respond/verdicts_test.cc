@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "publish/standing.h"
-#include "respond/incidents.h"
 #include "trust/trust_fixture.h"
 
 namespace tidegate {
@@ -31,6 +30,20 @@ class VerdictResponse : public testing::Test {
     return done.value_or(Response{});
   }
   Response respond() { return respond(&contract); }
+
+  /// A run that refused `generation`.
+  Response respond_to_run(const std::string& generation) {
+    Responder by{world.effects, *world.journal, "5ca1ab1e5ca1ab1e", 7, "run"};
+    auto done =
+        tidegate::respond_to_run(by, contract.outputs[0], world.root("out"),
+                                 {.output = "out",
+                                  .pipeline = "p",
+                                  .run = "run",
+                                  .failure = Failure{FailureClass::kData, "check.failed", "2 rows"},
+                                  .generation = generation});
+    EXPECT_TRUE(done) << done.error().describe();
+    return done.value_or(Response{});
+  }
 
   /// Two generations, the second with a file that was changed after it was published.
   void publish_and_break() {
@@ -168,6 +181,27 @@ TEST_F(VerdictResponse, ARollbackThatCannotBeMadeIsAdded) {
   EXPECT_THAT(done.said, HasSubstr("cannot be rolled back"));
   ASSERT_EQ(events("incident_added").size(), 1u);
   EXPECT_THAT(events("incident_added")[0].data, HasSubstr("publish.rollback_none"));
+}
+
+TEST_F(VerdictResponse, ARunThatRefusesANewGenerationLeavesTheOldOne) {
+  world.publish("out", 1);
+  world.publish("out", 2);
+  const Response done = respond_to_run(World::generation(3));
+  EXPECT_EQ(done.incident, 1u);
+  EXPECT_FALSE(done.rolled_back);
+  EXPECT_EQ(standing(), World::generation(2));
+  ASSERT_TRUE(open());
+  EXPECT_THAT(open()->opened_data, HasSubstr(R"("stands":")" + World::generation(2)));
+}
+
+TEST_F(VerdictResponse, ARunWhoseChecksTheStandingRowsBreakRollsBack) {
+  rule() = {.on_check_failed = true};
+  world.publish("out", 1);
+  world.publish("out", 2, check_says("error"));
+  EXPECT_TRUE(respond_to_run(World::generation(2)).rolled_back);
+  EXPECT_EQ(standing(), World::generation(1));
+  ASSERT_TRUE(open());
+  EXPECT_THAT(open()->opened_data, testing::Not(HasSubstr("stands")));
 }
 
 TEST_F(VerdictResponse, IncidentsOfRunsAreNotClosedByAVerdict) {

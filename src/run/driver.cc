@@ -11,7 +11,6 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "conductor/conductor.h"
-#include "respond/incidents.h"
 #include "respond/verdicts.h"
 #include "store/results.h"
 
@@ -500,9 +499,11 @@ class Driver {
   }
 
   Status record_incidents() {
+    Responder by{effects_, journal_, context_.state_id, context_.fence, context_.run};
     for (uint32_t o = 0; o < plan_.pipeline.outputs.size(); ++o) {
       const OutputState state = conductor_.output_state(o);
       const OutputSummary& said = summary_.outputs[o];
+      const Output& output = plan_.pipeline.outputs[o];
       OutputEnd end{.output = said.output,
                     .pipeline = plan_.pipeline.name.value,
                     .run = context_.run,
@@ -512,43 +513,10 @@ class Driver {
       if (state == OutputState::kRefused || state == OutputState::kFailed)
         end.failure = conductor_.output_failure(o).value_or(
             Failure{FailureClass::kData, "check.failed", said.reason});
-      std::optional<TrustAnswer> answer;
-      if (end.failure) TG_TRY(look_at_standing(o, end, answer));
-      TG_ASSIGN(const uint64_t incident, record_incident(journal_, end));
-      if (incident == 0 || !answer) continue;
-      TG_TRY(roll_back(o, *answer));
+      TG_ASSIGN(const Response done,
+                respond_to_run(by, output, output_place(plan_.pipeline, output).root, end));
+      if (!done.said.empty()) reporter_.say(fmt::format("{}: {}", said.output, done.said));
     }
-    return {};
-  }
-
-  /// What serves while an output could not be brought up to date, and, where it has a rollback
-  /// rule, how that stands.
-  Status look_at_standing(uint32_t o, OutputEnd& end, std::optional<TrustAnswer>& answer) {
-    TG_ASSIGN(const auto head, journal_.output_head(end.output));
-    if (!head || head->record.empty()) return {};
-    const auto record = generation_record_from_json(head->record);
-    if (!record) return {};
-    // The generation of a run that refused it is another one, unless it is its own rows that break
-    // what is promised now.
-    if (head->broken.empty() && head->unproven.empty() && record->generation != end.generation)
-      end.stands = record->generation;
-    const auto& rule = plan_.pipeline.outputs[o].rollback;
-    if (!rule) return {};
-    TG_ASSIGN(auto answers, judge(effects_, journal_, {end.output}, {}));
-    answer = std::move(answers.at(0));
-    if (!rule->automatic && is_met(*rule, *answer)) end.command = "tidegate rollback " + end.output;
-    return {};
-  }
-
-  Status roll_back(uint32_t o, const TrustAnswer& answer) {
-    const Output& output = plan_.pipeline.outputs[o];
-    TG_ASSIGN(const auto open, open_incident(journal_, answer.output));
-    if (!open) return {};
-    Responder by{effects_, journal_, context_.state_id, context_.fence, context_.run};
-    TG_ASSIGN(const Response done,
-              roll_back_by_rule(by, *output.rollback, output_place(plan_.pipeline, output).root,
-                                answer, *open));
-    if (!done.said.empty()) reporter_.say(fmt::format("{}: {}", answer.output, done.said));
     return {};
   }
 
