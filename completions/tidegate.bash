@@ -11,7 +11,7 @@ _tidegate_outputs() {
 
 _tidegate() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-  local commands="init check plan run trust query runs events explain rollback audit path gc simulate incidents incident"
+  local commands="init check plan run trust query runs events explain rollback audit path gc simulate incidents incident notify runbook"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -37,7 +37,7 @@ _tidegate() {
       check) options="$options --explain" ;;
       plan) options="$options -o --output --workers --memory" ;;
       run) options="$options --workers --memory --cgroup --seed --force" ;;
-      trust) options="$options --at --verify" ;;
+      trust) options="$options --at --verify --record" ;;
       query) options="$options --csv --parquet --require --rows --memory" ;;
       runs) options="$options --most" ;;
       events) options="$options --type --of-output --after --most" ;;
@@ -54,6 +54,9 @@ _tidegate() {
     '') mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current") ;;
     check | plan | run)
       mapfile -t COMPREPLY < <(compgen -f -X '!*.yaml' -- "$current"; compgen -f -X '!*.yml' -- "$current"; compgen -f -X '!*.plan' -- "$current"; compgen -d -S / -- "$current")
+      ;;
+    notify | runbook)
+      mapfile -t COMPREPLY < <(compgen -f -X '!*.yaml' -- "$current"; compgen -f -X '!*.yml' -- "$current"; compgen -d -S / -- "$current")
       ;;
     init) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     trust | rollback | audit | path | explain)

@@ -4,7 +4,7 @@ function __tidegate_outputs
     tidegate trust --json 2>/dev/null | string match -rag '"output": *"([^"]*)"'
 end
 
-set -l commands init check plan run trust query runs events explain rollback audit path gc simulate incidents incident
+set -l commands init check plan run trust query runs events explain rollback audit path gc simulate incidents incident notify runbook
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c tidegate -f
@@ -24,6 +24,8 @@ complete -c tidegate -n "$none" -a gc -d 'drop what no promise needs'
 complete -c tidegate -n "$none" -a simulate -d 'the pipeline in worlds that fail'
 complete -c tidegate -n "$none" -a incidents -d 'what went wrong and is not right yet'
 complete -c tidegate -n "$none" -a incident -d 'the story of one'
+complete -c tidegate -n "$none" -a notify -d 'send news of incidents that is due'
+complete -c tidegate -n "$none" -a runbook -d 'what to do when something fails'
 
 complete -c tidegate -l state -r -a '(__fish_complete_directories)' -d 'the state directory'
 complete -c tidegate -l json -d 'events, one a line, or one document'
@@ -31,7 +33,7 @@ complete -c tidegate -l quiet -d 'errors only'
 complete -c tidegate -l help -d help
 complete -c tidegate -n "$none" -l version -d 'the version'
 
-complete -c tidegate -n '__fish_seen_subcommand_from check plan run init' -F
+complete -c tidegate -n '__fish_seen_subcommand_from check plan run init notify runbook' -F
 complete -c tidegate -n '__fish_seen_subcommand_from check' -l explain -x -d 'a page about a diagnostic'
 complete -c tidegate -n '__fish_seen_subcommand_from plan' -s o -l output -r -F -d 'save the plan'
 complete -c tidegate -n '__fish_seen_subcommand_from plan run' -l workers -x -d 'worker processes'
@@ -41,6 +43,7 @@ complete -c tidegate -n '__fish_seen_subcommand_from run' -l cgroup -d 'each wor
 complete -c tidegate -n '__fish_seen_subcommand_from run' -l force -d 'publish what was rejected before'
 complete -c tidegate -n '__fish_seen_subcommand_from trust' -l at -x -d 'for a past moment'
 complete -c tidegate -n '__fish_seen_subcommand_from trust' -l verify -d 'read the bytes again'
+complete -c tidegate -n '__fish_seen_subcommand_from trust' -l record -d 'open incidents, roll back by rule'
 complete -c tidegate -n '__fish_seen_subcommand_from query' -l csv -d 'print CSV'
 complete -c tidegate -n '__fish_seen_subcommand_from query' -l parquet -r -F -d 'write a file'
 complete -c tidegate -n '__fish_seen_subcommand_from query' -l require -x -a trusted -d 'refuse otherwise'

@@ -10,6 +10,7 @@
 #include "base/failure.h"
 #include "contract/contract.h"
 #include "journal/journal.h"
+#include "respond/story.h"
 
 namespace tidegate::cli {
 
@@ -52,6 +53,19 @@ void print_diagnostics(const Common& common, const Diagnostics& diagnostics,
 /// Opens the journal for reading; a failure if there is no state directory.
 Result<std::unique_ptr<Journal>> open_journal(Effects& effects, const Common& common);
 
+/// Sends what the contract's `notify` has not been told yet, and says what could not be sent.
+/// Bounded in time (respond/notify.h); never a failure of what was done before. No lock may be
+/// held.
+void notify_after(Effects& effects, const Common& common, const std::string& state_path,
+                  const std::string& file, const Pipeline& contract);
+
+/// Prints events, a line each; kExitDone.
+int print_events(const Common& common, const std::vector<Event>& events);
+/// Prints what failures are explained by; kExitDone.
+int print_stories(const Common& common, const std::vector<FailureStory>& stories);
+/// A run in one line.
+std::string run_text(const RunHead& run);
+
 struct RunArguments {
   std::string file;
   uint32_t workers = 0;
@@ -72,6 +86,7 @@ struct TrustArguments {
   std::vector<std::string> outputs;
   std::string at;
   bool verify = false;
+  bool record = false;  ///< open and close incidents by the verdicts
 };
 struct QueryArguments {
   std::string sql;
@@ -127,6 +142,8 @@ int command_audit(Effects& effects, const Common& common, const OutputArguments&
 int command_path(Effects& effects, const Common& common, const OutputArguments& arguments);
 int command_incidents(Effects& effects, const Common& common, const IncidentsArguments& arguments);
 int command_incident(Effects& effects, const Common& common, const std::string& number);
+int command_notify(Effects& effects, const Common& common, const std::string& file);
+int command_runbook(Effects& effects, const Common& common, const std::string& file);
 int command_simulate(Effects& effects, const Common& common, const SimulateArguments& arguments);
 int command_gc(Effects& effects, const Common& common, const GcArguments& arguments);
 

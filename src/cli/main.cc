@@ -29,6 +29,8 @@ struct Arguments {
   SimulateArguments simulate;
   IncidentsArguments incidents;
   std::string incident;
+  std::string notify_file;
+  std::string runbook_file;
   std::string init_directory = ".";
   std::string explain;
   uint64_t runs_most = 20;
@@ -59,6 +61,8 @@ void add_commands(CLI::App& app, Arguments& a) {
   trust->add_option("OUTPUT", a.trust.outputs, "Outputs (default: all)");
   trust->add_option("--at", a.trust.at, "Answer for a past moment, from the journal alone");
   trust->add_flag("--verify", a.trust.verify, "Hash the files again");
+  trust->add_flag("--record", a.trust.record,
+                  "Open an incident for what is UNTRUSTED, and act on its rollback rule");
   auto* query =
       app.add_subcommand("query", "Run SQL over published outputs; the answer carries its verdict");
   query->add_option("SQL", a.query.sql, "One SELECT")->required();
@@ -77,7 +81,9 @@ void add_commands(CLI::App& app, Arguments& a) {
   events->add_option("--most", a.events.most, "How many (default: the newest 100)");
   auto* explain =
       app.add_subcommand("explain", "Say why a run, output, task or generation is as it is");
-  explain->add_option("X", a.explain, "Run, output, task identity (a prefix will do) or generation")
+  explain
+      ->add_option("X", a.explain,
+                   "Run, output, task identity (a prefix will do), generation, or a failure's code")
       ->required();
   for (const auto& [name, text] :
        {std::pair{"rollback", "Swap an output back to an earlier generation"},
@@ -101,6 +107,11 @@ void add_commands(CLI::App& app, Arguments& a) {
   incidents->add_flag("--all", a.incidents.all, "Those that were repaired, too");
   auto* incident = app.add_subcommand("incident", "Tell the story of one incident");
   incident->add_option("N", a.incident, "Its number")->required();
+  auto* notify = app.add_subcommand("notify", "Send news of incidents that has not been sent yet");
+  notify->add_option("FILE", a.notify_file, "The pipeline file, which says to whom")->required();
+  auto* runbook = app.add_subcommand(
+      "runbook", "Write what to do when something fails, from the contract and from what happened");
+  runbook->add_option("FILE", a.runbook_file, "The pipeline file")->required();
   auto* simulate = app.add_subcommand(
       "simulate", "Run a pipeline in worlds where workers, disks, clocks and conductors fail");
   simulate->add_option("FILE", a.simulate.file, "The pipeline file")->required();
@@ -137,6 +148,8 @@ int dispatch(const CLI::App& app, const Arguments& a, const std::string& typed) 
   if (name == "path") return command_path(effects, common, a.output);
   if (name == "incidents") return command_incidents(effects, common, a.incidents);
   if (name == "incident") return command_incident(effects, common, a.incident);
+  if (name == "notify") return command_notify(effects, common, a.notify_file);
+  if (name == "runbook") return command_runbook(effects, common, a.runbook_file);
   if (name == "simulate") return command_simulate(effects, common, a.simulate);
   return command_gc(effects, common, a.gc);
 }

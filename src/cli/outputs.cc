@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -8,9 +9,11 @@
 #include "cli/cli.h"
 #include "publish/audit.h"
 #include "publish/keep.h"
+#include "publish/recover.h"
 #include "publish/rollback.h"
 #include "publish/share.h"
 #include "publish/standing.h"
+#include "respond/verdicts.h"
 #include "store/results.h"
 #include "store/state_dir.h"
 #include "trust/trust.h"
@@ -71,6 +74,85 @@ std::string manual_run(Effects& effects, const char* what) {
   return fmt::format("{}-{}", what, hex64(effects.random_u64()).substr(0, 6));
 }
 
+/// The contract that an output was published by, as its file stands now; nothing, and said so, if
+/// it cannot be read.
+std::optional<Pipeline> contract_of(Effects& effects, const Common& common, Journal& journal,
+                                    const std::string& output) {
+  const auto stored = journal.output_record(output);
+  if (!stored || !*stored) return std::nullopt;
+  const auto record = generation_record_from_json(**stored);
+  if (!record) return std::nullopt;
+  Diagnostics diagnostics;
+  auto pipeline = load_pipeline(effects, record->pipeline_file, diagnostics);
+  if (pipeline && !diagnostics.has_errors()) return std::move(*pipeline);
+  if (!common.quiet)
+    err(fmt::format(
+        "{}: its pipeline file does not hold or cannot be read, so neither its rollback "
+        "rule nor whom to notify is known: {}\n",
+        output, record->pipeline_file));
+  return std::nullopt;
+}
+
+/// Rolls the journal forward if it does not know what stands: a rollback's conductor died after its
+/// swap.
+Status catch_up(Effects& effects, Changer& changer, const OutputPlace& place,
+                const std::string& run) {
+  TG_ASSIGN(const auto stored, changer.journal->output_record(place.output));
+  TG_ASSIGN(const auto standing, resolve_current(effects, place.root));
+  if (!stored || !standing) return {};
+  TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*stored));
+  if (record.generation == standing->record.generation) return {};
+  TG_ASSIGN(const RecoverReport report,
+            recover_output(effects, *changer.journal, place, changer.state.id(),
+                           changer.lock.fence(), run));
+  (void)report;
+  return {};
+}
+
+/// Opens or closes an incident by how the output stands, and rolls it back if its rule says so. The
+/// contract goes to `told`, for whom to notify when the lock is free.
+Result<Response> respond(Effects& effects, const Common& common, Changer& changer,
+                         const TrustAnswer& answer, const std::string& run,
+                         std::map<std::string, Pipeline>& told) {
+  auto contract = contract_of(effects, common, *changer.journal, answer.output);
+  Responder by{effects, *changer.journal, changer.state.id(), changer.lock.fence(), run};
+  TG_ASSIGN(const Response done, respond_to_verdict(by, answer, contract ? &*contract : nullptr));
+  if (!done.said.empty() && !common.quiet) err(fmt::format("{}: {}\n", answer.output, done.said));
+  if (contract) told.insert_or_assign(contract->text->path(), std::move(*contract));
+  return done;
+}
+
+void notify_all(Effects& effects, const Common& common,
+                const std::map<std::string, Pipeline>& told) {
+  const std::string state = state_directory(common, working_directory());
+  for (const auto& [file, contract] : told) notify_after(effects, common, state, file, contract);
+}
+
+/// `trust --record`: how the outputs stand after what had to be done about them was done.
+Result<std::vector<TrustAnswer>> judge_and_respond(Effects& effects, const Common& common,
+                                                   const std::vector<std::string>& outputs,
+                                                   const TrustOptions& options) {
+  std::map<std::string, Pipeline> told;
+  std::vector<TrustAnswer> answers;
+  {
+    TG_ASSIGN(Changer changer, open_changer(effects, common, "trust --record"));
+    const std::string run = manual_run(effects, "trust");
+    TG_ASSIGN(const auto known, changer.journal->output_names());
+    for (const std::string& output : outputs.empty() ? known : outputs) {
+      const auto place = place_of(effects, *changer.journal, output);
+      if (place) TG_TRY(catch_up(effects, changer, *place, run));
+    }
+    TG_ASSIGN(const auto before, judge(effects, *changer.journal, outputs, options));
+    for (const TrustAnswer& answer : before) {
+      TG_ASSIGN(const Response done, respond(effects, common, changer, answer, run, told));
+      (void)done;
+    }
+    TG_ASSIGN(answers, judge(effects, *changer.journal, outputs, options));
+  }
+  notify_all(effects, common, told);
+  return answers;
+}
+
 /// Journals that these tasks have no result any more, a page of them in an event.
 Status tell_dropped(Journal& journal, const std::string& run,
                     const std::vector<std::string>& identities) {
@@ -94,16 +176,26 @@ int command_trust(Effects& effects, const Common& common, const TrustArguments& 
     if (!at) return tell_failure(common, at.error(), kExitUsage);
     options.at_us = *at;
   }
-  auto journal = open_journal(effects, common);
-  if (!journal && journal.error().code == "state.missing")
-    return tell_failure(common, journal.error(), kExitUsage);
+  if (arguments.record && options.at_us)
+    return tell_failure(common,
+                        {FailureClass::kDefect, "usage", "--record is about now: leave out --at"},
+                        kExitUsage);
   std::vector<TrustAnswer> answers;
-  if (!journal) {
-    answers = unknown_answers(arguments.outputs, journal.error().message);
-  } else {
-    auto judged = judge(effects, **journal, arguments.outputs, options);
+  if (arguments.record) {
+    auto judged = judge_and_respond(effects, common, arguments.outputs, options);
     if (!judged) return tell_failure(common, judged.error(), kExitUsage);
     answers = std::move(*judged);
+  } else {
+    auto journal = open_journal(effects, common);
+    if (!journal && journal.error().code == "state.missing")
+      return tell_failure(common, journal.error(), kExitUsage);
+    if (!journal) {
+      answers = unknown_answers(arguments.outputs, journal.error().message);
+    } else {
+      auto judged = judge(effects, **journal, arguments.outputs, options);
+      if (!judged) return tell_failure(common, judged.error(), kExitUsage);
+      answers = std::move(*judged);
+    }
   }
   bool trusted = true;
   for (const TrustAnswer& answer : answers) trusted &= answer.verdict == Verdict::kTrusted;
@@ -144,19 +236,32 @@ int command_audit(Effects& effects, const Common& common, const OutputArguments&
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
   const auto place = place_of(effects, *changer->journal, arguments.output);
   if (!place) return tell_failure(common, place.error(), kExitUsage);
-  const auto report = audit_output(effects, *changer->journal, *place, changer->state.id(),
-                                   manual_run(effects, "audit"));
+  const std::string run = manual_run(effects, "audit");
+  if (const Status caught_up = catch_up(effects, *changer, *place, run); !caught_up)
+    return tell_failure(common, caught_up.error(), kExitFailed);
+  const auto report = audit_output(effects, *changer->journal, *place, changer->state.id(), run);
   if (!report) return tell_failure(common, report.error(), kExitFailed);
+  const auto judged = judge(effects, *changer->journal, {place->output}, {});
+  if (!judged) return tell_failure(common, judged.error(), kExitFailed);
+  std::map<std::string, Pipeline> told;
+  const auto done = respond(effects, common, *changer, judged->at(0), run, told);
+  if (!done) return tell_failure(common, done.error(), kExitFailed);
+  {
+    const Changer freed = std::move(*changer);
+  }
+  notify_all(effects, common, told);
   if (common.json) {
     std::vector<std::string> broken;
     for (const std::string& line : report->broken) broken.push_back(quote_json(line));
     out(fmt::format(
-        "{{\"output\":{},\"generation\":\"{}\",\"files\":{},\"bytes\":{},\"broken\":[{}]}}\n",
+        "{{\"output\":{},\"generation\":\"{}\",\"files\":{},\"bytes\":{},\"broken\":[{}],"
+        "\"incident\":{},\"rolled_back\":{}}}\n",
         quote_json(place->output), report->generation, report->files, report->bytes,
-        join(broken, ",")));
+        join(broken, ","), done->incident ? fmt::format("{}", done->incident) : "null",
+        done->rolled_back));
   } else {
-    out(fmt::format("{} {}: {} files, {}: {}\n", place->output, report->generation, report->files,
-                    format_size(report->bytes),
+    out(fmt::format("{}: generation {}, {} files, {}: {}\n", place->output, report->generation,
+                    report->files, format_size(report->bytes),
                     report->broken.empty() ? "as published" : "BROKEN"));
     for (const std::string& line : report->broken) out(fmt::format("  {}\n", line));
   }

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/cli.h"
@@ -203,6 +205,7 @@ int command_run(Effects& effects, const Common& common, const RunArguments& argu
     print_diagnostics(common, diagnostics, *text);
     told = true;
   };
+  const Pipeline contract = *pipeline;
   const auto summary = run_pipeline(effects, std::move(*pipeline), options, reporter, diagnostics);
   reporter.end();
   if (!told) print_diagnostics(common, diagnostics, *text);
@@ -214,6 +217,8 @@ int command_run(Effects& effects, const Common& common, const RunArguments& argu
     for (const OutputSummary& output : summary->outputs)
       if (!output.reason.empty())
         err(fmt::format("{}: {}: {}\n", output.output, output.state, output.reason));
+  std::fflush(stdout);
+  notify_after(effects, common, options.state_dir, file, contract);
   return summary->exit_code();
 }
 

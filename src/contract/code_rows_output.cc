@@ -100,6 +100,18 @@ constexpr CodeInfo kOutput[] = {
      "Booleans, integers, decimals, dates, times, texts, enums and UUIDs can. Nested values and\n"
      "bytes do not make names; floats are equal in more than one form.",
      "by: [mean_delay]", "by: [day]   # or CAST(mean_delay AS DECIMAL(9,1)) in the stage"},
+    {codes::kRollbackRule, "rollback-rule", "a `rollback` that could never be made",
+     "An output goes back to the generation before when what `when` names is found after "
+     "publishing.\n"
+     "That needs a generation that was kept, and something that can be found.",
+     "keep: 0\nrollback: {when: check_failed_after_publish}",
+     "keep: 2\nrollback: {when: check_failed_after_publish}"},
+    {codes::kNotifyTarget, "notify-target", "an item of `notify` that tells nobody",
+     "Each item is a command (program and arguments, no shell) or a webhook (a URL that begins "
+     "with\n"
+     "http:// or https://, or a secret reference that holds one).",
+     "notify: [{webhook: alerts.example.com}]",
+     "notify: [{webhook: \"https://alerts.example.com/tidegate\"}]"},
 };
 
 constexpr CodeInfo kLater[] = {

@@ -108,9 +108,10 @@ constexpr CodeInfo kNames[] = {
      "Column names that differ only in case are one column.", "unique: [carrier, Carrier]",
      "unique: [carrier]"},
     {codes::kSecretReference, "secret-reference", "a secret where secrets are not allowed",
-     "`${env:NAME}` and `${file:PATH}` are resolved in the reader options of sources only. All "
-     "else\n"
-     "of the file goes into the journal, and a secret must never be there.",
+     "`${env:NAME}` and `${file:PATH}` are resolved in the reader options of sources and in the\n"
+     "webhooks of `notify` only. All else of the file goes into the journal, and a secret must "
+     "never\n"
+     "be there.",
      "owner: ${env:USER}", "owner: analytics@example.com"},
     {codes::kSecretInClear, "secret-in-clear", "a credential written in clear",
      "Whoever can read the pipeline file could read the secret. Write a reference; the value is "

@@ -231,6 +231,8 @@ inline constexpr const char* kExpectSql = "T0724";
 inline constexpr const char* kMemoryAboveHost = "T0725";
 inline constexpr const char* kPublishByColumn = "T0726";
 inline constexpr const char* kPublishByType = "T0727";
+inline constexpr const char* kRollbackRule = "T0728";
+inline constexpr const char* kNotifyTarget = "T0729";
 
 inline constexpr const char* kRetryNotYet = "T0803";
 inline constexpr const char* kWatermarkNotYet = "T0804";

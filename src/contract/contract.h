@@ -165,6 +165,24 @@ struct Check {
   Span span;
 };
 
+/// `rollback: {when: check_failed_after_publish, to: previous, mode: automatic}`: when the standing
+/// generation gives way to the one before it.
+struct RollbackRule {
+  bool on_check_failed = false;  ///< a check fails over the rows that stand
+  bool on_untrusted = false;     ///< `{verdict: UNTRUSTED}`, by what an earlier generation may mend
+  bool automatic = true;         ///< else it is only said
+  Span span;
+};
+
+/// One item of `notify`: a command or a webhook, never both.
+struct NotifyTarget {
+  std::vector<Spanned<std::string>> command;    ///< program and arguments, no shell
+  std::optional<Spanned<std::string>> webhook;  ///< URL; may hold secret references
+  Span span;
+};
+inline constexpr size_t kNotifyTargetsMax = 8;
+inline constexpr size_t kNotifyArgumentsMax = 64;
+
 /// Columns in `by` of a publish target.
 inline constexpr size_t kPublishByMax = 8;
 
@@ -179,6 +197,7 @@ struct Output {
   std::vector<Spanned<std::string>> publish_by;  ///< one file for each value of these columns
   uint32_t keep = 2;                             ///< old generations that stay
   OnEmpty on_empty = OnEmpty::kAllow;
+  std::optional<RollbackRule> rollback;
   Span span;
 };
 
@@ -196,6 +215,7 @@ struct Pipeline {
   std::vector<Stage> stages;    ///< in file order
   std::vector<Output> outputs;  ///< in file order
   bool publish_together = false;
+  std::vector<NotifyTarget> notify;  ///< who is told of incidents
 
   const Source* source(std::string_view name) const;
   const Stage* stage(std::string_view name) const;
@@ -207,8 +227,8 @@ bool is_valid_name(std::string_view name);
 
 /// Parses a pipeline file's text. All mistakes go to `diagnostics`; the value is usable for further
 /// checks as far as it goes even when there are errors. `path` is shown in messages; `directory` is
-/// absolute. `${env:NAME}` and `${file:PATH}` are allowed in reader options only and are kept as
-/// written here (resolved at use, never stored).
+/// absolute. `${env:NAME}` and `${file:PATH}` are allowed in reader options and webhooks only and
+/// are kept as written here (resolved at use, never stored).
 Pipeline parse_pipeline(const std::string& path, const std::string& directory, std::string text,
                         Diagnostics& diagnostics);
 

@@ -14,7 +14,6 @@ namespace {
 const std::vector<NotYetKey> kRootNotYet = {
     {"schedule", codes::kFieldNotYet, kServerLater},
     {"alerts", codes::kFieldNotYet, kServerLater},
-    {"notify", codes::kFieldNotYet, kServerLater},
     {"on_notify", codes::kFieldNotYet, kServerLater},
     {"runbooks", codes::kFieldNotYet, kServerLater},
     {"contracts", codes::kOdcsNotYet, "write the promises as `checks` and `freshness`"},
@@ -70,7 +69,7 @@ void parse_defaults(const YamlNode& node, Pipeline& pipeline, Fields& fields) {
 void parse_root(const YamlNode& root, Pipeline& pipeline, Fields& fields) {
   fields.check_keys(root, "a pipeline file",
                     {"version", "pipeline", "owner", "sources", "defaults", "stages", "outputs",
-                     "publish_together"},
+                     "publish_together", "notify"},
                     kRootNotYet);
   check_version(root, fields);
   if (const YamlNode* name = root.find("pipeline")) {
@@ -91,6 +90,7 @@ void parse_root(const YamlNode& root, Pipeline& pipeline, Fields& fields) {
   if (const YamlNode* together = root.find("publish_together")) {
     pipeline.publish_together = fields.boolean(*together, "publish_together").value_or(false);
   }
+  if (const YamlNode* notify = root.find("notify")) pipeline.notify = parse_notify(*notify, fields);
   section(root, "sources", codes::kNoSources, "sources: {NAME: {files: data/*.parquet}}", fields,
           [&](const YamlPair& entry) { pipeline.sources.push_back(parse_source(entry, fields)); });
   section(root, "stages", codes::kNoStages, "stages: {NAME: {sql: SELECT ... FROM ...}}", fields,

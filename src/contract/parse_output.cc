@@ -21,9 +21,9 @@ const std::vector<NotYetKey> kOutputNotYet = {
     {"odcs", codes::kOdcsNotYet, "write the promises as `checks` and `freshness`"},
     {"schedule", codes::kFieldNotYet, kServerLater},
     {"alerts", codes::kFieldNotYet, kServerLater},
-    {"notify", codes::kFieldNotYet, kServerLater},
+    {"notify", codes::kFieldNotYet, "it stands once in the file, beside `outputs`"},
     {"on_notify", codes::kFieldNotYet, kServerLater},
-    {"runbook", codes::kFieldNotYet, kServerLater},
+    {"runbook", codes::kFieldNotYet, "`tidegate runbook FILE` writes it from the contract"},
     {"canary", codes::kFieldNotYet, kServerLater},
 };
 
@@ -144,9 +144,10 @@ Output parse_output(const YamlPair& entry, Fields& fields) {
                          entry.key + ": {from: STAGE, publish: {parquet: PATH}}")) {
     return out;
   }
-  fields.check_keys(node, "an output",
-                    {"from", "description", "freshness", "checks", "publish", "keep", "on_empty"},
-                    kOutputNotYet);
+  fields.check_keys(
+      node, "an output",
+      {"from", "description", "freshness", "checks", "publish", "keep", "on_empty", "rollback"},
+      kOutputNotYet);
   if (const YamlNode* from = node.find("from")) {
     if (auto name = fields.text(*from, "from")) out.from = std::move(*name);
   } else {
@@ -182,6 +183,17 @@ Output parse_output(const YamlPair& entry, Fields& fields) {
   }
   if (const YamlNode* empty = node.find("on_empty")) {
     out.on_empty = fields.on_empty(*empty).value_or(OnEmpty::kAllow);
+  }
+  if (const YamlNode* rollback = node.find("rollback")) {
+    out.rollback = parse_rollback(*rollback, fields);
+    if (out.rollback && out.keep == 0)
+      fields.error(codes::kRollbackRule, rollback->span, "there is nothing to go back to",
+                   "`keep: 0` keeps no earlier generation", "keep at least one: `keep: 1`");
+    if (out.rollback && out.rollback->on_check_failed && !out.rollback->on_untrusted &&
+        out.checks.empty())
+      fields.error(codes::kRollbackRule, rollback->span,
+                   "this rollback waits for a check, and the output has none", "",
+                   "add `checks`, or write `when: {verdict: UNTRUSTED}`");
   }
   return out;
 }

@@ -17,6 +17,9 @@ Stage parse_stage(const YamlPair& entry, Fields& fields);
 Output parse_output(const YamlPair& entry, Fields& fields);
 /// One item of `checks`; nothing if its kind is not known.
 std::optional<Check> parse_check(const YamlNode& node, Fields& fields);
+/// `rollback` of an output, and the file's `notify`.
+std::optional<RollbackRule> parse_rollback(const YamlNode& node, Fields& fields);
+std::vector<NotifyTarget> parse_notify(const YamlNode& node, Fields& fields);
 /// `memory` and `retry` of `defaults` and of stages.
 std::optional<Spanned<uint64_t>> parse_memory(const YamlNode& node, Fields& fields);
 Retry parse_retry(const YamlNode& node, Fields& fields, double* budget = nullptr);
@@ -27,7 +30,8 @@ std::optional<bool> parse_skew(const YamlNode& node, Fields& fields);
 /// written in another case become as they were declared.
 void check_references(Pipeline& pipeline, Fields& fields);
 void check_paths(const Pipeline& pipeline, Fields& fields);
-/// Secret references outside of reader options, and NUL characters, anywhere in the tree.
+/// Secret references outside of reader options and webhooks, and NUL characters, anywhere in the
+/// tree.
 void check_scalars(const YamlNode& root, Fields& fields);
 
 /// A URL such as s3://bucket/key: "s3"; else "".

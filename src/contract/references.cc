@@ -217,7 +217,7 @@ void walk_scalars(const YamlNode& node, size_t depth, bool in_options, Fields& f
     }
     if (!in_options && !find_secret_references(node.text).empty()) {
       fields.error(codes::kSecretReference, node.span,
-                   "a secret may only stand in a source's `options`", "",
+                   "a secret may only stand in a source's `options` or a webhook", "",
                    "remove it: everything else of this file is kept in the journal");
     }
     return;
@@ -301,7 +301,13 @@ void check_scalars(const YamlNode& root, Fields& fields) {
   if (root.kind != YamlKind::kMapping) return;
   for (const YamlPair& pair : root.pairs) {
     // Depth 2 is where a source's keys stand: only there is `options` exempt.
-    walk_scalars(*pair.value, pair.key == "sources" ? 1 : 8, false, fields);
+    if (pair.key != "notify") {
+      walk_scalars(*pair.value, pair.key == "sources" ? 1 : 8, false, fields);
+      continue;
+    }
+    for (const auto& target : pair.value->items)
+      for (const YamlPair& part : target->pairs)
+        walk_scalars(*part.value, 8, part.key == "webhook", fields);
   }
 }
 

@@ -34,10 +34,14 @@ constexpr Names kTaskFailed[] = {"identity", "attempt", "stage?", "partition?",
 constexpr Names kTaskRetried[] = {"identity", "delay_us", "number",       "class?",
                                   "tokens?",  "parts?",   "memory_bytes?"};
 constexpr Names kIsolated[] = {"rung", "index", "for_us", "reason"};
-constexpr Names kIncidentOpened[] = {"incident", "output", "pipeline",   "class",
-                                     "code",     "message", "failed_us?"};
-constexpr Names kIncidentAdded[] = {"incident", "output", "class", "code", "message"};
+constexpr Names kIncidentOpened[] = {"incident", "output",     "pipeline", "class",   "code",
+                                     "message",  "failed_us?", "stands?",  "command?"};
+constexpr Names kIncidentAdded[] = {"incident", "output", "class", "code", "message", "command?"};
+constexpr Names kIncidentMitigated[] = {"incident", "output", "generation", "why"};
 constexpr Names kIncidentClosed[] = {"incident", "output", "why"};
+constexpr Names kNotificationSent[] = {"incident", "about", "to", "key", "tries"};
+constexpr Names kNotificationFailed[] = {"incident", "about", "to",   "key",
+                                         "tries",    "class", "code", "message"};
 constexpr Names kFactSet[] = {"key", "value"};
 constexpr Names kCheckFinished[] = {"output", "name",       "kind",     "status",  "failing?",
                                     "total?", "tolerance?", "message?", "samples?"};
@@ -79,7 +83,10 @@ constexpr EventType kTypes[] = {
     {"isolated", kIsolated},
     {"incident_opened", kIncidentOpened},
     {"incident_added", kIncidentAdded},
+    {"incident_mitigated", kIncidentMitigated},
     {"incident_closed", kIncidentClosed},
+    {"notification_sent", kNotificationSent},
+    {"notification_failed", kNotificationFailed},
     {"fact_set", kFactSet},
     {"check_finished", kCheckFinished},
     {"output_refused", kOutputRefused},

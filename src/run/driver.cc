@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "conductor/conductor.h"
-#include "run/incidents.h"
+#include "respond/verdicts.h"
 #include "store/results.h"
 
 namespace tidegate {
@@ -513,9 +513,11 @@ class Driver {
   }
 
   Status record_incidents() {
+    Responder by{effects_, journal_, context_.state_id, context_.fence, context_.run};
     for (uint32_t o = 0; o < plan_.pipeline.outputs.size(); ++o) {
       const OutputState state = conductor_.output_state(o);
       const OutputSummary& said = summary_.outputs[o];
+      const Output& output = plan_.pipeline.outputs[o];
       OutputEnd end{.output = said.output,
                     .pipeline = plan_.pipeline.name.value,
                     .run = context_.run,
@@ -525,7 +527,9 @@ class Driver {
       if (state == OutputState::kRefused || state == OutputState::kFailed)
         end.failure = conductor_.output_failure(o).value_or(
             Failure{FailureClass::kData, "check.failed", said.reason});
-      TG_TRY(record_incident(journal_, end));
+      TG_ASSIGN(const Response done,
+                respond_to_run(by, output, output_place(plan_.pipeline, output).root, end));
+      if (!done.said.empty()) reporter_.say(fmt::format("{}: {}", said.output, done.said));
     }
     return {};
   }

@@ -33,10 +33,12 @@ outputs:
     from: quick
     keep: 1
     checks: [{check}]
+    rollback: {{when: check_failed_after_publish}}
     publish: {{parquet: published/quick}}
   slow:
     from: slow
     publish: {{parquet: published/slow}}
+notify: [{{command: ["true"]}}, {{command: ["false"]}}]
 """
 
 
@@ -104,6 +106,13 @@ for names in ("ann bob dan", "eve"):
     tidegate("run", "p.yaml", "--state", STATE, code=0)
 tidegate("rollback", "quick", "--state", STATE, code=0)
 tidegate("audit", "slow", "--state", STATE, code=0)
+# A check that the standing rows break: back by rule.
+data("zoe")
+pipeline()
+tidegate("run", "p.yaml", "--state", STATE, code=0)
+pipeline(check="expect: n < 0")
+for _ in range(2):
+    tidegate("run", "p.yaml", "--state", STATE, code=4)
 
 # A task above its time; a worker that is killed; a run that is interrupted.
 pipeline(work=LONG, timeout="timeout: 200ms")
