@@ -103,6 +103,12 @@ struct IncidentsArguments {
   std::string output;
   bool all = false;  ///< closed ones, too
 };
+struct QuarantineArguments {
+  std::string file;                  ///< list: the pipeline file, "": all of the state directory
+  bool all = false;                  ///< list: what is settled, too
+  std::vector<std::string> entries;  ///< show, release, drop: numbers
+  std::string why;                   ///< drop: told in the journal
+};
 struct SimulateArguments {
   std::string file;
   std::string seeds;   ///< "7", "1..1000"; "": that
@@ -126,6 +132,12 @@ int command_audit(Effects& effects, const Common& common, const OutputArguments&
 int command_path(Effects& effects, const Common& common, const OutputArguments& arguments);
 int command_incidents(Effects& effects, const Common& common, const IncidentsArguments& arguments);
 int command_incident(Effects& effects, const Common& common, const std::string& number);
+int command_quarantine_list(Effects& effects, const Common& common,
+                            const QuarantineArguments& arguments);
+int command_quarantine_show(Effects& effects, const Common& common, const std::string& number);
+/// Releases or drops entries.
+int command_quarantine_settle(Effects& effects, const Common& common,
+                              const QuarantineArguments& arguments, bool release);
 int command_simulate(Effects& effects, const Common& common, const SimulateArguments& arguments);
 int command_gc(Effects& effects, const Common& common, const GcArguments& arguments);
 

@@ -5,51 +5,16 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/units.h"
-#include "cli/cli.h"
+#include "cli/changer.h"
 #include "publish/audit.h"
 #include "publish/keep.h"
 #include "publish/rollback.h"
-#include "publish/share.h"
 #include "publish/standing.h"
 #include "store/results.h"
-#include "store/state_dir.h"
 #include "trust/trust.h"
 
 namespace tidegate::cli {
 namespace {
-
-/// A command that changes published outputs: the lock, the journal, the output's place.
-struct Changer {
-  StateDir state;
-  ConductorLock lock;
-  std::unique_ptr<Journal> journal;
-};
-
-Result<Changer> open_changer(Effects& effects, const Common& common, const std::string& command) {
-  const std::string directory = state_directory(common, working_directory());
-  TG_ASSIGN(StateDir existing, StateDir::open(effects, directory, StateDir::Mode::kRead));
-  TG_ASSIGN(StateDir state, StateDir::open(effects, existing.path(), StateDir::Mode::kWrite));
-  TG_ASSIGN(ConductorLock lock, ConductorLock::take(effects, state, command));
-  TG_ASSIGN(auto journal, Journal::open(effects, state.path(), Journal::Mode::kWrite));
-  return Changer{std::move(state), std::move(lock), std::move(journal)};
-}
-
-/// Where an output lies, by the journal, or, if `output` is a directory, there.
-Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::string& output) {
-  TG_ASSIGN(const auto stored, journal.output_record(output));
-  if (stored) {
-    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*stored));
-    return OutputPlace{output, record.publish_root};
-  }
-  const std::string root = path_absolute(output, working_directory());
-  if (const auto owner = read_owner(effects, root); owner && *owner)
-    return OutputPlace{(*owner)->output, root};
-  TG_ASSIGN(const auto names, journal.output_names());
-  const std::string meant = did_you_mean(output, names);
-  return fail(FailureClass::kDefect, "output.unknown",
-              fmt::format("no output \"{}\" is published from this state directory{}{}", output,
-                          meant.empty() ? "" : "; did you mean ", meant));
-}
 
 /// Makes a published directory this state directory's own; makes the state directory if there is
 /// none.
@@ -65,24 +30,6 @@ Status take_over(Effects& effects, const Common& common, const std::string& root
   Owner next = *owner;
   next.state_id = state.id();
   return take_over_place(effects, {owner->output, root}, next);
-}
-
-std::string manual_run(Effects& effects, const char* what) {
-  return fmt::format("{}-{}", what, hex64(effects.random_u64()).substr(0, 6));
-}
-
-/// Journals that these tasks have no result any more, a page of them in an event.
-Status tell_dropped(Journal& journal, const std::string& run,
-                    const std::vector<std::string>& identities) {
-  constexpr size_t kPage = 1000;
-  for (size_t begin = 0; begin < identities.size(); begin += kPage) {
-    std::vector<std::string> quoted;
-    for (size_t i = begin; i < std::min(identities.size(), begin + kPage); ++i)
-      quoted.push_back(quote_json(identities[i]));
-    TG_TRY(journal.append("results_dropped", run,
-                          fmt::format(R"({{"identities":[{}]}})", join(quoted, ","))));
-  }
-  return {};
 }
 
 }  // namespace
@@ -200,15 +147,11 @@ int command_gc(Effects& effects, const Common& common, const GcArguments& argume
   limits.dry_run = arguments.dry_run;
   auto changer = open_changer(effects, common, "gc");
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
-  const auto outputs = changer->journal->output_names();
-  if (!outputs) return tell_failure(common, outputs.error(), kExitFailed);
   std::vector<LinkChange> links;
-  for (const std::string& output : *outputs) {
-    const auto place = place_of(effects, *changer->journal, output);
-    if (!place || arguments.dry_run) continue;
-    auto link = LinkChange::begin(effects, *changer->journal, *place);
-    if (!link) return tell_failure(common, link.error(), kExitFailed);
-    links.push_back(std::move(*link));
+  if (!arguments.dry_run) {
+    auto begun = begin_link_changes(effects, *changer->journal);
+    if (!begun) return tell_failure(common, begun.error(), kExitFailed);
+    links = std::move(*begun);
   }
   // Nothing published needs a result: generations hold their own links. An interrupted run's
   // results are only its work to do again.

@@ -77,6 +77,29 @@ struct IncidentQuery {
   size_t most = 100;
 };
 
+/// An input file of which rows were set aside, from the run that found them until a person or a
+/// repair has settled it.
+struct QuarantineHead {
+  uint64_t entry = 0;  ///< its number, from 1
+  std::string pipeline;
+  std::string state;  ///< open, dropped (the loss is accepted), released, closed (a run found it mended)
+  int64_t opened_us = 0;
+  int64_t changed_us = 0;  ///< when it got its state
+  uint64_t opened_sequence = 0;
+  std::string opened_data;  ///< of quarantine_opened
+  std::string told_data;    ///< of the newest quarantine_opened or quarantine_changed
+  /// Rows are still set aside: open or dropped.
+  bool stands() const { return state == "open" || state == "dropped"; }
+};
+
+/// Which entries of the quarantine to list, newest first.
+struct QuarantineQuery {
+  std::string pipeline;  ///< only of this pipeline
+  uint64_t entry = 0;    ///< only this one
+  bool standing_only = false;
+  size_t most = 1000;
+};
+
 /// A run as the journal knows it.
 struct RunHead {
   std::string run;
@@ -161,6 +184,7 @@ class Journal {
   virtual Result<std::optional<RunHead>> unfinished_run(std::string_view pipeline) = 0;
 
   virtual Result<std::vector<IncidentHead>> incidents(const IncidentQuery& query) = 0;
+  virtual Result<std::vector<QuarantineHead>> quarantine(const QuarantineQuery& query) = 0;
 
   /// Outputs: the newest record of each output (see journal/records.h, as JSON), its generations
   /// newest first, and the rejected ones.

@@ -331,6 +331,20 @@ Result<std::vector<IncidentHead>> StoredJournal::incidents(const IncidentQuery& 
   });
 }
 
+Result<std::vector<QuarantineHead>> StoredJournal::quarantine(const QuarantineQuery& query) {
+  return reading([&]() -> Result<std::vector<QuarantineHead>> {
+    TG_ASSIGN(const std::vector<Heads::QuarantineRow> rows, heads_.quarantine(query));
+    std::vector<QuarantineHead> heads;
+    for (const Heads::QuarantineRow& row : rows) {
+      TG_ASSIGN(std::string opened, data_at(row.opened_sequence));
+      TG_ASSIGN(std::string told, data_at(row.told_sequence));
+      heads.push_back({row.entry, row.pipeline, row.state, row.opened_us, row.changed_us,
+                       row.opened_sequence, std::move(opened), std::move(told)});
+    }
+    return heads;
+  });
+}
+
 Result<std::vector<std::string>> StoredJournal::output_names() {
   return reading([&] { return heads_.outputs(); });
 }

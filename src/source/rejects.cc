@@ -14,6 +14,9 @@ namespace {
 /// Lines beyond are not shown. DuckDB's CSV reader allocates 16 times as much for its buffer.
 constexpr uint64_t kLineBytesMax = 1024 * 1024;
 
+/// Characters that are asked for: more than kRejectTextMax bytes are cut, and this shows it.
+constexpr size_t kTextAsked = kRejectTextMax + 1;
+
 /// At most kRejectTextMax bytes, cut between characters, without what is no UTF-8.
 std::string clipped(std::string text) {
   if (text.size() > kRejectTextMax) {
@@ -53,20 +56,27 @@ Result<Rejects> csv_rejects(sql::Connection& connection, const SourceSnapshot& s
       "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
       "WHERE s.file_path IN ({}) AND scan_id > {} GROUP BY s.file_path, e.line_byte_position)",
       join(paths, ", "), after_scan);
-  const auto count = connection.query("SELECT count(*) " + rows);
+  const auto counts =
+      connection.query(fmt::format("SELECT file, count(*) {} GROUP BY file ORDER BY file", rows));
   // The tables are made by the first scan that asks for rejects.
-  if (!count && count.error().code == "sql.catalog") return rejects;
-  if (!count) return std::unexpected(count.error());
-  rejects.rows = to_u64(count->scalar());
-  TG_ASSIGN(const sql::Table table,
-            connection.query(fmt::format("SELECT file, line, col, reason, raw {} "
-                                         "ORDER BY file, row_at LIMIT {}",
-                                         rows, kRejectsNamedMax)));
-  for (const auto& row : table.rows) {
-    const auto name = names.find(row[0].text);
-    rejects.first.push_back({name == names.end() ? row[0].text : name->second, to_u64(row[1].text),
-                             row[2].text, clipped(row[3].text), clipped(row[4].text)});
+  if (!counts && counts.error().code == "sql.catalog") return rejects;
+  if (!counts) return std::unexpected(counts.error());
+  const auto name_of = [&](const std::string& path) {
+    const auto name = names.find(path);
+    return name == names.end() ? path : name->second;
+  };
+  for (const auto& row : counts->rows) {
+    rejects.files.emplace_back(name_of(row[0].text), to_u64(row[1].text));
+    rejects.rows += rejects.files.back().second;
   }
+  if (rejects.rows == 0) return rejects;
+  TG_ASSIGN(const sql::Table table,
+            connection.query(fmt::format("SELECT file, line, col, left(split_part(reason, chr(10), "
+                                         "1), {}), left(raw, {}) {} ORDER BY file, row_at LIMIT {}",
+                                         kTextAsked, kTextAsked, rows, kRejectsNamedMax)));
+  for (const auto& row : table.rows)
+    rejects.first.push_back({name_of(row[0].text), to_u64(row[1].text), row[2].text,
+                             clipped(row[3].text), clipped(row[4].text)});
   return rejects;
 }
 
@@ -92,6 +102,7 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
                   path_list({file.path}), bad)));
     const uint64_t rows = to_u64(count.scalar());
     rejects.rows += rows;
+    if (rows > 0) rejects.files.emplace_back(file.name, rows);
     if (rows == 0 || rejects.first.size() >= kRejectsNamedMax) continue;
     std::vector<std::string> cases;
     for (const sql::Column& column : snapshot.schema)
@@ -100,9 +111,9 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
     TG_ASSIGN(const sql::Table table,
               connection.query(fmt::format(
                   "SELECT number, CASE WHEN NOT json_valid(line) OR json_type(line) <> 'OBJECT' "
-                  "THEN '' {} ELSE '' END, line FROM ({}) WHERE trim(coalesce(line, '')) <> '' AND "
+                  "THEN '' {} ELSE '' END, left(line, {}) FROM ({}) WHERE trim(coalesce(line, '')) <> '' AND "
                   "NOT ({}) ORDER BY number LIMIT {}",
-                  join(cases, " "), lines_sql(file.path), json_row_is_good(snapshot.schema, "line"),
+                  join(cases, " "), kTextAsked, lines_sql(file.path), json_row_is_good(snapshot.schema, "line"),
                   kRejectsNamedMax - rejects.first.size())));
     for (const auto& row : table.rows) {
       std::string reason = "not a JSON object";

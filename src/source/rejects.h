@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/effects.h"
@@ -9,8 +10,8 @@
 
 namespace tidegate {
 
-/// Bad rows that are kept as examples of one partition, and how much of each one's text.
-inline constexpr size_t kRejectsNamedMax = 100;
+/// Bad rows of one partition that are named, and how much of each one's text. All are counted.
+inline constexpr size_t kRejectsNamedMax = 4096;
 inline constexpr size_t kRejectTextMax = 500;
 
 /// A row that could not be read as the source's columns.
@@ -18,12 +19,14 @@ struct RejectedRow {
   std::string file;    ///< the input file's name
   uint64_t line = 0;   ///< from 1, as an editor counts (the row's first line)
   std::string column;  ///< "" where the row as a whole is wrong
-  std::string reason;
+  std::string reason;      ///< one line
   std::string raw;  ///< the row's text, cut at kRejectTextMax bytes, valid UTF-8
 };
 
 struct Rejects {
-  uint64_t rows = 0;               ///< all of them, each row once
+  uint64_t rows = 0;  ///< all of them, each row once
+  /// How many of each input file that has any, by the file's name.
+  std::vector<std::pair<std::string, uint64_t>> files;
   std::vector<RejectedRow> first;  ///< at most kRejectsNamedMax, in file and line order
 };
 

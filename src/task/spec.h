@@ -138,6 +138,10 @@ struct TaskSourceCount {
   uint64_t rows = 0;  ///< good and bad together
   uint64_t set_aside = 0;
   std::vector<std::string> samples;  ///< JSON objects {file,line,column,reason,raw}
+  /// How many of each input file that has any, by the file's name.
+  std::vector<std::pair<std::string, uint64_t>> files = {};
+  std::string table = {};   ///< the file of the result that has the rows (task/set_aside.h), or ""
+  uint64_t table_rows = 0;  ///< how many of them
 };
 
 /// What a finished attempt says of itself: stands in result.json and in task_finished.

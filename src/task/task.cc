@@ -12,10 +12,15 @@
 #include "store/results.h"
 #include "task/parts.h"
 #include "task/run.h"
+#include "task/set_aside.h"
 #include "verify/verify.h"
 
 namespace tidegate {
 namespace {
+
+/// Rows set aside that a task's report shows, of a file and of all; the side table has the others.
+constexpr size_t kRejectSamplesOfFileMax = 2;
+constexpr size_t kRejectSamplesMax = 16;
 
 /// A failure of a statement over the task's inputs, as the task's own.
 Failure of_task(const Failure& raw, const TaskSpec& spec) {
@@ -180,10 +185,20 @@ Status TaskRun::count_rejects(const TaskInput& input) {
   count.source = input.scan->snapshot.source;
   count.set_aside = rejects.rows;
   count.rows = rejects.rows + std::stoull(good.scalar());
-  for (const RejectedRow& row : rejects.first)
-    count.samples.push_back(fmt::format(
-        R"({{"file":{},"line":{},"column":{},"reason":{},"raw":{}}})", quote_json(row.file),
-        row.line, quote_json(row.column), quote_json(row.reason), quote_json(row.raw)));
+  if (rejects.rows == 0) return {};
+  size_t of_file = 0;
+  const std::string* file = nullptr;
+  for (const RejectedRow& row : rejects.first) {
+    if (!file || *file != row.file) of_file = 0;
+    file = &row.file;
+    if (++of_file <= kRejectSamplesOfFileMax && count.samples.size() < kRejectSamplesMax)
+      count.samples.push_back(set_aside_json(row));
+  }
+  count.files = rejects.files;
+  count.table = set_aside_table(report_.sources.size() - 1);
+  TG_ASSIGN(count.table_rows,
+            write_set_aside(effects_, path_join(directory_, count.table),
+                            {count.source, spec_.stage, spec_.attempt, rejects.first}));
   return {};
 }
 
@@ -229,6 +244,8 @@ Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
   std::vector<ResultFile> files;
   for (const TaskOutputFile& file : report.files)
     files.push_back({file.name, file.rows, file.bytes, file.xxh3});
+  for (const TaskSourceCount& count : report.sources)
+    if (!count.table.empty()) files.push_back({count.table, count.table_rows, 0, ""});
   TG_ASSIGN(const StoredResult stored,
             attempt.seal(std::move(files), report.rows_out, to_json(report)));
   (void)stored;

@@ -1,0 +1,67 @@
+#include "cli/changer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "publish/standing.h"
+
+namespace tidegate::cli {
+
+Result<Changer> open_changer(Effects& effects, const Common& common, const std::string& command) {
+  const std::string directory = state_directory(common, working_directory());
+  TG_ASSIGN(StateDir existing, StateDir::open(effects, directory, StateDir::Mode::kRead));
+  TG_ASSIGN(StateDir state, StateDir::open(effects, existing.path(), StateDir::Mode::kWrite));
+  TG_ASSIGN(ConductorLock lock, ConductorLock::take(effects, state, command));
+  TG_ASSIGN(auto journal, Journal::open(effects, state.path(), Journal::Mode::kWrite));
+  return Changer{std::move(state), std::move(lock), std::move(journal)};
+}
+
+Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::string& output) {
+  TG_ASSIGN(const auto stored, journal.output_record(output));
+  if (stored) {
+    TG_ASSIGN(const GenerationRecord record, generation_record_from_json(*stored));
+    return OutputPlace{output, record.publish_root};
+  }
+  const std::string root = path_absolute(output, working_directory());
+  if (const auto owner = read_owner(effects, root); owner && *owner)
+    return OutputPlace{(*owner)->output, root};
+  TG_ASSIGN(const auto names, journal.output_names());
+  const std::string meant = did_you_mean(output, names);
+  return fail(FailureClass::kDefect, "output.unknown",
+              fmt::format("no output \"{}\" is published from this state directory{}{}", output,
+                          meant.empty() ? "" : "; did you mean ", meant));
+}
+
+Result<std::vector<LinkChange>> begin_link_changes(Effects& effects, Journal& journal) {
+  TG_ASSIGN(const auto outputs, journal.output_names());
+  std::vector<LinkChange> links;
+  for (const std::string& output : outputs) {
+    const auto place = place_of(effects, journal, output);
+    if (!place) continue;
+    TG_ASSIGN(LinkChange link, LinkChange::begin(effects, journal, *place));
+    links.push_back(std::move(link));
+  }
+  return links;
+}
+
+std::string manual_run(Effects& effects, const char* what) {
+  return fmt::format("{}-{}", what, hex64(effects.random_u64()).substr(0, 6));
+}
+
+Status tell_dropped(Journal& journal, const std::string& run,
+                    const std::vector<std::string>& identities) {
+  constexpr size_t kPage = 1000;
+  for (size_t begin = 0; begin < identities.size(); begin += kPage) {
+    std::vector<std::string> quoted;
+    for (size_t i = begin; i < std::min(identities.size(), begin + kPage); ++i)
+      quoted.push_back(quote_json(identities[i]));
+    TG_TRY(journal.append("results_dropped", run,
+                          fmt::format(R"({{"identities":[{}]}})", join(quoted, ","))));
+  }
+  return {};
+}
+
+}  // namespace tidegate::cli

@@ -1,0 +1,270 @@
+#include <fmt/format.h>
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/changer.h"
+#include "store/results.h"
+#include "task/set_aside.h"
+#include "task/spec.h"
+
+namespace tidegate::cli {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kEntriesMax = 10'000;
+/// Rows that `show` prints of one entry.
+constexpr size_t kShownMax = 1'000;
+
+json parsed(const std::string& text) {
+  json value = json::parse(text, nullptr, false);
+  return value.is_object() ? value : json::object();
+}
+
+void out_document(const json& document) {
+  out(document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+/// One entry as the journal tells it.
+json entry_document(const QuarantineHead& head) {
+  const json opened = parsed(head.opened_data), told = parsed(head.told_data);
+  return {{"entry", head.entry},
+          {"pipeline", head.pipeline},
+          {"source", opened.value("source", "")},
+          {"file", opened.value("file", "")},
+          {"state", head.state},
+          {"rows", told.value("rows", uint64_t{0})},
+          {"stage", told.value("stage", "")},
+          {"opened", format_timestamp_us(head.opened_us)},
+          {"changed", format_timestamp_us(head.changed_us)},
+          {"samples", told.value("samples", json::array())}};
+}
+
+std::string place_in_file(const json& row) {
+  std::string text = fmt::format("line {}", row.value("line", uint64_t{0}));
+  if (const std::string column = row.value("column", ""); !column.empty())
+    text += fmt::format(" column {}", quote_identifier(column));
+  return text + ": " + row.value("reason", "");
+}
+
+std::string entry_line(const json& entry) {
+  const auto rows = entry["rows"].get<uint64_t>();
+  std::string text =
+      fmt::format("{:>5}  {:<8}  {}  {}  {} row{}", entry["entry"].get<uint64_t>(),
+                  entry["state"].get<std::string>(), entry["source"].get<std::string>(),
+                  entry["file"].get<std::string>(), format_count(rows), rows == 1 ? "" : "s");
+  if (!entry["samples"].empty()) text += ", " + place_in_file(entry["samples"].front());
+  return text + "\n";
+}
+
+Result<QuarantineHead> find_entry(Journal& journal, const std::string& number) {
+  uint64_t wanted = 0;
+  const char* end = number.data() + number.size();
+  const auto read = std::from_chars(number.data(), end, wanted);
+  if (read.ec == std::errc() && read.ptr == end && wanted > 0) {
+    TG_ASSIGN(auto found, journal.quarantine({.entry = wanted, .most = 1}));
+    if (!found.empty()) return std::move(found.front());
+  }
+  return fail(
+      FailureClass::kDefect, "quarantine.unknown",
+      fmt::format("the quarantine has no entry \"{}\"; `tidegate quarantine list --all` lists "
+                  "them",
+                  number));
+}
+
+Result<QuarantineHead> find_standing(Journal& journal, const std::string& number) {
+  TG_ASSIGN(QuarantineHead head, find_entry(journal, number));
+  if (head.stands()) return head;
+  return fail(FailureClass::kDefect, "quarantine.settled",
+              fmt::format("entry {} is settled: {}; what is still set aside: `tidegate quarantine "
+                          "list`",
+                          head.entry, head.state));
+}
+
+std::vector<std::string> tasks_of(const QuarantineHead& head) {
+  std::vector<std::string> tasks;
+  const json told = parsed(head.told_data);
+  for (const json& task : told.value("tasks", json::array()))
+    if (task.is_string()) tasks.push_back(task.get<std::string>());
+  return tasks;
+}
+
+/// The rows of an entry that lie in side tables, each row once.
+struct EntryRows {
+  std::vector<std::string> tables;  ///< paths
+  json rows = json::array();
+};
+
+Status read_tables(Effects& effects, const StateDir& state, Journal& journal,
+                   const QuarantineHead& head, EntryRows& found) {
+  const json opened = parsed(head.opened_data);
+  const std::string source = opened.value("source", ""), file = opened.value("file", "");
+  for (const std::string& task : tasks_of(head)) {
+    TG_ASSIGN(const auto result, journal.result(task));
+    if (!result) continue;
+    TG_ASSIGN(const auto stored, find_result(effects, state, task, result->attempt));
+    if (!stored) continue;
+    TG_ASSIGN(const TaskReport report, task_report_from_json(stored->data));
+    for (const TaskSourceCount& count : report.sources) {
+      if (count.source != source || count.table.empty()) continue;
+      const std::string path = path_join(stored->directory, count.table);
+      TG_ASSIGN(const SetAside aside, read_set_aside(effects, path));
+      json rows = json::array();
+      for (const RejectedRow& row : aside.rows) {
+        if (row.file != file || rows.size() == kShownMax) continue;
+        json one = parsed(set_aside_json(row));
+        one["stage"] = aside.stage;
+        rows.push_back(std::move(one));
+      }
+      if (rows.empty()) continue;
+      found.tables.push_back(path);
+      // Stages that read other columns find other rows bad: the entry counts those of the worst.
+      if (rows.size() > found.rows.size()) found.rows = std::move(rows);
+    }
+  }
+  return {};
+}
+
+Status drop_entry(Effects& effects, Changer& changer, const QuarantineHead& head,
+                  const std::string& why) {
+  if (head.state == "dropped") return {};
+  json data = {{"entry", head.entry}};
+  if (!why.empty()) data["why"] = why;
+  return changer.journal->append("quarantine_dropped", manual_run(effects, "drop"),
+                                 data.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+/// Drops the results of the tasks that set the rows aside, so that just these run again. Gives how
+/// many there were.
+Result<size_t> release_entry(Effects& effects, Changer& changer, const QuarantineHead& head) {
+  const std::string run = manual_run(effects, "release");
+  TG_ASSIGN(auto links, begin_link_changes(effects, *changer.journal));
+  std::vector<std::string> gone;
+  for (const std::string& task : tasks_of(head)) {
+    TG_ASSIGN(const size_t results, drop_results(effects, changer.state, task));
+    if (results > 0) gone.push_back(task);
+  }
+  TG_TRY(tell_dropped(*changer.journal, run, gone));
+  for (LinkChange& link : links) TG_TRY(link.settle(run));
+  TG_TRY(changer.journal->append("quarantine_released", run,
+                                 fmt::format(R"({{"entry":{}}})", head.entry)));
+  return gone.size();
+}
+
+}  // namespace
+
+int command_quarantine_list(Effects& effects, const Common& common,
+                            const QuarantineArguments& arguments) {
+  QuarantineQuery query{.standing_only = !arguments.all, .most = kEntriesMax};
+  Common beside = common;
+  if (!arguments.file.empty()) {
+    Diagnostics diagnostics;
+    const auto pipeline = load_pipeline(effects, arguments.file, diagnostics);
+    if (!pipeline) return tell_failure(common, pipeline.error(), kExitUsage);
+    if (diagnostics.has_errors()) {
+      print_diagnostics(common, diagnostics, *pipeline->text);
+      return kExitUsage;
+    }
+    query.pipeline = pipeline->name.value;
+    beside.state = state_directory(common, path_dirname(arguments.file));
+  }
+  auto journal = open_journal(effects, beside);
+  if (!journal) return tell_failure(common, journal.error(), kExitUsage);
+  const auto found = (*journal)->quarantine(query);
+  if (!found) return tell_failure(common, found.error(), kExitFailed);
+  json entries = json::array();
+  bool open = false;
+  for (const QuarantineHead& head : *found) {
+    open |= head.state == "open";
+    entries.push_back(entry_document(head));
+  }
+  if (common.json) {
+    out_document({{"entries", entries}});
+    return kExitDone;
+  }
+  for (const json& entry : entries) out(entry_line(entry));
+  if (entries.empty() && !common.quiet)
+    out(arguments.all ? "no row was ever set aside\n" : "no rows are set aside\n");
+  if (open && !common.quiet)
+    err("mend the files and run again, or accept the loss: `tidegate quarantine drop N`\n");
+  return kExitDone;
+}
+
+int command_quarantine_show(Effects& effects, const Common& common, const std::string& number) {
+  const auto state =
+      StateDir::open(effects, state_directory(common, working_directory()), StateDir::Mode::kRead);
+  if (!state) return tell_failure(common, state.error(), kExitUsage);
+  auto journal = open_journal(effects, common);
+  if (!journal) return tell_failure(common, journal.error(), kExitUsage);
+  const auto head = find_entry(**journal, number);
+  if (!head) return tell_failure(common, head.error(), kExitUsage);
+  EntryRows found;
+  if (const Status read = read_tables(effects, *state, **journal, *head, found); !read)
+    return tell_failure(common, read.error(), kExitFailed);
+  json document = entry_document(*head);
+  // What the journal kept, where the tables went with their results.
+  const json& shown = found.tables.empty() ? document["samples"] : found.rows;
+  if (common.json) {
+    document["tables"] = found.tables;
+    document["set_aside"] = shown;
+    out_document(document);
+    return kExitDone;
+  }
+  out(entry_line(document));
+  for (const json& row : shown)
+    out(fmt::format("  {}\n    {}\n", place_in_file(row), row.value("raw", "")));
+  const auto rows = document["rows"].get<uint64_t>();
+  if (rows > shown.size()) out(fmt::format("  and {} more\n", format_count(rows - shown.size())));
+  for (const std::string& table : found.tables) out(fmt::format("table: {}\n", table));
+  return kExitDone;
+}
+
+int command_quarantine_settle(Effects& effects, const Common& common,
+                              const QuarantineArguments& arguments, bool release) {
+  const char* const what = release ? "quarantine release" : "quarantine drop";
+  auto changer = open_changer(effects, common, what);
+  if (!changer) return tell_failure(common, changer.error(), kExitUsage);
+  // All numbers first: one that is wrong changes nothing.
+  std::vector<QuarantineHead> heads;
+  for (const std::string& number : arguments.entries) {
+    auto head = find_standing(*changer->journal, number);
+    if (!head) return tell_failure(common, head.error(), kExitUsage);
+    heads.push_back(std::move(*head));
+  }
+  json entries = json::array();
+  std::string text;
+  for (const QuarantineHead& head : heads) {
+    json one = entry_document(head);
+    one.erase("samples");
+    one["state"] = release ? "released" : "dropped";
+    const std::string rows = format_count(one["rows"].get<uint64_t>());
+    const std::string file = one["file"].get<std::string>();
+    if (release) {
+      const auto tasks = release_entry(effects, *changer, head);
+      if (!tasks) return tell_failure(common, tasks.error(), kExitFailed);
+      one["tasks"] = *tasks;
+      text += fmt::format("entry {}: the next run reads {} again, {} task{}\n", head.entry, file,
+                          *tasks, *tasks == 1 ? "" : "s");
+    } else {
+      const Status dropped = drop_entry(effects, *changer, head, arguments.why);
+      if (!dropped) return tell_failure(common, dropped.error(), kExitFailed);
+      text += fmt::format(
+          "entry {}: from the next run on {} rows of {} do not count as missing, while the file is "
+          "as it is\n",
+          head.entry, rows, file);
+    }
+    entries.push_back(std::move(one));
+  }
+  if (const Status durable = changer->journal->commit(); !durable)
+    return tell_failure(common, durable.error(), kExitFailed);
+  if (common.json)
+    out_document({{"entries", entries}});
+  else
+    out(text);
+  return kExitDone;
+}
+
+}  // namespace tidegate::cli

@@ -1,0 +1,271 @@
+"""Rows set aside, from a person's side: the entries of csv and json files, their side tables, what `drop` and `release` change
+in counts and verdicts, and which tasks run again. `quarantine.py`, in an empty directory."""
+import glob
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.environ["TIDEGATE_SOURCE"], "tests"))
+from e2e_support import *  # noqa: F403
+
+STATE, FILES, ROWS = "state", 4, 300
+PIPELINE = """version: 1
+pipeline: quarantine
+sources:
+  sales:
+    files: in/*.csv
+    columns: {{key: VARCHAR, amount: BIGINT}}
+    arrives: {{every: 1d, path: "{{date}}", from: 2001-01-01, to: 2001-01-04}}
+    partition: 1KiB
+    retry: {{data: {{quarantine: {tolerance}}}}}
+  names:
+    files: in/names.jsonl
+    format: json
+    columns: {{key: VARCHAR, id: INTEGER}}
+    retry: {{data: {{quarantine: 50%}}}}
+stages:
+  clean:
+    sql: SELECT key, amount FROM sales WHERE amount >= 0
+  totals:
+    partition_by: [key]
+    buckets: 2
+    sql: SELECT key, sum(amount) AS amount FROM clean GROUP BY key
+  ids:
+    sql: SELECT key, id FROM names
+outputs:
+  totals: {{from: totals, freshness: {{through: 2001-01-04, completeness: {complete}}}, publish: {{parquet: published/totals}}}}
+  ids: {{from: ids, publish: {{parquet: published/ids}}}}
+"""
+
+
+def pipeline(tolerance="1%", complete="99%"):
+    write("pipeline.yaml", PIPELINE.format(tolerance=tolerance, complete=complete))
+
+
+def name_of(day):
+    return f"in/2001-01-0{day}.csv"
+
+
+def lines_of(day):
+    return ["key,amount"] + [f"k{row % 20},{day * 1000 + row}" for row in range(ROWS)]
+
+
+def sales(day, bad=None):
+    """`bad`: line number (from 1, the header's) -> what stands there instead."""
+    lines = lines_of(day)
+    for number, text in (bad or {}).items():
+        lines[number - 1] = text
+    write(name_of(day), "\n".join(lines) + "\n")
+
+
+def names(bad=()):
+    lines = [f'{{"key": "k{i}", "id": {i}}}' for i in range(10)]
+    for number, text in bad:
+        lines[number - 1] = text
+    write("in/names.jsonl", "\n".join(lines) + "\n")
+
+
+def run(code=0):
+    return tidegate("run", "pipeline.yaml", "--json", "--state", STATE, "--workers", 2, code=code)
+
+
+def ran(answer):
+    return answer.last["tasks"]["ran"]
+
+
+def entries(*more):
+    return tidegate("quarantine", "list", "--json", "--state", STATE, *more, code=0).document["entries"]
+
+
+def by_file():
+    return {os.path.basename(e["file"]): e for e in entries()}
+
+
+def show(entry, code=0):
+    return tidegate("quarantine", "show", entry, "--json", "--state", STATE, code=code)
+
+
+def settle(verb, *arguments, code=0):
+    return tidegate("quarantine", verb, *arguments, "--json", "--state", STATE, code=code)
+
+
+def part(output, name):
+    for reason in verdict(output, STATE)["reasons"]:
+        if reason["part"] == name:
+            return reason
+    return None
+
+
+def sees_nothing_where_nothing_is_set_aside():
+    pipeline()
+    for day in range(1, FILES + 1):
+        sales(day)
+    names()
+    first = run()
+    expect(entries() == [], "entries without a bad row")
+    answer = tidegate("quarantine", "list", "pipeline.yaml", "--state", STATE, code=0)
+    expect(answer.out == "no rows are set aside\n", answer.told())
+    return ran(first)
+
+
+def names_rows_of_csv_and_json():
+    sales(2, {100: "x,12y", 200: 'a,1,"2"'})
+    names([(3, '{"key": "k2", "id": "two"}'), (5, "{oops")])
+    run()
+    found = by_file()
+    expect(sorted(found) == ["2001-01-02.csv", "names.jsonl"], f"entries: {found}")
+    one = found["2001-01-02.csv"]
+    expect(one["source"] == "sales" and one["rows"] == 2 and one["state"] == "open", f"{one}")
+    expect(one["stage"] == "totals" or one["stage"] == "clean", f"{one}")
+    shown = show(one["entry"]).document
+    rows = {row["line"]: row for row in shown["set_aside"]}
+    expect(sorted(rows) == [100, 200], f"{shown}")
+    expect(rows[100]["column"] == "amount" and "12y" in rows[100]["raw"] and rows[100]["reason"], f"{rows}")
+    # Any tool reads the table: JSON lines, with all that a person needs.
+    table = [json.loads(line) for line in open(shown["tables"][0])]
+    expect([(r["source"], r["line"]) for r in table] == [("sales", 100), ("sales", 200)], f"{table}")
+    expect(set(table[0]) == {"source", "file", "line", "column", "reason", "raw", "stage", "attempt"}, f"{table}")
+    shown = show(found["names.jsonl"]["entry"]).document
+    rows = {row["line"]: row for row in shown["set_aside"]}
+    expect(sorted(rows) == [3, 5] and rows[3]["column"] == "id" and rows[5]["column"] == "", f"{shown}")
+    expect(rows[5]["raw"] == "{oops", f"{rows}")
+    text = tidegate("quarantine", "show", one["entry"], "--state", STATE, code=0).out
+    expect('line 100 column "amount"' in text and "x,12y" in text and "table: " in text, text)
+    listed = tidegate("quarantine", "list", "--state", STATE, code=0)
+    expect("2001-01-02.csv" in listed.out and "quarantine drop" in listed.err, listed.told())
+    # Nothing new: the same entries, by the tasks that are reused.
+    before = entries("--all")
+    expect(ran(run()) == 0 and entries("--all") == before, "a run without work changes the quarantine")
+
+
+def repairing_a_file_runs_only_what_it_touches(all_tasks):
+    was = by_file()
+    sales(2)
+    again = run()
+    # The file's task and the two buckets that it feeds; neither the other files nor the other output.
+    expect(ran(again) == 3 and all_tasks > 3, f"{ran(again)} of {all_tasks} tasks ran for one repaired file")
+    started = {e["stage"] for e in again.events("task_started")}
+    expect("ids" not in started, f"ran: {started}")
+    expect(sorted(by_file()) == ["names.jsonl"], f"{by_file()}")
+    closed = {e["entry"]: e for e in entries("--all")}[was["2001-01-02.csv"]["entry"]]
+    expect(closed["state"] == "closed", f"{closed}")
+    why = [e for e in journal(STATE, "--type", "quarantine_closed") if e["entry"] == closed["entry"]]
+    expect(why and why[0]["why"] == "the file was changed", f"{why}")
+
+
+def dropping_counts_no_more():
+    """41 of 1200 rows are more than 1%: refused until a person accepts their loss."""
+    sales(3, {number: "x,12y" for number in range(10, 51)})
+    standing = generation("totals", STATE)
+    refused = run(code=4)
+    said = " ".join(r for e in refused.events("output_refused") for r in e["reasons"])
+    expect("41 of 1200 rows" in said, f"refused with: {said}")
+    entry = by_file()["2001-01-03.csv"]
+    expect(entry["rows"] == 41, f"{entry}")
+    answer = settle("drop", entry["entry"], "--why", "the till was broken").document
+    expect(answer["entries"][0]["state"] == "dropped", f"{answer}")
+    told = journal(STATE, "--type", "quarantine_dropped")
+    expect(told[-1]["why"] == "the till was broken", f"{told}")
+    again = run()
+    expect(ran(again) == 0, f"a drop made {ran(again)} tasks run")
+    expect(generation("totals", STATE) != standing, "what was dropped still refuses")
+    expect(verdict("totals", STATE)["verdict"] == "TRUSTED", f"{verdict('totals', STATE)}")
+    expect("41 rows dropped by a person" in part("totals", "complete")["message"], f"{part('totals', 'complete')}")
+    read = [e for e in again.events("source_read") if e["source"] == "sales"][-1]
+    expect(read["rows_quarantined"] == 0 and read["rows_dropped"] == 41, f"{read}")
+    expect(by_file()["2001-01-03.csv"]["state"] == "dropped", f"{by_file()}")
+    settle("drop", entry["entry"])  # once more is no mistake
+    return entry["entry"]
+
+
+def what_is_set_aside_is_not_complete():
+    """Within the tolerance, but short of the promised completeness of a closed source."""
+    pipeline(tolerance="10%")
+    sales(1, {number: "x,12y" for number in range(10, 51)})
+    said = run(code=4).events("check_finished")
+    failed = [c for c in said if c["status"] == "fail"]
+    expect([c["kind"] for c in failed] == ["complete"] and "41 of 1200 rows" in failed[0]["message"], f"{said}")
+    sales(1)
+    pipeline()
+    run()
+
+
+def one_more_bad_row_is_not_dropped(entry):
+    sales(3, {number: "x,12y" for number in range(10, 52)})
+    run(code=4)
+    now = by_file()["2001-01-03.csv"]
+    expect(now["state"] == "open" and now["rows"] == 42 and now["entry"] != entry, f"{now}")
+    sales(3, {20: "x,12y"})
+    run()
+    return by_file()["2001-01-03.csv"]["entry"]
+
+
+def releasing_reads_again_what_is_touched(entry):
+    settle("drop", entry)
+    run()
+    expect(by_file()["2001-01-03.csv"]["state"] == "dropped", f"{by_file()}")
+    before = results(STATE)
+    answer = settle("release", entry).document["entries"][0]
+    expect(answer["state"] == "released" and answer["tasks"] == 1, f"{answer}")
+    expect(len(before - results(STATE)) == 1, "release dropped other results than the one that is touched")
+    again = run()
+    expect(ran(again) == 1, f"{ran(again)} tasks ran after a release")
+    expect(again.events("task_started")[0]["identity"] in before - (results(STATE) - before), "another task ran")
+    now = by_file()["2001-01-03.csv"]
+    expect(now["state"] == "open" and now["rows"] == 1 and now["entry"] != entry, f"{now}")
+    read = [e for e in again.events("source_read") if e["source"] == "sales"][-1]
+    expect(read["rows_quarantined"] == 1 and "rows_dropped" not in read, f"{read}")
+    answer = settle("release", entry, code=2)
+    expect("quarantine.settled" in answer.out, answer.told())
+
+
+def gc_takes_the_table_with_its_result():
+    entry = by_file()["2001-01-03.csv"]["entry"]
+    tidegate("gc", "--limit", "0B", "--state", STATE, code=0)
+    shown = show(entry).document
+    expect(shown["tables"] == [] and shown["set_aside"][0]["line"] == 20, f"{shown}")
+    run()
+    shown = show(entry).document
+    expect(len(shown["tables"]) == 1 and shown["set_aside"][0]["line"] == 20, f"{shown}")
+    expect(glob.glob(os.path.join(STATE, "spill", "*")) == [], "something was left in spill/")
+
+
+def tables_are_bounded_and_counts_are_not():
+    pipeline(tolerance="100%", complete="1%")
+    write(name_of(4), "key,amount\n" + "x,12y\n" * 6000 + "k1,1\n")
+    run()
+    entry = by_file()["2001-01-04.csv"]
+    expect(entry["rows"] == 6000, f"{entry}")
+    path = show(entry["entry"]).document["tables"][0]
+    expect(sum(1 for _ in open(path)) == 4096, "the side table is not bounded")
+    text = tidegate("quarantine", "show", entry["entry"], "--state", STATE, code=0).out
+    expect("and 5,000 more" in text, text[-500:])
+    write("pipeline.yaml", open("pipeline.yaml").read().replace("100%", "80%"))
+    expect("6001 of" in run(code=4).out, "the count stops with the table")
+
+
+def says_what_is_wrong():
+    for arguments in (["show", "999"], ["show", "x"], ["drop", "999"], ["release", "0"]):
+        answer = tidegate("quarantine", *arguments, "--state", STATE, code=2)
+        expect("quarantine list --all" in answer.err and "quarantine.unknown" in answer.err, answer.told())
+    tidegate("quarantine", code=2)
+    tidegate("quarantine", "drop", code=2)
+    for verb in ("list", "show", "release", "drop"):
+        expect("--state" in tidegate("quarantine", verb, "--help", code=0).out, f"{verb} --help")
+    answer = tidegate("quarantine", "list", "--state", "nowhere", code=2)
+    expect("state.missing" in answer.err, answer.told())
+    # One wrong number of several changes nothing.
+    entry = by_file()["2001-01-04.csv"]
+    settle("drop", entry["entry"], "999", code=2)
+    expect(by_file()["2001-01-04.csv"] == entry, "a wrong command dropped something")
+
+
+tasks = sees_nothing_where_nothing_is_set_aside()
+names_rows_of_csv_and_json()
+repairing_a_file_runs_only_what_it_touches(tasks)
+dropped = dropping_counts_no_more()
+what_is_set_aside_is_not_complete()
+small = one_more_bad_row_is_not_dropped(dropped)
+releasing_reads_again_what_is_touched(small)
+gc_takes_the_table_with_its_result()
+tables_are_bounded_and_counts_are_not()
+says_what_is_wrong()
