@@ -83,6 +83,33 @@ TEST_F(Text, CsvQuarantineSetsBadRowsAside) {
   EXPECT_EQ(bad.first[5].column, "c");
 }
 
+TEST_F(Text, BadRowsAreCountedBeyondWhatIsNamed) {
+  std::string csv_text = "a,b,c\n", json_text;
+  for (size_t row = 0; row < kRejectsNamedMax + 5; ++row) {
+    csv_text += "q," + std::string(2 * kRejectTextMax, 'r') + ",1\n";
+    json_text += R"({"a": "q", "b": ")" + std::string(2 * kRejectTextMax, 'r') + "\"}\n";
+  }
+  write("x.csv", csv_text);
+  write("y.csv", "a,b,c\n7,fine,1\n8,bad,no\n");
+  write("x.json", json_text);
+  write("y.json", "{\"a\": 1}\n[]\n");
+  for (Source s : {csv(), json()}) {
+    s.quarantine_share = {1, {}};
+    const auto snapshot = good(s);
+    ASSERT_EQ(snapshot.partitions.size(), 1u);
+    rows(snapshot);
+    const Rejects bad = rejects(snapshot);
+    EXPECT_EQ(bad.rows, kRejectsNamedMax + 6);
+    ASSERT_EQ(bad.files.size(), 2u);
+    EXPECT_EQ(bad.files[0].second, kRejectsNamedMax + 5);
+    EXPECT_EQ(bad.files[1].first[0], 'y');
+    EXPECT_EQ(bad.files[1].second, 1u);
+    ASSERT_EQ(bad.first.size(), kRejectsNamedMax);
+    EXPECT_EQ(bad.first[0].raw.size(), kRejectTextMax + 3) << "cut, and that shows";
+    EXPECT_EQ(bad.first[0].reason.find('\n'), std::string::npos);
+  }
+}
+
 TEST_F(Text, QuarantineWithNothingBad) {
   write("x.csv", "a,b,c\n1,x,2.5\n");
   Source s = csv();
