@@ -30,33 +30,38 @@ void out_document(const json& document) {
 
 /// One entry as the journal tells it.
 json entry_document(const QuarantineHead& head) {
-  const json opened = parsed(head.opened_data), told = parsed(head.told_data);
+  json samples = json::array();
+  for (const std::string& sample : head.samples) samples.push_back(parsed(sample));
   return {{"entry", head.entry},
           {"pipeline", head.pipeline},
-          {"source", opened.value("source", "")},
-          {"file", opened.value("file", "")},
+          {"source", head.source},
+          {"file", head.file},
           {"state", head.state},
-          {"rows", told.value("rows", uint64_t{0})},
-          {"stage", told.value("stage", "")},
+          {"rows", head.rows},
+          {"stage", head.stage},
           {"opened", format_timestamp_us(head.opened_us)},
           {"changed", format_timestamp_us(head.changed_us)},
-          {"samples", told.value("samples", json::array())}};
+          {"samples", std::move(samples)}};
 }
 
-std::string place_in_file(const json& row) {
-  std::string text = fmt::format("line {}", row.value("line", uint64_t{0}));
-  if (const std::string column = row.value("column", ""); !column.empty())
-    text += fmt::format(" column {}", quote_identifier(column));
-  return text + ": " + row.value("reason", "");
+/// "line 7 column "v": reason"; of a whole file the reason alone.
+std::string place_and_reason(const json& row) {
+  const auto line = row.value("line", uint64_t{0});
+  const std::string column = row.value("column", ""), reason = row.value("reason", "");
+  if (line == 0) return reason;
+  return fmt::format("line {}{}: {}", line,
+                     column.empty() ? "" : " column " + quote_identifier(column), reason);
 }
 
-std::string entry_line(const json& entry) {
-  const auto rows = entry["rows"].get<uint64_t>();
-  std::string text =
-      fmt::format("{:>5}  {:<8}  {}  {}  {} row{}", entry["entry"].get<uint64_t>(),
-                  entry["state"].get<std::string>(), entry["source"].get<std::string>(),
-                  entry["file"].get<std::string>(), format_count(rows), rows == 1 ? "" : "s");
-  if (!entry["samples"].empty()) text += ", " + place_in_file(entry["samples"].front());
+std::string lost(uint64_t rows) {
+  return rows == 0 ? "the whole file"
+                   : fmt::format("{} row{}", format_count(rows), rows == 1 ? "" : "s");
+}
+
+std::string entry_line(const QuarantineHead& head) {
+  std::string text = fmt::format("{:>5}  {:<8}  {}  {}  {}", head.entry, head.state, head.source,
+                                 head.file, lost(head.rows));
+  if (!head.samples.empty()) text += ", " + place_and_reason(parsed(head.samples.front()));
   return text + "\n";
 }
 
@@ -84,14 +89,6 @@ Result<QuarantineHead> find_standing(Journal& journal, const std::string& number
                           head.entry, head.state));
 }
 
-std::vector<std::string> tasks_of(const QuarantineHead& head) {
-  std::vector<std::string> tasks;
-  const json told = parsed(head.told_data);
-  for (const json& task : told.value("tasks", json::array()))
-    if (task.is_string()) tasks.push_back(task.get<std::string>());
-  return tasks;
-}
-
 /// The rows of an entry that lie in side tables, each row once.
 struct EntryRows {
   std::vector<std::string> tables;  ///< paths
@@ -100,21 +97,19 @@ struct EntryRows {
 
 Status read_tables(Effects& effects, const StateDir& state, Journal& journal,
                    const QuarantineHead& head, EntryRows& found) {
-  const json opened = parsed(head.opened_data);
-  const std::string source = opened.value("source", ""), file = opened.value("file", "");
-  for (const std::string& task : tasks_of(head)) {
+  for (const std::string& task : head.tasks) {
     TG_ASSIGN(const auto result, journal.result(task));
     if (!result) continue;
     TG_ASSIGN(const auto stored, find_result(effects, state, task, result->attempt));
     if (!stored) continue;
     TG_ASSIGN(const TaskReport report, task_report_from_json(stored->data));
     for (const TaskSourceCount& count : report.sources) {
-      if (count.source != source || count.table.empty()) continue;
+      if (count.source != head.source || count.table.empty()) continue;
       const std::string path = path_join(stored->directory, count.table);
       TG_ASSIGN(const SetAside aside, read_set_aside(effects, path));
       json rows = json::array();
       for (const RejectedRow& row : aside.rows) {
-        if (row.file != file || rows.size() == kShownMax) continue;
+        if (row.file != head.file || rows.size() == kShownMax) continue;
         json one = parsed(set_aside_json(row));
         one["stage"] = aside.stage;
         rows.push_back(std::move(one));
@@ -143,7 +138,7 @@ Result<size_t> release_entry(Effects& effects, Changer& changer, const Quarantin
   const std::string run = manual_run(effects, "release");
   TG_ASSIGN(auto links, begin_link_changes(effects, *changer.journal));
   std::vector<std::string> gone;
-  for (const std::string& task : tasks_of(head)) {
+  for (const std::string& task : head.tasks) {
     TG_ASSIGN(const size_t results, drop_results(effects, changer.state, task));
     if (results > 0) gone.push_back(task);
   }
@@ -175,19 +170,19 @@ int command_quarantine_list(Effects& effects, const Common& common,
   if (!journal) return tell_failure(common, journal.error(), kExitUsage);
   const auto found = (*journal)->quarantine(query);
   if (!found) return tell_failure(common, found.error(), kExitFailed);
-  json entries = json::array();
-  bool open = false;
-  for (const QuarantineHead& head : *found) {
-    open |= head.state == "open";
-    entries.push_back(entry_document(head));
-  }
   if (common.json) {
+    json entries = json::array();
+    for (const QuarantineHead& head : *found) entries.push_back(entry_document(head));
     out_document({{"entries", entries}});
     return kExitDone;
   }
-  for (const json& entry : entries) out(entry_line(entry));
-  if (entries.empty() && !common.quiet)
-    out(arguments.all ? "no row was ever set aside\n" : "no rows are set aside\n");
+  bool open = false;
+  for (const QuarantineHead& head : *found) {
+    open |= head.state == "open";
+    out(entry_line(head));
+  }
+  if (found->empty() && !common.quiet)
+    out(arguments.all ? "nothing was ever set aside\n" : "nothing is set aside\n");
   if (open && !common.quiet)
     err("mend the files and run again, or accept the loss: `tidegate quarantine drop N`\n");
   return kExitDone;
@@ -213,11 +208,14 @@ int command_quarantine_show(Effects& effects, const Common& common, const std::s
     out_document(document);
     return kExitDone;
   }
-  out(entry_line(document));
-  for (const json& row : shown)
-    out(fmt::format("  {}\n    {}\n", place_in_file(row), row.value("raw", "")));
-  const auto rows = document["rows"].get<uint64_t>();
-  if (rows > shown.size()) out(fmt::format("  and {} more\n", format_count(rows - shown.size())));
+  out(entry_line(*head));
+  for (const json& row : shown) {
+    out(fmt::format("  {}\n", place_and_reason(row)));
+    if (row.value("line", uint64_t{0}) > 0) out(fmt::format("    {}\n", row.value("raw", "")));
+  }
+  const bool whole_file = shown.size() == 1 && shown.front().value("line", uint64_t{0}) == 0;
+  if (head->rows > shown.size() && !whole_file)
+    out(fmt::format("  and {} more\n", format_count(head->rows - shown.size())));
   for (const std::string& table : found.tables) out(fmt::format("table: {}\n", table));
   return kExitDone;
 }
@@ -240,21 +238,20 @@ int command_quarantine_settle(Effects& effects, const Common& common,
     json one = entry_document(head);
     one.erase("samples");
     one["state"] = release ? "released" : "dropped";
-    const std::string rows = format_count(one["rows"].get<uint64_t>());
-    const std::string file = one["file"].get<std::string>();
     if (release) {
       const auto tasks = release_entry(effects, *changer, head);
       if (!tasks) return tell_failure(common, tasks.error(), kExitFailed);
       one["tasks"] = *tasks;
-      text += fmt::format("entry {}: the next run reads {} again, {} task{}\n", head.entry, file,
-                          *tasks, *tasks == 1 ? "" : "s");
+      text += fmt::format("entry {}: the next run reads {} again, {} task{}\n", head.entry,
+                          head.file, *tasks, *tasks == 1 ? "" : "s");
     } else {
       const Status dropped = drop_entry(effects, *changer, head, arguments.why);
       if (!dropped) return tell_failure(common, dropped.error(), kExitFailed);
       text += fmt::format(
-          "entry {}: from the next run on {} rows of {} do not count as missing, while the file is "
-          "as it is\n",
-          head.entry, rows, file);
+          "entry {}: from the next run on the loss of {} ({}) does not count, while the file is as "
+          "it "
+          "is\n",
+          head.entry, head.file, lost(head.rows));
     }
     entries.push_back(std::move(one));
   }

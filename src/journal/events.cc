@@ -20,7 +20,7 @@ constexpr Names kWorkerEnded[] = {"worker", "reason"};
 constexpr Names kSourceRead[] = {
     "source",           "known_by",         "complete_to_us?",      "expected",
     "arrived",          "rows_read",        "rows_quarantined",     "missing",
-    "rows_dropped?",    "identity",         "upstream_output?",     "upstream_generation?",
+    "rows_dropped?",    "files_quarantined?",    "identity",         "upstream_output?",     "upstream_generation?",
     "every_us?",        "arrives_from_us?", "arrives_to_us?"};
 constexpr Names kRowsQuarantined[] = {"source", "file", "rows", "share?", "samples?"};
 constexpr Names kQuarantineOpened[] = {"entry", "pipeline", "source", "file",    "identity",

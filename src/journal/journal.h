@@ -56,7 +56,8 @@ struct OutputHead {
   std::string broken;    ///< what the last audit found wrong with the files; "" if nothing
 };
 
-/// What went wrong with an output and no retry has healed, from then until its rows are right again.
+/// What went wrong with an output and no retry has healed, from then until its rows are right
+/// again.
 struct IncidentHead {
   uint64_t incident = 0;  ///< its number, from 1
   std::string output;
@@ -71,23 +72,27 @@ struct IncidentHead {
 
 /// Which incidents to list, newest first.
 struct IncidentQuery {
-  std::string output;    ///< only of this output
-  uint64_t number = 0;   ///< only this one
+  std::string output;   ///< only of this output
+  uint64_t number = 0;  ///< only this one
   bool open_only = false;
   size_t most = 100;
 };
 
-/// An input file of which rows were set aside, from the run that found them until a person or a
-/// repair has settled it.
+/// An input file of which rows were set aside, or all of it, from the run that found them until a
+/// person or a repair has settled it.
 struct QuarantineHead {
   uint64_t entry = 0;  ///< its number, from 1
   std::string pipeline;
-  std::string state;  ///< open, dropped (the loss is accepted), released, closed (a run found it mended)
+  std::string source;
+  std::string file;
+  std::string identity;  ///< the file's
+  std::string state;  ///< open, dropped (the loss is accepted), released, closed (mended, or gone)
   int64_t opened_us = 0;
-  int64_t changed_us = 0;  ///< when it got its state
-  uint64_t opened_sequence = 0;
-  std::string opened_data;  ///< of quarantine_opened
-  std::string told_data;    ///< of the newest quarantine_opened or quarantine_changed
+  int64_t changed_us = 0;            ///< when it got its state
+  uint64_t rows = 0;                 ///< set aside; 0: a file whose rows cannot be counted
+  std::string stage;                 ///< that set them aside; "": the file was not read at all
+  std::vector<std::string> tasks;    ///< by identity
+  std::vector<std::string> samples;  ///< JSON objects {file,line,column,reason,raw}
   /// Rows are still set aside: open or dropped.
   bool stands() const { return state == "open" || state == "dropped"; }
 };

@@ -163,20 +163,22 @@ Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
     }
     for (const Source& source : plan_.pipeline.sources) {
       if (source.name.value != arrival.source || !source.quarantine_share) continue;
+      const bool files = source.format == FileFormat::kParquet;
       CheckOutcome check;
       check.kind = "quarantine";
       check.name = fmt::format("quarantine({})", arrival.source);
-      check.failing = arrival.rows_quarantined;
+      check.failing = files ? arrival.files_quarantined : arrival.rows_quarantined;
       check.total = std::max(arrival.rows_read, arrival.rows_quarantined);
+      if (files) check.total = files_of_source(arrival.source);
       check.tolerance = source.quarantine_share->value;
       const double share =
           check.total ? static_cast<double>(check.failing) / static_cast<double>(check.total) : 0;
       check.status = share > check.tolerance + 1e-12 ? "fail" : "pass";
-      check.message =
-          fmt::format("{} of {} rows of \"{}\" were set aside, at most {:g}% may be", check.failing,
-                      check.total, arrival.source, check.tolerance * 100);
+      check.message = fmt::format("{} of {} {} of \"{}\" were set aside, at most {:g}% may be",
+                                  check.failing, check.total, files ? "files" : "rows",
+                                  arrival.source, check.tolerance * 100);
       if (arrival.rows_dropped > 0)
-        check.message += fmt::format("; {} more were dropped by a person", arrival.rows_dropped);
+        check.message += fmt::format("; {} rows more were dropped by a person", arrival.rows_dropped);
       item.promises.push_back(std::move(check));
     }
   }
@@ -190,6 +192,12 @@ Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
     item.promises.push_back(std::move(check));
   }
   return add_empty_stages(index, graph, item);
+}
+
+uint64_t Outputs::files_of_source(const std::string& name) const {
+  for (const SourceSnapshot& source : plan_.sources)
+    if (source.source == name) return source.files.size() + source.set_aside.size();
+  return 0;
 }
 
 /// Stages upstream that say `on_empty` and came to no rows at all.

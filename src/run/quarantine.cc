@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "base/text.h"
 #include "store/results.h"
+#include "task/set_aside.h"
 
 namespace tidegate {
 namespace {
@@ -37,7 +39,7 @@ struct GroupAside {
   std::map<std::string, FileAside> files;
 };
 
-json entry_json(const std::string& text) {
+json sample_json(const std::string& text) {
   json value = json::parse(text, nullptr, false);
   return value.is_object() ? value : json::object();
 }
@@ -78,7 +80,7 @@ Result<bool> add_task(Effects& effects, const Plan& plan, const GraphTask& task,
           file.tasks.size() < kEntryTasksMax)
         file.tasks.push_back(task.identity);
       for (const std::string& sample : count.samples)
-        if (file.samples.size() < kEntrySamplesMax && entry_json(sample).value("file", "") == name)
+        if (file.samples.size() < kEntrySamplesMax && sample_json(sample).value("file", "") == name)
           file.samples.push_back(sample);
     }
   }
@@ -118,6 +120,14 @@ struct Found {
   FileAside aside;
 };
 
+/// A file that could not even be planned with: no task has seen it.
+Found found_unread(const FileSetAside& file) {
+  Found found;
+  found.identity = file.identity;
+  found.aside.samples.push_back(set_aside_json({file.name, 0, "", file.reason, ""}));
+  return found;
+}
+
 struct SourceFound {
   bool whole = false;  ///< all that is needed of the source was read
   std::map<std::string, Found> files;
@@ -146,6 +156,8 @@ Result<SourceFound> found_in(Effects& effects, const Plan& plan, const Graph& gr
   for (const InputFile& file : plan.sources[source].files)
     if (const auto at = found.files.find(file.name); at != found.files.end())
       at->second.identity = file.identity;
+  for (const FileSetAside& file : plan.sources[source].set_aside)
+    found.files[file.name] = found_unread(file);
   found.whole = done && tasks > 0;
   return found;
 }
@@ -153,7 +165,7 @@ Result<SourceFound> found_in(Effects& effects, const Plan& plan, const Graph& gr
 /// The fields that quarantine_opened and quarantine_changed share.
 json told(uint64_t entry, const Found& found) {
   json samples = json::array();
-  for (const std::string& sample : found.aside.samples) samples.push_back(entry_json(sample));
+  for (const std::string& sample : found.aside.samples) samples.push_back(sample_json(sample));
   return {{"entry", entry},
           {"rows", found.aside.rows},
           {"stage", found.stage},
@@ -175,25 +187,17 @@ class Quarantine {
     return {};
   }
 
-  Status settle(const std::string& source, SourceFound found, const SourceSnapshot* snapshot) {
+  Status settle(const std::string& source, SourceFound found, const SourceSnapshot& snapshot) {
     for (const QuarantineHead& head : standing_) {
-      const json opened = entry_json(head.opened_data);
-      if (opened.value("source", "") != source) continue;
-      const std::string name = opened.value("file", "");
-      const auto at = found.files.find(name);
-      const json before = entry_json(head.told_data);
-      const bool same =
-          at != found.files.end() && at->second.identity == opened.value("identity", "") &&
-          // A person who accepted some rows has not accepted more.
-          (head.state == "open" || at->second.aside.rows <= before.value("rows", uint64_t{0}));
-      if (same) {
-        const json now = told(head.entry, at->second);
-        if (now["rows"] != before.value("rows", json()) ||
-            now["tasks"] != before.value("tasks", json()))
-          TG_TRY(journal_.append("quarantine_changed", run_, entry_text(now)));
+      if (head.source != source) continue;
+      const auto at = found.files.find(head.file);
+      if (at != found.files.end() && is_same(head, at->second)) {
+        if (at->second.aside.rows != head.rows || at->second.aside.tasks != head.tasks)
+          TG_TRY(journal_.append("quarantine_changed", run_,
+                                 entry_text(told(head.entry, at->second))));
         found.files.erase(at);
       } else if (found.whole) {
-        TG_TRY(close(head.entry, why_closed(name, opened.value("identity", ""), snapshot)));
+        TG_TRY(close(head.entry, why_closed(head, snapshot)));
       }
     }
     for (const auto& [name, file] : found.files) TG_TRY(open(source, name, file));
@@ -203,19 +207,25 @@ class Quarantine {
   /// Entries of sources that set no rows aside any more.
   Status close_others(const std::vector<std::string>& sources) {
     for (const QuarantineHead& head : standing_)
-      if (std::ranges::find(sources, entry_json(head.opened_data).value("source", "")) ==
-          sources.end())
+      if (std::ranges::find(sources, head.source) == sources.end())
         TG_TRY(close(head.entry, "the source sets no rows aside any more"));
     return {};
   }
 
  private:
-  static std::string why_closed(const std::string& name, const std::string& identity,
-                                const SourceSnapshot* snapshot) {
-    for (const InputFile& file : snapshot->files)
-      if (file.name == name)
-        return file.identity == identity ? "its rows can be read now" : "the file was changed";
-    return "the file is not read any more";
+  static bool is_same(const QuarantineHead& head, const Found& found) {
+    // A person who accepted some rows has not accepted more.
+    return found.identity == head.identity &&
+           (head.state == "open" || found.aside.rows <= head.rows);
+  }
+
+  static std::string why_closed(const QuarantineHead& head, const SourceSnapshot& snapshot) {
+    const auto is_it = [&](const auto& file) { return file.name == head.file; };
+    const auto file = std::ranges::find_if(snapshot.files, is_it);
+    if (file != snapshot.files.end())
+      return file->identity == head.identity ? "it can be read now" : "the file was changed";
+    return std::ranges::any_of(snapshot.set_aside, is_it) ? "the file was changed"
+                                                          : "the file is not read any more";
   }
 
   Status close(uint64_t entry, const std::string& why) {
@@ -250,10 +260,8 @@ Result<DroppedRows> dropped_rows(Journal& journal, const std::string& pipeline) 
   DroppedRows dropped;
   for (const QuarantineHead& head : standing) {
     if (head.state != "dropped") continue;
-    const json opened = entry_json(head.opened_data);
-    uint64_t& rows = dropped[{opened.value("source", ""), opened.value("file", ""),
-                              opened.value("identity", "")}];
-    rows = std::max(rows, entry_json(head.told_data).value("rows", uint64_t{0}));
+    uint64_t& rows = dropped[{head.source, head.file, head.identity}];
+    rows = std::max(rows, head.rows);
   }
   return dropped;
 }
@@ -262,6 +270,9 @@ Status count_set_aside(Effects& effects, const Plan& plan, const Graph& graph,
                        const std::vector<uint32_t>& groups, uint32_t source,
                        const DroppedRows& dropped, SourceArrival& arrival) {
   const SourceSnapshot& snapshot = plan.sources[source];
+  std::set<std::string> files;
+  for (const FileSetAside& file : snapshot.set_aside)
+    if (!file.accepted) files.insert(file.name);
   for (uint32_t g : groups) {
     TG_ASSIGN(const auto aside, aside_of_group(effects, plan, graph, g, source));
     if (!aside) continue;
@@ -273,13 +284,17 @@ Status count_set_aside(Effects& effects, const Plan& plan, const Graph& graph,
       const auto bad = aside->files.find(file.name);
       if (bad == aside->files.end()) continue;
       const auto loss = dropped.find({snapshot.source, file.name, file.identity});
-      if (loss != dropped.end() && bad->second.rows <= loss->second) accepted += bad->second.rows;
+      if (loss != dropped.end() && bad->second.rows <= loss->second)
+        accepted += bad->second.rows;
+      else
+        files.insert(file.name);
     }
     accepted = std::min(accepted, aside->bad);
     arrival.rows_read = std::max(arrival.rows_read, aside->rows);
     arrival.rows_quarantined = std::max(arrival.rows_quarantined, aside->bad - accepted);
     arrival.rows_dropped = std::max(arrival.rows_dropped, accepted);
   }
+  if (snapshot.recipe.format == FileFormat::kParquet) arrival.files_quarantined = files.size();
   return {};
 }
 
@@ -292,7 +307,7 @@ Status record_quarantine(Effects& effects, const Plan& plan, const Graph& graph,
     if (!plan.pipeline.sources[s].quarantine_share) continue;
     sources.push_back(plan.sources[s].source);
     TG_ASSIGN(SourceFound found, found_in(effects, plan, graph, s));
-    TG_TRY(quarantine.settle(plan.sources[s].source, std::move(found), &plan.sources[s]));
+    TG_TRY(quarantine.settle(plan.sources[s].source, std::move(found), plan.sources[s]));
   }
   return quarantine.close_others(sources);
 }

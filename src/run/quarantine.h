@@ -20,7 +20,7 @@ inline constexpr size_t kQuarantineOpenedMax = 1'000;
 using DroppedRows = std::map<std::tuple<std::string, std::string, std::string>, uint64_t>;
 Result<DroppedRows> dropped_rows(Journal& journal, const std::string& pipeline);
 
-/// Sets rows_read, rows_quarantined and rows_dropped of an arrival by what the tasks of these
+/// Sets rows_read and what is quarantined or dropped of an arrival by what the tasks of these
 /// groups have set aside of that source. Each group that reads it is asked, and the worst counts:
 /// which rows are bad depends on the columns that are read. All tasks of the groups must be done; a
 /// result that has gone is a failure of class lost (publish.result_missing).

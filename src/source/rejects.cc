@@ -108,13 +108,15 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
     for (const sql::Column& column : snapshot.schema)
       cases.push_back(fmt::format("WHEN NOT ({}) THEN {}", json_row_is_good({column}, "line"),
                                   quote_literal(column.name)));
-    TG_ASSIGN(const sql::Table table,
-              connection.query(fmt::format(
-                  "SELECT number, CASE WHEN NOT json_valid(line) OR json_type(line) <> 'OBJECT' "
-                  "THEN '' {} ELSE '' END, left(line, {}) FROM ({}) WHERE trim(coalesce(line, '')) <> '' AND "
-                  "NOT ({}) ORDER BY number LIMIT {}",
-                  join(cases, " "), kTextAsked, lines_sql(file.path), json_row_is_good(snapshot.schema, "line"),
-                  kRejectsNamedMax - rejects.first.size())));
+    TG_ASSIGN(
+        const sql::Table table,
+        connection.query(fmt::format(
+            "SELECT number, CASE WHEN NOT json_valid(line) OR json_type(line) <> 'OBJECT' "
+            "THEN '' {} ELSE '' END, left(line, {}) FROM ({}) WHERE trim(coalesce(line, '')) <> '' "
+            "AND "
+            "NOT ({}) ORDER BY number LIMIT {}",
+            join(cases, " "), kTextAsked, lines_sql(file.path),
+            json_row_is_good(snapshot.schema, "line"), kRejectsNamedMax - rejects.first.size())));
     for (const auto& row : table.rows) {
       std::string reason = "not a JSON object";
       for (const sql::Column& column : snapshot.schema)
@@ -125,6 +127,36 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
     }
   }
   return rejects;
+}
+
+std::string bad_file_message(const std::string& name) {
+  return fmt::format("an input file cannot be read: \"{}\"", name);
+}
+
+/// Some of DuckDB's failures over broken Parquet files have no type: such a code may be one.
+bool may_be_broken_file(const Failure& failure) {
+  return failure.cls == FailureClass::kData || failure.code.starts_with("sql.error_");
+}
+
+/// The first file of a Parquet partition that cannot be read. DuckDB's message may name it; else
+/// each is read by itself.
+const InputFile* find_bad_file(Effects& effects, sql::Connection& connection,
+                               const SourceSnapshot& snapshot, const Partition& partition,
+                               const Failure& from_duckdb,
+                               const std::vector<std::string>& columns) {
+  for (const FileSlice& slice : partition.slices)
+    if (from_duckdb.message.find(snapshot.files[slice.file].path) != std::string::npos)
+      return &snapshot.files[slice.file];
+  for (const FileSlice& slice : partition.slices) {
+    Partition alone;
+    alone.slices = {slice};
+    const auto scan = scan_sql(effects, snapshot, alone, columns);
+    if (!scan) return nullptr;
+    const Status read =
+        connection.execute(fmt::format("SELECT bit_xor(hash(*COLUMNS(*))) FROM ({})", *scan));
+    if (!read && may_be_broken_file(read.error())) return &snapshot.files[slice.file];
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -144,18 +176,17 @@ Result<Rejects> read_rejects(Effects&, sql::Connection& connection, const Source
 
 Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
                              const SourceSnapshot& snapshot, const Partition& partition,
-                             const Failure& from_duckdb) {
-  if (from_duckdb.cls != FailureClass::kData) return from_duckdb;
+                             const Failure& from_duckdb, const std::vector<std::string>& columns) {
+  if (!may_be_broken_file(from_duckdb)) return from_duckdb;
   if (snapshot.recipe.format == FileFormat::kParquet) {
-    for (const auto& [path, name] : names_by_path(snapshot, partition)) {
-      if (from_duckdb.message.find(path) == std::string::npos) continue;
-      Failure failure{FailureClass::kData, "source.bad_file",
-                      fmt::format("an input file cannot be read: \"{}\"", name)};
-      failure.cause = std::make_shared<Failure>(from_duckdb);
-      return failure;
-    }
-    return from_duckdb;
+    const InputFile* file =
+        find_bad_file(effects, connection, snapshot, partition, from_duckdb, columns);
+    if (!file) return from_duckdb;
+    Failure failure{FailureClass::kData, "source.bad_file", bad_file_message(file->name)};
+    failure.cause = std::make_shared<Failure>(from_duckdb);
+    return failure;
   }
+  if (from_duckdb.cls != FailureClass::kData) return from_duckdb;
   const bool csv = snapshot.recipe.format == FileFormat::kCsv;
   if (csv && from_duckdb.message.find("CSV Error") == std::string::npos) return from_duckdb;
   if (!csv && from_duckdb.message.find("JSON") == std::string::npos) return from_duckdb;
@@ -187,6 +218,15 @@ Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
   Failure failure{FailureClass::kData, "source.bad_row", std::move(message)};
   failure.cause = std::make_shared<Failure>(from_duckdb);
   return failure;
+}
+
+const InputFile* bad_file_of(const SourceSnapshot& snapshot, const Partition& partition,
+                             const Failure& failure) {
+  if (failure.code != "source.bad_file") return nullptr;
+  for (const FileSlice& slice : partition.slices)
+    if (failure.message == bad_file_message(snapshot.files[slice.file].name))
+      return &snapshot.files[slice.file];
+  return nullptr;
 }
 
 }  // namespace tidegate

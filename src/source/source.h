@@ -31,6 +31,8 @@ struct SnapshotOptions {
   /// ... and what they are called in the arrival.
   std::string upstream_output = {};
   std::string upstream_generation = {};
+  /// Files whose loss a person has accepted: name and identity.
+  std::vector<std::pair<std::string, std::string>> accepted = {};
 };
 
 /// Looks at a source: finds its files, names them by identity, reads what their metadata says,

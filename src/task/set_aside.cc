@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/secrets.h"
@@ -18,6 +19,35 @@ std::string fields_of_row(const RejectedRow& row) {
 }
 
 }  // namespace
+
+uint64_t rows_in(const SourceSnapshot& snapshot, const FileSlice& slice) {
+  const uint64_t rows = snapshot.files[slice.file].rows;
+  if (slice.row_end >= 0)
+    return static_cast<uint64_t>(std::max<int64_t>(0, slice.row_end - slice.row_begin));
+  return rows - std::min(rows, static_cast<uint64_t>(slice.row_begin));
+}
+
+bool set_file_aside(TaskSpec& spec, const Failure& failure) {
+  for (TaskInput& input : spec.inputs) {
+    if (!input.scan || !input.scan->count_rejects) continue;
+    TaskScan& scan = *input.scan;
+    const InputFile* file = bad_file_of(scan.snapshot, scan.partition, failure);
+    if (!file) continue;
+    uint64_t rows = 0;
+    std::erase_if(scan.partition.slices, [&](const FileSlice& slice) {
+      if (&scan.snapshot.files[slice.file] != file) return false;
+      rows += rows_in(scan.snapshot, slice);
+      return true;
+    });
+    scan.lost.rows += rows;
+    scan.lost.files.emplace_back(file->name, rows);
+    scan.lost.first.push_back({file->name, 0, "",
+                               first_line(failure.cause ? failure.cause->message : failure.message),
+                               ""});
+    return true;
+  }
+  return false;
+}
 
 std::string set_aside_table(size_t index) { return fmt::format("quarantine-{}.jsonl", index); }
 

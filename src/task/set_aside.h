@@ -7,14 +7,15 @@
 #include "base/effects.h"
 #include "base/failure.h"
 #include "source/rejects.h"
+#include "task/spec.h"
 
 namespace tidegate {
 
 // The side table of the rows that a task has set aside of a source: a file of its result, so it
 // counts exactly if the result does, is found again where the result is reused, and goes with it.
-// JSON lines in file and line order: {"source","file","line","column","reason","raw","stage",
-// "attempt"}. At most kRejectsNamedMax rows and kSetAsideBytesMax bytes; how many rows there are in
-// all stands in the task's report.
+// JSON lines in file and line order, line 0 standing for a whole file:
+// {"source","file","line","column","reason","raw","stage", "attempt"}. At most kRejectsNamedMax
+// rows and kSetAsideBytesMax bytes; how many rows there are in all stands in the task's report.
 
 inline constexpr uint64_t kSetAsideBytesMax = uint64_t{4} << 20;
 
@@ -24,6 +25,13 @@ struct SetAside {
   std::string attempt;
   std::vector<RejectedRow> rows;
 };
+
+/// How many rows a slice of a Parquet file has, by its metadata.
+uint64_t rows_in(const SourceSnapshot& snapshot, const FileSlice& slice);
+
+/// Takes the file that a failure source.bad_file is about out of the input that reads it, and notes
+/// its rows as lost. False if no input that sets files aside reads it.
+bool set_file_aside(TaskSpec& spec, const Failure& failure);
 
 /// The table's name in a result, by the source's place in the task's report.
 std::string set_aside_table(size_t index);

@@ -392,7 +392,7 @@ std::string to_json(const TaskReport& report) {
                                           {"rows", source.rows},
                                           {"set_aside", source.set_aside},
                                           {"samples", std::move(samples)}});
-    if (source.set_aside == 0) continue;
+    if (source.files.empty()) continue;
     for (const auto& [name, rows] : source.files) one["files"].push_back({name, rows});
     one["table"] = source.table;
     one["table_rows"] = source.table_rows;

@@ -12,6 +12,7 @@
 #include "reduce/spec.h"
 #include "shuffle/shuffle.h"
 #include "sort/sort_key.h"
+#include "source/rejects.h"
 #include "source/snapshot.h"
 #include "sql/sql.h"
 
@@ -23,7 +24,9 @@ struct TaskScan {
   SourceSnapshot snapshot;           ///< with the files of the partition only
   Partition partition;               ///< of these files
   std::vector<std::string> columns;  ///< empty: all
-  bool count_rejects = false;        ///< bad rows are set aside: count and name them
+  bool count_rejects = false;        ///< what is bad is set aside: count and name it
+  /// In the worker alone: Parquet files of the partition that it found broken and reads no more.
+  Rejects lost = {};
 };
 
 /// One relation that a task's SQL sees, under `name`.

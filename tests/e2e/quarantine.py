@@ -103,7 +103,7 @@ def sees_nothing_where_nothing_is_set_aside():
     first = run()
     expect(entries() == [], "entries without a bad row")
     answer = tidegate("quarantine", "list", "pipeline.yaml", "--state", STATE, code=0)
-    expect(answer.out == "no rows are set aside\n", answer.told())
+    expect(answer.out == "nothing is set aside\n", answer.told())
     return ran(first)
 
 
