@@ -259,6 +259,151 @@ def says_what_is_wrong():
     expect(by_file()["2001-01-04.csv"] == entry, "a wrong command dropped something")
 
 
+PARQUET = """version: 1
+pipeline: files
+sources:
+  days:
+    files: days/*.parquet
+    arrives: {{every: 1d, path: "{{date}}", from: 2001-01-01, to: 2001-01-04}}
+    partition: {partition}
+    retry: {{data: {{quarantine: {tolerance}}}}}
+stages:
+  clean:
+    sql: SELECT key, amount FROM days WHERE amount >= 0
+outputs:
+  clean: {{from: clean, freshness: {{through: 2001-01-04, completeness: 70%}}, publish: {{parquet: published/clean}}}}
+"""
+SPLIT = """version: 1
+pipeline: split
+sources:
+  sales: {files: "in/2001-*.csv", columns: {key: VARCHAR, amount: BIGINT}}
+stages:
+  days: {sql: "SELECT '2001-01-0' || (amount // 1000) AS day, key, amount FROM sales"}
+outputs:
+  days: {from: days, publish: {parquet: published/days, by: [day], compression: none}}
+"""
+
+
+def files_pipeline(tolerance="50%", partition="1KiB"):
+    write("pipeline.yaml", PARQUET.format(tolerance=tolerance, partition=partition))
+
+
+def whole_parquet_files():
+    """Four files of a day each; their whole bytes, by name."""
+    for day in range(1, FILES + 1):
+        sales(day)
+    write("split.yaml", SPLIT)
+    tidegate("run", "split.yaml", "--state", "split", code=0)
+    whole = {}
+    for path in glob.glob(os.path.join(generation("days", "split")[1], "part-day=*.parquet")):
+        with open(path, "rb") as file:
+            whole[os.path.basename(path).split("=")[1][:10] + ".parquet"] = file.read()
+    expect(sorted(whole) == [f"2001-01-0{d}.parquet" for d in range(1, 5)], f"{sorted(whole)}")
+    for name, content in whole.items():
+        put(name, content)
+    return whole
+
+
+def put(name, content):
+    os.makedirs("days", exist_ok=True)
+    with open(os.path.join("days", name), "wb") as file:
+        file.write(content)
+
+
+def broken_pages(content):
+    """What a bad disk makes of it: the footer is whole, the pages are not."""
+    return content[:4] + bytes(byte ^ 0xff for byte in content[4:400]) + content[400:]
+
+
+def rows_published():
+    return sum(1 for _ in tidegate("query", "SELECT * FROM clean", "--json", "--state", STATE, code=0).lines)
+
+
+def a_cut_file_is_set_aside_when_planned_with(whole):
+    put("2001-01-02.parquet", whole["2001-01-02.parquet"][:-100])
+    first = run()
+    expect("set aside" in first.out or "set aside" in first.err, first.told())
+    found = entries("pipeline.yaml")
+    expect([(e["file"], e["rows"], e["state"]) for e in found] == [("days/2001-01-02.parquet", 0, "open")], f"{found}")
+    shown = show(found[0]["entry"]).document
+    expect(shown["set_aside"][0]["line"] == 0 and "cut off" in shown["set_aside"][0]["reason"], f"{shown}")
+    expect(rows_published() == 3 * ROWS, f"{rows_published()} rows")
+    read = [e for e in first.events("source_read")][-1]
+    expect(read["arrived"] == 3 and read["missing"] == ["2001-01-02"] and read["files_quarantined"] == 1, f"{read}")
+    complete = part("clean", "complete")["message"]
+    expect("3 of 4" in complete and "1 files quarantined" in complete, complete)
+    return found[0]["entry"]
+
+
+def broken_pages_are_set_aside_when_read(whole):
+    put("2001-01-03.parquet", broken_pages(whole["2001-01-03.parquet"]))
+    refused = run(code=4)
+    said = " ".join(r for e in refused.events("output_refused") for r in e["reasons"])
+    expect("were set aside" in said and "expected partitions" in said, f"refused with: {said}")
+    found = {e["file"]: e for e in entries("pipeline.yaml")}
+    one = found["days/2001-01-03.parquet"]
+    expect(one["rows"] == ROWS and one["stage"] == "clean", f"{one}")
+    shown = show(one["entry"]).document
+    expect(len(shown["tables"]) == 1 and shown["set_aside"][0]["line"] == 0 and shown["set_aside"][0]["reason"], f"{shown}")
+    text = tidegate("quarantine", "show", one["entry"], "--state", STATE, code=0).out
+    expect("300 rows" in text and "more" not in text, text)
+    return one["entry"]
+
+
+def accepted_files_count_no_more(entries_of):
+    settle("drop", *entries_of)
+    again = run()
+    expect(ran(again) == 0, f"a drop made {ran(again)} tasks run")
+    expect(rows_published() == 2 * ROWS, f"{rows_published()} rows")
+    read = [e for e in again.events("source_read")][-1]
+    expect(read["arrived"] == 4 and "files_quarantined" not in read and read["rows_dropped"] == ROWS, f"{read}")
+    expect(verdict("clean", STATE)["verdict"] == "TRUSTED", f"{verdict('clean', STATE)}")
+
+
+def repaired_files_run_alone(whole):
+    for name in ("2001-01-02.parquet", "2001-01-03.parquet"):
+        put(name, whole[name])
+        again = run()
+        expect(ran(again) == 1, f"{ran(again)} tasks ran for one repaired file")
+    expect(entries("pipeline.yaml") == [] and rows_published() == 4 * ROWS, f"{entries('pipeline.yaml')}")
+
+
+def of_several_files_of_a_task_only_the_broken_are_lost(whole):
+    files_pipeline(partition="64MiB")
+    for name in ("2001-01-01.parquet", "2001-01-04.parquet"):
+        put(name, broken_pages(whole[name]))
+    refused = run(code=4)
+    expect(ran(refused) == 1, "not one task for all files")
+    found = {e["file"]: e["rows"] for e in entries("pipeline.yaml")}
+    expect(found == {"days/2001-01-01.parquet": ROWS, "days/2001-01-04.parquet": ROWS}, f"{found}")
+    settle("drop", *[e["entry"] for e in entries("pipeline.yaml")])
+    run()
+    expect(rows_published() == 2 * ROWS, f"{rows_published()} rows")
+
+
+def without_a_tolerance_nothing_is_set_aside(whole):
+    write("pipeline.yaml", open("pipeline.yaml").read().replace("    retry: {data: {quarantine: 50%}}\n", ""))
+    answer = run(code=3)
+    expect("source.bad_file" in answer.out and "2001-01-01.parquet" in answer.out, answer.told())
+    for name, content in whole.items():
+        put(name, content[:-100])
+    files_pipeline()
+    answer = run(code=2)  # where every file is bad there is nothing to go by
+    expect(answer.out.count("is cut off") == 4, answer.told())
+
+
+def parquet_files():
+    files_pipeline()
+    whole = whole_parquet_files()
+    run()
+    cut = a_cut_file_is_set_aside_when_planned_with(whole)
+    broken = broken_pages_are_set_aside_when_read(whole)
+    accepted_files_count_no_more([cut, broken])
+    repaired_files_run_alone(whole)
+    of_several_files_of_a_task_only_the_broken_are_lost(whole)
+    without_a_tolerance_nothing_is_set_aside(whole)
+
+
 tasks = sees_nothing_where_nothing_is_set_aside()
 names_rows_of_csv_and_json()
 repairing_a_file_runs_only_what_it_touches(tasks)
@@ -269,3 +414,4 @@ releasing_reads_again_what_is_touched(small)
 gc_takes_the_table_with_its_result()
 tables_are_bounded_and_counts_are_not()
 says_what_is_wrong()
+parquet_files()
