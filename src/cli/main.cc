@@ -50,10 +50,12 @@ void add_common(CLI::App& app, Common& common) {
 
 void add_quarantine(CLI::App& app, Arguments& a) {
   QuarantineArguments& q = a.quarantine;
-  auto* quarantine = app.add_subcommand("quarantine", "See rows that were set aside, and settle them");
+  auto* quarantine =
+      app.add_subcommand("quarantine", "See rows that were set aside, and settle them");
   quarantine->require_subcommand(1);
   auto* list = quarantine->add_subcommand("list", "List input files with rows that are set aside");
-  list->add_option("FILE", q.file, "The pipeline file (default: all pipelines of the state directory)");
+  list->add_option("FILE", q.file,
+                   "The pipeline file (default: all pipelines of the state directory)");
   list->add_flag("--all", q.all, "What is settled, too");
   auto* show = quarantine->add_subcommand("show", "Show the rows with line, column and reason");
   show->add_option("N", q.entries, "The entry's number")->required()->expected(1);

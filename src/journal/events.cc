@@ -17,11 +17,22 @@ constexpr Names kRunInterrupted[] = {"reason?"};
 constexpr Names kRunFinished[] = {"state", "tasks?", "rows?", "bytes?", "seconds?", "peak_rss?"};
 constexpr Names kWorkerStarted[] = {"worker", "pid"};
 constexpr Names kWorkerEnded[] = {"worker", "reason"};
-constexpr Names kSourceRead[] = {
-    "source",           "known_by",         "complete_to_us?",      "expected",
-    "arrived",          "rows_read",        "rows_quarantined",     "missing",
-    "rows_dropped?",    "files_quarantined?",    "identity",         "upstream_output?",     "upstream_generation?",
-    "every_us?",        "arrives_from_us?", "arrives_to_us?"};
+constexpr Names kSourceRead[] = {"source",
+                                 "known_by",
+                                 "complete_to_us?",
+                                 "expected",
+                                 "arrived",
+                                 "rows_read",
+                                 "rows_quarantined",
+                                 "missing",
+                                 "rows_dropped?",
+                                 "files_quarantined?",
+                                 "identity",
+                                 "upstream_output?",
+                                 "upstream_generation?",
+                                 "every_us?",
+                                 "arrives_from_us?",
+                                 "arrives_to_us?"};
 constexpr Names kRowsQuarantined[] = {"source", "file", "rows", "share?", "samples?"};
 constexpr Names kQuarantineOpened[] = {"entry", "pipeline", "source", "file",    "identity",
                                        "rows",  "stage",    "tasks",  "samples?"};
@@ -29,7 +40,8 @@ constexpr Names kQuarantineChanged[] = {"entry", "rows", "stage", "tasks", "samp
 constexpr Names kQuarantineDropped[] = {"entry", "why?"};
 constexpr Names kQuarantineReleased[] = {"entry"};
 constexpr Names kQuarantineClosed[] = {"entry", "why"};
-constexpr Names kTaskStarted[] = {"identity", "attempt", "stage", "partition", "worker?", "backup?"};
+constexpr Names kTaskStarted[] = {"identity",  "attempt", "stage",
+                                  "partition", "worker?", "backup?"};
 constexpr Names kTaskFinished[] = {"identity",  "attempt",  "stage?", "partition?", "rows_in?",
                                    "rows_out?", "bytes?",   "us?",    "peak_rss?",  "digest?",
                                    "files?",    "sources?", "checks?"};
@@ -39,7 +51,7 @@ constexpr Names kTaskFailed[] = {"identity", "attempt", "stage?", "partition?",
 constexpr Names kTaskRetried[] = {"identity", "delay_us", "number",       "class?",
                                   "tokens?",  "parts?",   "memory_bytes?"};
 constexpr Names kIsolated[] = {"rung", "index", "for_us", "reason"};
-constexpr Names kIncidentOpened[] = {"incident", "output", "pipeline",   "class",
+constexpr Names kIncidentOpened[] = {"incident", "output",  "pipeline",  "class",
                                      "code",     "message", "failed_us?"};
 constexpr Names kIncidentAdded[] = {"incident", "output", "class", "code", "message"};
 constexpr Names kIncidentClosed[] = {"incident", "output", "why"};

@@ -269,16 +269,17 @@ TEST(Journal, TheQuarantineTellsWhatStandsAndWhatBecameOfTheRest) {
                           fmt::format(R"({{"entry":{},"pipeline":"{}","source":"s","file":"a.csv",)"
                                       R"("identity":"i","rows":3,"stage":"x","tasks":["t"]}})",
                                       entry, entry == 4 ? "q" : "p")));
-  ASSERT_TRUE(j->append("quarantine_changed", "r",
-                        R"({"entry":1,"rows":5,"stage":"x","tasks":["u"]})"));
+  ASSERT_TRUE(
+      j->append("quarantine_changed", "r", R"({"entry":1,"rows":5,"stage":"x","tasks":["u"]})"));
   ASSERT_TRUE(j->append("quarantine_dropped", "", R"({"entry":2,"why":"known"})"));
   ASSERT_TRUE(j->append("quarantine_released", "", R"({"entry":3})"));
   ASSERT_TRUE(j->append("quarantine_closed", "r", R"({"entry":4,"why":"mended"})"));
   ASSERT_TRUE(j->commit());
   const auto states = [&](const QuarantineQuery& query) {
     std::string text;
-    for (const QuarantineHead& head : *j->quarantine(query))
-      text += fmt::format("{}:{} ", head.entry, head.state);
+    const auto heads = j->quarantine(query);
+    EXPECT_TRUE(heads);
+    for (const QuarantineHead& head : *heads) text += fmt::format("{}:{} ", head.entry, head.state);
     return text;
   };
   EXPECT_EQ(states({}), "4:closed 3:released 2:dropped 1:open ");

@@ -85,9 +85,9 @@ Status accepted_losses(const std::string& pipeline, const Source& source, Journa
                        SnapshotOptions& options) {
   constexpr size_t kAcceptedMax = 100'000;
   if (!journal || !source.quarantine_share || source.format != FileFormat::kParquet) return {};
-  TG_ASSIGN(const auto standing,
-            journal->quarantine(
-                {.pipeline = pipeline, .standing_only = true, .most = kAcceptedMax}));
+  TG_ASSIGN(
+      const auto standing,
+      journal->quarantine({.pipeline = pipeline, .standing_only = true, .most = kAcceptedMax}));
   for (const QuarantineHead& head : standing)
     if (head.state == "dropped" && head.source == source.name.value)
       options.accepted.emplace_back(head.file, head.identity);

@@ -148,8 +148,8 @@ Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
       // Rows set aside count as missing, as they do in the verdict.
       const CompleteScope scope{.share = output.freshness->completeness->value,
                                 .through_us = item.request.through_us};
-      const bool enough = count_complete(arrival, scope, effects_.now_us()).kind !=
-                          Completeness::Kind::kShort;
+      const bool enough =
+          count_complete(arrival, scope, effects_.now_us()).kind != Completeness::Kind::kShort;
       const double share = static_cast<double>(check.failing) / static_cast<double>(check.total);
       check.status = share > check.tolerance + 1e-12 || !enough ? "fail" : "pass";
       check.message =
@@ -174,11 +174,12 @@ Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
       const double share =
           check.total ? static_cast<double>(check.failing) / static_cast<double>(check.total) : 0;
       check.status = share > check.tolerance + 1e-12 ? "fail" : "pass";
-      check.message = fmt::format("{} of {} {} of \"{}\" were set aside, at most {:g}% may be",
-                                  check.failing, check.total, files ? "files" : "rows",
-                                  arrival.source, check.tolerance * 100);
+      check.message =
+          fmt::format("{} of {} {} of \"{}\" were set aside, at most {:g}% may be", check.failing,
+                      check.total, files ? "files" : "rows", arrival.source, check.tolerance * 100);
       if (arrival.rows_dropped > 0)
-        check.message += fmt::format("; {} rows more were dropped by a person", arrival.rows_dropped);
+        check.message +=
+            fmt::format("; {} rows more were dropped by a person", arrival.rows_dropped);
       item.promises.push_back(std::move(check));
     }
   }

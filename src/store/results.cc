@@ -110,9 +110,9 @@ Result<std::vector<std::string>> list_or_none(Effects& effects, const std::strin
 
 /// Takes a result out of results/ as a whole, then removes it.
 Status remove_result(Effects& effects, const StateDir& state, const std::string& directory) {
-  const std::string aside =
-      path_join(state.spill(), fmt::format("evicted-{}-{}", path_basename(directory),
-                                           hex64(effects.random_u64())));
+  const std::string aside = path_join(
+      state.spill(),
+      fmt::format("evicted-{}-{}", path_basename(directory), hex64(effects.random_u64())));
   TG_TRY(effects.rename(directory, aside));
   return remove_tree(effects, aside);
 }

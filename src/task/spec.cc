@@ -440,7 +440,8 @@ Result<TaskReport> task_report_from_json(const std::string& text) {
           TaskSourceCount{source.at("source"), source.at("rows"), source.at("set_aside"),
                           source.at("samples").get<std::vector<std::string>>()});
       if (source.contains("files"))
-        for (const json& file : source.at("files")) count.files.emplace_back(file.at(0), file.at(1));
+        for (const json& file : source.at("files"))
+          count.files.emplace_back(file.at(0), file.at(1));
       count.table = source.value("table", "");
       count.table_rows = source.value("table_rows", uint64_t{0});
     }
