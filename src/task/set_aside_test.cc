@@ -80,5 +80,60 @@ TEST_F(SetAsideTest, HoldsNoSecret) {
   EXPECT_EQ(read_set_aside(fx(), table())->rows[0].raw, "x,${env:PASSWORD}");
 }
 
+/// One task over row groups of a.parquet and all of b.parquet.
+TaskSpec over_two_files() {
+  TaskScan scan;
+  scan.count_rejects = true;
+  for (const char* name : {"a.parquet", "b.parquet"}) {
+    InputFile file;
+    file.name = name;
+    file.path = std::string("/in/") + name;
+    file.rows = 100;
+    scan.snapshot.files.push_back(file);
+  }
+  scan.partition.slices = {{0, 0, 10}, {0, 90, -1}, {1, 0, -1}};
+  TaskSpec spec;
+  spec.inputs.emplace_back();
+  spec.inputs.emplace_back();
+  spec.inputs[1].scan = scan;
+  return spec;
+}
+
+Failure broken(const char* name) {
+  Failure failure{FailureClass::kData, "source.bad_file",
+                  std::string("an input file cannot be read: \"") + name + "\""};
+  failure.cause = std::make_shared<const Failure>(
+      Failure{FailureClass::kDefect, "sql.error_0", "don't know what type\nmore"});
+  return failure;
+}
+
+TEST(SetFileAside, TakesAllOfABrokenFileOutOfItsTask) {
+  TaskSpec spec = over_two_files();
+  ASSERT_TRUE(set_file_aside(spec, broken("a.parquet")));
+  const TaskScan& scan = *spec.inputs[1].scan;
+  ASSERT_EQ(scan.partition.slices.size(), 1U);
+  EXPECT_EQ(scan.partition.slices[0].file, 1U);
+  EXPECT_EQ(scan.lost.rows, 20U);
+  ASSERT_EQ(scan.lost.files.size(), 1U);
+  EXPECT_EQ(scan.lost.files[0].first, "a.parquet");
+  EXPECT_EQ(scan.lost.first[0].line, 0U);
+  EXPECT_EQ(scan.lost.first[0].reason, "don't know what type");
+  EXPECT_FALSE(set_file_aside(spec, broken("a.parquet"))) << "each round takes one out";
+  ASSERT_TRUE(set_file_aside(spec, broken("b.parquet")));
+  EXPECT_EQ(spec.inputs[1].scan->lost.rows, 120U);
+  EXPECT_TRUE(spec.inputs[1].scan->partition.slices.empty());
+}
+
+TEST(SetFileAside, OnlyWhereTheSourceSetsFilesAside) {
+  TaskSpec spec = over_two_files();
+  spec.inputs[1].scan->count_rejects = false;
+  EXPECT_FALSE(set_file_aside(spec, broken("a.parquet")));
+  spec = over_two_files();
+  Failure other = broken("a.parquet");
+  other.code = "sql.conversion";
+  EXPECT_FALSE(set_file_aside(spec, other));
+  EXPECT_FALSE(set_file_aside(spec, broken("c.parquet")));
+}
+
 }  // namespace
 }  // namespace tidegate

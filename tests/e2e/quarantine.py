@@ -2,6 +2,7 @@
 in counts and verdicts, and which tasks run again. `quarantine.py`, in an empty directory."""
 import glob
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["TIDEGATE_SOURCE"], "tests"))
@@ -392,6 +393,19 @@ def without_a_tolerance_nothing_is_set_aside(whole):
     expect(answer.out.count("is cut off") == 4, answer.told())
 
 
+def the_state_is_found_beside_the_file():
+    pipeline(tolerance="100%", complete="1%")
+    write("pipeline.yaml", open("pipeline.yaml").read().replace("published/", "beside/"))
+    sales(1, {20: "x,12y"})
+    run_here = {key: value for key, value in os.environ.items() if key != "TIDEGATE_STATE"}
+    done = subprocess.run([TIDEGATE, "run", "pipeline.yaml", "--quiet"], env=run_here, capture_output=True)
+    expect(done.returncode == 0, done.stderr.decode())
+    write("elsewhere/note", "")
+    done = subprocess.run([TIDEGATE, "quarantine", "list", "../pipeline.yaml"], env=run_here, cwd="elsewhere",
+                          capture_output=True)
+    expect(done.returncode == 0 and b"2001-01-01.csv" in done.stdout, f"{done}")
+
+
 def parquet_files():
     files_pipeline()
     whole = whole_parquet_files()
@@ -414,4 +428,5 @@ releasing_reads_again_what_is_touched(small)
 gc_takes_the_table_with_its_result()
 tables_are_bounded_and_counts_are_not()
 says_what_is_wrong()
+the_state_is_found_beside_the_file()
 parquet_files()
