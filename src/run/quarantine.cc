@@ -72,6 +72,9 @@ Result<bool> add_task(Effects& effects, const Plan& plan, const GraphTask& task,
     if (count.source != source) continue;
     rows += count.rows;
     bad += count.set_aside;
+    std::map<std::string, std::vector<std::string>> samples;
+    for (const std::string& sample : count.samples)
+      samples[sample_json(sample).value("file", "")].push_back(sample);
     for (const auto& [name, of_file] : count.files) {
       FileAside& file = aside.files[name];
       // Tasks that read the whole source all say the same of it.
@@ -79,9 +82,8 @@ Result<bool> add_task(Effects& effects, const Plan& plan, const GraphTask& task,
       if ((file.tasks.empty() || file.tasks.back() != task.identity) &&
           file.tasks.size() < kEntryTasksMax)
         file.tasks.push_back(task.identity);
-      for (const std::string& sample : count.samples)
-        if (file.samples.size() < kEntrySamplesMax && sample_json(sample).value("file", "") == name)
-          file.samples.push_back(sample);
+      for (const std::string& sample : samples[name])
+        if (file.samples.size() < kEntrySamplesMax) file.samples.push_back(sample);
     }
   }
   ++aside.tasks;

@@ -69,7 +69,7 @@ struct ReadRecipe {
   std::vector<std::pair<std::string, std::string>> options;
   /// Quarantine: bad rows, or Parquet files that cannot be read, are left out and counted.
   bool set_aside_bad_rows = false;
-  std::string directory;            ///< what `${file:PATH}` is relative to
+  std::string directory;  ///< what `${file:PATH}` is relative to
 };
 
 /// A source at one moment: what a plan is made from and a task reads by.
@@ -83,7 +83,7 @@ struct SourceSnapshot {
   uint64_t rows = 0;
   bool rows_known = true;
   std::vector<FileSetAside> set_aside;  ///< found unreadable when the snapshot was taken, by name
-  SourceArrival arrival;  ///< rows_read and rows_quarantined are the run's to fill
+  SourceArrival arrival;                ///< rows_read and rows_quarantined are the run's to fill
 };
 
 }  // namespace tidegate
