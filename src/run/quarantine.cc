@@ -184,8 +184,6 @@ class Quarantine {
     TG_ASSIGN(standing_, journal_.quarantine({.pipeline = plan_.pipeline.name.value,
                                               .standing_only = true,
                                               .most = kStandingMax}));
-    TG_ASSIGN(const auto newest, journal_.quarantine({.most = 1}));
-    next_ = newest.empty() ? 1 : newest.front().entry + 1;
     return {};
   }
 
@@ -236,7 +234,10 @@ class Quarantine {
 
   Status open(const std::string& source, const std::string& name, const Found& file) {
     if (opened_ == kQuarantineOpenedMax) return {};
-    ++opened_;
+    if (opened_++ == 0) {
+      TG_ASSIGN(const auto newest, journal_.quarantine({.most = 1}));
+      next_ = newest.empty() ? 1 : newest.front().entry + 1;
+    }
     json data = told(next_++, file);
     data["pipeline"] = plan_.pipeline.name.value;
     data["source"] = source;

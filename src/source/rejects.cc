@@ -11,6 +11,8 @@
 namespace tidegate {
 namespace {
 
+/// Some of DuckDB's failures over broken Parquet files have no type, and a code that begins so.
+constexpr std::string_view kUntyped = "sql.error_";
 /// Lines beyond are not shown. DuckDB's CSV reader allocates 16 times as much for its buffer.
 constexpr uint64_t kLineBytesMax = 1024 * 1024;
 
@@ -133,9 +135,8 @@ std::string bad_file_message(const std::string& name) {
   return fmt::format("an input file cannot be read: \"{}\"", name);
 }
 
-/// Some of DuckDB's failures over broken Parquet files have no type: such a code may be one.
 bool may_be_broken_file(const Failure& failure) {
-  return failure.cls == FailureClass::kData || failure.code.starts_with("sql.error_");
+  return failure.cls == FailureClass::kData || failure.code.starts_with(kUntyped);
 }
 
 /// The first file of a Parquet partition that cannot be read. DuckDB's message may name it; else
