@@ -230,6 +230,19 @@ def gc_takes_the_table_with_its_result():
     expect(glob.glob(os.path.join(STATE, "spill", "*")) == [], "something was left in spill/")
 
 
+def a_lost_journal_finds_the_tables_again():
+    """The results are adopted, with their tables: no task runs, and each row is told once."""
+    before = {name: entry["rows"] for name, entry in by_file().items()}
+    os.unlink(os.path.join(STATE, "journal.db"))
+    again = run(code=(0, 3))
+    expect(ran(again) == 0, f"{ran(again)} tasks ran")
+    expect({name: entry["rows"] for name, entry in by_file().items()} == before, f"{before}, then {by_file()}")
+    shown = show(by_file()["2001-01-03.csv"]["entry"]).document
+    expect(len(shown["tables"]) == 1 and [r["line"] for r in shown["set_aside"]] == [20], f"{shown}")
+    for output in ("totals", "ids"):
+        tidegate("audit", output, "--state", STATE)
+
+
 def tables_are_bounded_and_counts_are_not():
     pipeline(tolerance="100%", complete="1%")
     write(name_of(4), "key,amount\n" + "x,12y\n" * 6000 + "k1,1\n")
@@ -426,6 +439,7 @@ what_is_set_aside_is_not_complete()
 small = one_more_bad_row_is_not_dropped(dropped)
 releasing_reads_again_what_is_touched(small)
 gc_takes_the_table_with_its_result()
+a_lost_journal_finds_the_tables_again()
 tables_are_bounded_and_counts_are_not()
 says_what_is_wrong()
 the_state_is_found_beside_the_file()
