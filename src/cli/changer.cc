@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/hash.h"
 #include "base/text.h"
 #include "publish/standing.h"
@@ -35,33 +33,8 @@ Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::stri
                           meant.empty() ? "" : "; did you mean ", meant));
 }
 
-Result<std::vector<LinkChange>> begin_link_changes(Effects& effects, Journal& journal) {
-  TG_ASSIGN(const auto outputs, journal.output_names());
-  std::vector<LinkChange> links;
-  for (const std::string& output : outputs) {
-    const auto place = place_of(effects, journal, output);
-    if (!place) continue;
-    TG_ASSIGN(LinkChange link, LinkChange::begin(effects, journal, *place));
-    links.push_back(std::move(link));
-  }
-  return links;
-}
-
 std::string manual_run(Effects& effects, const char* what) {
   return fmt::format("{}-{}", what, hex64(effects.random_u64()).substr(0, 6));
-}
-
-Status tell_dropped(Journal& journal, const std::string& run,
-                    const std::vector<std::string>& identities) {
-  constexpr size_t kPage = 1000;
-  for (size_t begin = 0; begin < identities.size(); begin += kPage) {
-    std::vector<std::string> quoted;
-    for (size_t i = begin; i < std::min(identities.size(), begin + kPage); ++i)
-      quoted.push_back(quote_json(identities[i]));
-    TG_TRY(journal.append("results_dropped", run,
-                          fmt::format(R"({{"identities":[{}]}})", join(quoted, ","))));
-  }
-  return {};
 }
 
 }  // namespace tidegate::cli

@@ -2,11 +2,9 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "cli/cli.h"
 #include "publish/place.h"
-#include "publish/share.h"
 #include "store/state_dir.h"
 
 namespace tidegate::cli {
@@ -27,12 +25,5 @@ std::string manual_run(Effects& effects, const char* what);
 
 /// Where an output lies, by the journal, or, if `output` is a directory, there.
 Result<OutputPlace> place_of(Effects& effects, Journal& journal, const std::string& output);
-
-/// To be settled after results were dropped: published files may share theirs.
-Result<std::vector<LinkChange>> begin_link_changes(Effects& effects, Journal& journal);
-
-/// Journals that these tasks have no result any more, a page of them in an event.
-Status tell_dropped(Journal& journal, const std::string& run,
-                    const std::vector<std::string>& identities);
 
 }  // namespace tidegate::cli

@@ -9,6 +9,7 @@
 #include "publish/audit.h"
 #include "publish/keep.h"
 #include "publish/rollback.h"
+#include "publish/share.h"
 #include "publish/standing.h"
 #include "store/results.h"
 #include "trust/trust.h"
@@ -30,6 +31,20 @@ Status take_over(Effects& effects, const Common& common, const std::string& root
   Owner next = *owner;
   next.state_id = state.id();
   return take_over_place(effects, {owner->output, root}, next);
+}
+
+/// Journals that these tasks have no result any more, a page of them in an event.
+Status tell_dropped(Journal& journal, const std::string& run,
+                    const std::vector<std::string>& identities) {
+  constexpr size_t kPage = 1000;
+  for (size_t begin = 0; begin < identities.size(); begin += kPage) {
+    std::vector<std::string> quoted;
+    for (size_t i = begin; i < std::min(identities.size(), begin + kPage); ++i)
+      quoted.push_back(quote_json(identities[i]));
+    TG_TRY(journal.append("results_dropped", run,
+                          fmt::format(R"({{"identities":[{}]}})", join(quoted, ","))));
+  }
+  return {};
 }
 
 }  // namespace
@@ -147,11 +162,15 @@ int command_gc(Effects& effects, const Common& common, const GcArguments& argume
   limits.dry_run = arguments.dry_run;
   auto changer = open_changer(effects, common, "gc");
   if (!changer) return tell_failure(common, changer.error(), kExitUsage);
+  const auto outputs = changer->journal->output_names();
+  if (!outputs) return tell_failure(common, outputs.error(), kExitFailed);
   std::vector<LinkChange> links;
-  if (!arguments.dry_run) {
-    auto begun = begin_link_changes(effects, *changer->journal);
-    if (!begun) return tell_failure(common, begun.error(), kExitFailed);
-    links = std::move(*begun);
+  for (const std::string& output : *outputs) {
+    const auto place = place_of(effects, *changer->journal, output);
+    if (!place || arguments.dry_run) continue;
+    auto link = LinkChange::begin(effects, *changer->journal, *place);
+    if (!link) return tell_failure(common, link.error(), kExitFailed);
+    links.push_back(std::move(*link));
   }
   // Nothing published needs a result: generations hold their own links. An interrupted run's
   // results are only its work to do again.

@@ -132,21 +132,10 @@ Status drop_entry(Effects& effects, Changer& changer, const QuarantineHead& head
                                  data.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
-/// Drops the results of the tasks that set the rows aside, so that just these run again. Gives how
-/// many there were.
-Result<size_t> release_entry(Effects& effects, Changer& changer, const QuarantineHead& head) {
-  const std::string run = manual_run(effects, "release");
-  TG_ASSIGN(auto links, begin_link_changes(effects, *changer.journal));
-  std::vector<std::string> gone;
-  for (const std::string& task : head.tasks) {
-    TG_ASSIGN(const size_t results, drop_results(effects, changer.state, task));
-    if (results > 0) gone.push_back(task);
-  }
-  TG_TRY(tell_dropped(*changer.journal, run, gone));
-  for (LinkChange& link : links) TG_TRY(link.settle(run));
-  TG_TRY(changer.journal->append("quarantine_released", run,
-                                 fmt::format(R"({{"entry":{}}})", head.entry)));
-  return gone.size();
+/// To the planner the file is another one from now on, so what it touches runs again.
+Status release_entry(Effects& effects, Changer& changer, const QuarantineHead& head) {
+  return changer.journal->append("quarantine_released", manual_run(effects, "release"),
+                                 fmt::format(R"({{"entry":{}}})", head.entry));
 }
 
 }  // namespace
@@ -239,11 +228,9 @@ int command_quarantine_settle(Effects& effects, const Common& common,
     one.erase("samples");
     one["state"] = release ? "released" : "dropped";
     if (release) {
-      const auto tasks = release_entry(effects, *changer, head);
-      if (!tasks) return tell_failure(common, tasks.error(), kExitFailed);
-      one["tasks"] = *tasks;
-      text += fmt::format("entry {}: the next run reads {} again, {} task{}\n", head.entry,
-                          head.file, *tasks, *tasks == 1 ? "" : "s");
+      const Status released = release_entry(effects, *changer, head);
+      if (!released) return tell_failure(common, released.error(), kExitFailed);
+      text += fmt::format("entry {}: the next run reads {} again\n", head.entry, head.file);
     } else {
       const Status dropped = drop_entry(effects, *changer, head, arguments.why);
       if (!dropped) return tell_failure(common, dropped.error(), kExitFailed);

@@ -131,6 +131,16 @@ class Snapshotter {
     });
   }
 
+  /// Once for each time that it was released.
+  void rename_released(InputFile& file) const {
+    for (size_t times = 0; times < options_.released.size(); ++times) {
+      if (std::ranges::find(options_.released, std::pair{file.name, file.identity}) ==
+          options_.released.end())
+        return;
+      file.identity = IdentityHash().add("tidegate.released.1").add(file.identity).hex();
+    }
+  }
+
   Status name(const std::vector<FoundFile>& found) {
     IdentityHash all;
     all.add("tidegate.source.1");
@@ -154,6 +164,7 @@ class Snapshotter {
         if (!identity) return std::unexpected(std::move(identity).error());
         file.identity = std::move(*identity);
       }
+      rename_released(file);
       all.add(file.identity);
       snapshot_.bytes += file.stat.size;
       snapshot_.files.push_back(std::move(file));

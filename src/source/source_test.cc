@@ -340,6 +340,25 @@ TEST_F(Snapshot, ParquetFilesThatCannotBeReadAreSetAside) {
   EXPECT_EQ(snapshot->arrival.missing, std::vector<std::string>{"2001-01-03"});
 }
 
+TEST_F(Snapshot, AReleasedFileIsAnotherOneThoughItLooksTheSame) {
+  copy("SELECT i FROM range(1000) t(i)", "a.parquet");
+  copy("SELECT i FROM range(1000) t(i)", "b.parquet");
+  Source s = source("*.parquet");
+  s.partition_bytes = {1024, {}};
+  const auto first = good(s);
+  ASSERT_EQ(first.partitions.size(), 2u);
+  options_.released = {{"b.parquet", first.files[1].identity}};
+  const auto second = good(s);
+  EXPECT_EQ(second.files[0].identity, first.files[0].identity);
+  EXPECT_EQ(second.partitions[0].identity, first.partitions[0].identity);
+  EXPECT_NE(second.files[1].identity, first.files[1].identity);
+  EXPECT_NE(second.partitions[1].identity, first.partitions[1].identity);
+  options_.released.emplace_back("b.parquet", second.files[1].identity);
+  EXPECT_NE(good(s).files[1].identity, second.files[1].identity) << "and again";
+  options_.released = {{"b.parquet", second.files[1].identity}};
+  EXPECT_EQ(good(s).files[1].identity, first.files[1].identity) << "other bytes were released";
+}
+
 TEST_F(Snapshot, AManifestExpectsNothingOfAFileWhoseLossIsAccepted) {
   copy("SELECT i FROM range(1000) t(i)", "a.parquet");
   const std::string bytes = *read_file(effects_, path("a.parquet"));

@@ -108,15 +108,6 @@ Result<std::vector<std::string>> list_or_none(Effects& effects, const std::strin
   return names;
 }
 
-/// Takes a result out of results/ as a whole, then removes it.
-Status remove_result(Effects& effects, const StateDir& state, const std::string& directory) {
-  const std::string aside = path_join(
-      state.spill(),
-      fmt::format("evicted-{}-{}", path_basename(directory), hex64(effects.random_u64())));
-  TG_TRY(effects.rename(directory, aside));
-  return remove_tree(effects, aside);
-}
-
 }  // namespace
 
 const ResultFile* StoredResult::file(std::string_view name) const {
@@ -249,6 +240,7 @@ Result<EvictionReport> evict_results(Effects& effects, const StateDir& state,
     int64_t made_us;
     uint64_t bytes;
     std::string directory;
+    std::string attempt;
   };
   std::vector<Candidate> candidates;
   EvictionReport report;
@@ -262,7 +254,7 @@ Result<EvictionReport> evict_results(Effects& effects, const StateDir& state,
       const auto wanted = keep.find(identity);
       for (const std::string& attempt : attempts) {
         const std::string directory = path_join(home, attempt);
-        Candidate candidate{INT64_MIN, 0, directory};
+        Candidate candidate{INT64_MIN, 0, directory, attempt};
         // A result that cannot be read any more counts as the oldest: nobody can use it.
         TG_ASSIGN(const auto result, load(effects, directory));
         if (result) {
@@ -286,7 +278,11 @@ Result<EvictionReport> evict_results(Effects& effects, const StateDir& state,
     const bool torn = candidate.made_us == INT64_MIN;
     if (!torn && candidate.made_us >= oldest && report.bytes_kept <= limits.bytes_max) break;
     if (!limits.dry_run) {
-      TG_TRY(remove_result(effects, state, candidate.directory));
+      const std::string aside =
+          path_join(state.spill(),
+                    fmt::format("evicted-{}-{}", candidate.attempt, hex64(effects.random_u64())));
+      TG_TRY(effects.rename(candidate.directory, aside));
+      TG_TRY(remove_tree(effects, aside));
       const std::string home = path_dirname(candidate.directory);
       if (effects.rmdir(home)) report.identities_gone.push_back(path_basename(home));
     }
@@ -296,18 +292,6 @@ Result<EvictionReport> evict_results(Effects& effects, const StateDir& state,
     ++report.results_removed;
   }
   return report;
-}
-
-Result<size_t> drop_results(Effects& effects, const StateDir& state, std::string_view identity) {
-  if (!is_identity(identity))
-    return fail(FailureClass::kDefect, "state.name",
-                fmt::format("no result is named so: \"{}\"", identity));
-  const std::string home = identity_directory(state.results(), identity);
-  TG_ASSIGN(const auto attempts, list_or_none(effects, home));
-  for (const std::string& attempt : attempts)
-    TG_TRY(remove_result(effects, state, path_join(home, attempt)));
-  if (!attempts.empty()) (void)effects.rmdir(home);
-  return attempts.size();
 }
 
 }  // namespace tidegate

@@ -113,8 +113,4 @@ Result<EvictionReport> evict_results(Effects& effects, const StateDir& state,
                                      const std::vector<NeededResult>& needed,
                                      const EvictionLimits& limits);
 
-/// Drops every result of that identity, so that its task runs again; fine if there is none. Gives
-/// how many there were. The same holds as for evict_results.
-Result<size_t> drop_results(Effects& effects, const StateDir& state, std::string_view identity);
-
 }  // namespace tidegate

@@ -316,19 +316,6 @@ TEST_F(StoreTest, EvictionTakesAResultOutBeforeItTakesItApart) {
   EXPECT_FALSE(exists(fx(), directory));
 }
 
-TEST_F(StoreTest, DropsEveryResultOfAnIdentityAndNoOther) {
-  const StateDir state = open();
-  finish(state, identity(1), "a1", "one");
-  finish(state, identity(1), "a2", "two");
-  finish(state, identity(2), "a1", "three");
-  EXPECT_EQ(*drop_results(fx(), state, identity(1)), 2u);
-  EXPECT_FALSE(*adopt_result(fx(), state, identity(1)));
-  EXPECT_TRUE(*adopt_result(fx(), state, identity(2)));
-  EXPECT_EQ(*drop_results(fx(), state, identity(1)), 0u);
-  EXPECT_TRUE(fx().list(state.spill())->empty());
-  EXPECT_EQ(drop_results(fx(), state, "..").error().code, "state.name");
-}
-
 TEST_F(StoreTest, NoSpaceWhileSealingLeavesNoResult) {
   const StateDir state = open();
   WrappedEffects full(fx());
