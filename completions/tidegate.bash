@@ -11,7 +11,7 @@ _tidegate_outputs() {
 
 _tidegate() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-  local commands="init check plan run trust query runs events explain rollback audit path gc simulate incidents incident notify runbook"
+  local commands="init check plan run trust query runs events explain rollback audit path gc simulate incidents incident notify runbook quarantine"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -44,6 +44,7 @@ _tidegate() {
       gc) options="$options --limit --age --dry-run" ;;
       simulate) options="$options --seeds --faults --workers --hosts --trace" ;;
       incidents) options="$options --all" ;;
+      quarantine) options="$options --all --why" ;;
       rollback) options="$options --to" ;;
       audit) options="$options --take-over" ;;
     esac
@@ -57,6 +58,13 @@ _tidegate() {
       ;;
     notify | runbook)
       mapfile -t COMPREPLY < <(compgen -f -X '!*.yaml' -- "$current"; compgen -f -X '!*.yml' -- "$current"; compgen -d -S / -- "$current")
+      ;;
+    quarantine)
+      if [[ $previous == quarantine ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "list show release drop" -- "$current")
+      elif [[ $previous == list ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -X '!*.yaml' -- "$current"; compgen -f -X '!*.yml' -- "$current"; compgen -d -S / -- "$current")
+      fi
       ;;
     init) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     trust | rollback | audit | path | explain)

@@ -4,7 +4,7 @@ function __tidegate_outputs
     tidegate trust --json 2>/dev/null | string match -rag '"output": *"([^"]*)"'
 end
 
-set -l commands init check plan run trust query runs events explain rollback audit path gc simulate incidents incident notify runbook
+set -l commands init check plan run trust query runs events explain rollback audit path gc simulate incidents incident notify runbook quarantine
 set -l none "not __fish_seen_subcommand_from $commands"
 
 complete -c tidegate -f
@@ -26,6 +26,7 @@ complete -c tidegate -n "$none" -a incidents -d 'what went wrong and is not righ
 complete -c tidegate -n "$none" -a incident -d 'the story of one'
 complete -c tidegate -n "$none" -a notify -d 'send news of incidents that is due'
 complete -c tidegate -n "$none" -a runbook -d 'what to do when something fails'
+complete -c tidegate -n "$none" -a quarantine -d 'rows that were set aside: list, show, release, drop'
 
 complete -c tidegate -l state -r -a '(__fish_complete_directories)' -d 'the state directory'
 complete -c tidegate -l json -d 'events, one a line, or one document'
@@ -62,6 +63,10 @@ complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l workers -x -d 
 complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l hosts -x -d 'hosts they are spread over'
 complete -c tidegate -n '__fish_seen_subcommand_from simulate' -l trace -d 'print what happens'
 complete -c tidegate -n '__fish_seen_subcommand_from incidents' -l all -d 'those that were repaired, too'
+set -l settle list show release drop
+complete -c tidegate -n "__fish_seen_subcommand_from quarantine; and not __fish_seen_subcommand_from $settle" -a "$settle"
+complete -c tidegate -n '__fish_seen_subcommand_from quarantine; and __fish_seen_subcommand_from list' -F -l all -d 'what is settled, too'
+complete -c tidegate -n '__fish_seen_subcommand_from quarantine; and __fish_seen_subcommand_from drop' -l why -x -d 'told in the journal'
 complete -c tidegate -n '__fish_seen_subcommand_from audit' -l take-over -d 'the directory is ours now'
 complete -c tidegate -n '__fish_seen_subcommand_from rollback' -l to -x -d 'the generation'
 complete -c tidegate -n '__fish_seen_subcommand_from trust rollback audit path explain' -a '(__tidegate_outputs)'

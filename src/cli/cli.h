@@ -118,6 +118,12 @@ struct IncidentsArguments {
   std::string output;
   bool all = false;  ///< closed ones, too
 };
+struct QuarantineArguments {
+  std::string file;                  ///< list: the pipeline file, "": all of the state directory
+  bool all = false;                  ///< list: what is settled, too
+  std::vector<std::string> entries;  ///< show, release, drop: numbers
+  std::string why;                   ///< drop: told in the journal
+};
 struct SimulateArguments {
   std::string file;
   std::string seeds;   ///< "7", "1..1000"; "": that
@@ -144,6 +150,12 @@ int command_incidents(Effects& effects, const Common& common, const IncidentsArg
 int command_incident(Effects& effects, const Common& common, const std::string& number);
 int command_notify(Effects& effects, const Common& common, const std::string& file);
 int command_runbook(Effects& effects, const Common& common, const std::string& file);
+int command_quarantine_list(Effects& effects, const Common& common,
+                            const QuarantineArguments& arguments);
+int command_quarantine_show(Effects& effects, const Common& common, const std::string& number);
+/// Releases or drops entries.
+int command_quarantine_settle(Effects& effects, const Common& common,
+                              const QuarantineArguments& arguments, bool release);
 int command_simulate(Effects& effects, const Common& common, const SimulateArguments& arguments);
 int command_gc(Effects& effects, const Common& common, const GcArguments& arguments);
 

@@ -31,6 +31,7 @@ struct Arguments {
   std::string incident;
   std::string notify_file;
   std::string runbook_file;
+  QuarantineArguments quarantine;
   std::string init_directory = ".";
   std::string explain;
   uint64_t runs_most = 20;
@@ -40,6 +41,34 @@ void add_run_options(CLI::App& app, RunArguments& run) {
   app.add_option("FILE", run.file, "The pipeline file, or a saved plan")->required();
   app.add_option("--workers", run.workers, "Worker processes (default: one a processor)");
   app.add_option("--memory", run.memory, "Memory of the whole host to use, e.g. 8GiB");
+}
+
+void add_common(CLI::App& app, Common& common) {
+  app.add_option("--state", common.state,
+                 "State directory (default: .tidegate beside the pipeline file)");
+  app.add_flag("--json", common.json, "Events or one document as JSON on standard output");
+  app.add_flag("--quiet", common.quiet, "Say errors only");
+}
+
+void add_quarantine(CLI::App& app, Arguments& a) {
+  QuarantineArguments& q = a.quarantine;
+  auto* quarantine =
+      app.add_subcommand("quarantine", "See rows that were set aside, and settle them");
+  quarantine->require_subcommand(1);
+  auto* list = quarantine->add_subcommand("list", "List input files with rows that are set aside");
+  list->add_option("FILE", q.file,
+                   "The pipeline file (default: all pipelines of the state directory)");
+  list->add_flag("--all", q.all, "What is settled, too");
+  auto* show = quarantine->add_subcommand("show", "Show the rows with line, column and reason");
+  show->add_option("N", q.entries, "The entry's number")->required()->expected(1);
+  auto* release = quarantine->add_subcommand(
+      "release", "Read the file again in the next run: it was repaired, or is to count again");
+  auto* drop = quarantine->add_subcommand(
+      "drop", "Accept the loss: the rows do not count as missing while the file is as it is");
+  for (CLI::App* one : {release, drop})
+    one->add_option("N", q.entries, "The entries' numbers")->required();
+  drop->add_option("--why", q.why, "Told in the journal");
+  for (CLI::App* one : {list, show, release, drop}) add_common(*one, a.common);
 }
 
 void add_commands(CLI::App& app, Arguments& a) {
@@ -112,6 +141,7 @@ void add_commands(CLI::App& app, Arguments& a) {
   auto* runbook = app.add_subcommand(
       "runbook", "Write what to do when something fails, from the contract and from what happened");
   runbook->add_option("FILE", a.runbook_file, "The pipeline file")->required();
+  add_quarantine(app, a);
   auto* simulate = app.add_subcommand(
       "simulate", "Run a pipeline in worlds where workers, disks, clocks and conductors fail");
   simulate->add_option("FILE", a.simulate.file, "The pipeline file")->required();
@@ -122,12 +152,16 @@ void add_commands(CLI::App& app, Arguments& a) {
   simulate->add_option("--workers", a.simulate.workers, "Simulated workers (default 4)");
   simulate->add_option("--hosts", a.simulate.hosts, "Hosts they are spread over (default 2)");
   simulate->add_flag("--trace", a.simulate.trace, "Print what happens in each world");
-  for (CLI::App* sub : app.get_subcommands({})) {
-    sub->add_option("--state", a.common.state,
-                    "State directory (default: .tidegate beside the pipeline file)");
-    sub->add_flag("--json", a.common.json, "Events or one document as JSON on standard output");
-    sub->add_flag("--quiet", a.common.quiet, "Say errors only");
-  }
+  for (CLI::App* sub : app.get_subcommands({})) add_common(*sub, a.common);
+}
+
+int quarantine_command(const CLI::App& quarantine, const Arguments& a) {
+  Effects& effects = real_effects();
+  const std::string name = quarantine.get_subcommands().front()->get_name();
+  if (name == "list") return command_quarantine_list(effects, a.common, a.quarantine);
+  if (name == "show")
+    return command_quarantine_show(effects, a.common, a.quarantine.entries.front());
+  return command_quarantine_settle(effects, a.common, a.quarantine, name == "release");
 }
 
 int dispatch(const CLI::App& app, const Arguments& a, const std::string& typed) {
@@ -150,6 +184,7 @@ int dispatch(const CLI::App& app, const Arguments& a, const std::string& typed) 
   if (name == "incident") return command_incident(effects, common, a.incident);
   if (name == "notify") return command_notify(effects, common, a.notify_file);
   if (name == "runbook") return command_runbook(effects, common, a.runbook_file);
+  if (name == "quarantine") return quarantine_command(*app.get_subcommands().front(), a);
   if (name == "simulate") return command_simulate(effects, common, a.simulate);
   return command_gc(effects, common, a.gc);
 }

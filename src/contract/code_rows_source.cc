@@ -60,19 +60,19 @@ constexpr CodeInfo kSource[] = {
      "The message names file and line.", "", "retry: {data: {quarantine: 1%}}"},
     {codes::kValueTooLarge, "value-too-large", "a value larger than a task may hold",
      "A single value has to fit into the task's memory several times.", "", "memory: 2GiB"},
-    {codes::kQuarantineFormat, "quarantine-format", "quarantine for parquet files",
-     "Rows are set aside where they are parsed, so only csv and json have them. Filter parquet "
+    {codes::kQuarantineFormat, "quarantine-format", "quarantine where nothing can be set aside",
+     "What an output published is read whole or not at all, and of JSON only newline-delimited "
      "rows\n"
-     "in a stage and promise the share by a check.",
-     "files: x.parquet\nretry: {data: {quarantine: 1%}}", "files: x.parquet"},
+     "with ISO dates can be told apart.",
+     "output: weather\nretry: {data: {quarantine: 1%}}", "output: weather"},
     {codes::kQuarantineColumns, "quarantine-columns", "quarantine without declared columns",
      "If types were guessed from the rows, no row could be bad. Declare the columns.",
      "files: x.csv\nretry: {data: {quarantine: 1%}}",
      "files: x.csv\ncolumns: {id: BIGINT, name: VARCHAR}\nretry: {data: {quarantine: 1%}}"},
     {codes::kQuarantineExceeded, "quarantine-exceeded", "more bad rows than the contract allows",
-     "The run fails and the old generation stands. The rows lie beside the journal with file, "
-     "line\n"
-     "and reason.",
+     "The output is refused and the old generation stands. `tidegate quarantine list` shows what "
+     "was\n"
+     "set aside; mend it, or accept the loss by `tidegate quarantine drop`.",
      "", ""},
     {codes::kEventTimeColumn, "event-time-column", "`event_time` names no column of the source",
      "It is the column that says when a row's event happened.", "event_time: time_hor",
@@ -123,9 +123,8 @@ constexpr CodeInfo kSource[] = {
      "INTEGER)...\n"
      "Inside {...} a type with a comma needs quotes, since the comma begins the next key.",
      "columns: {price: DECIMAL(12,2)}", "columns: {price: \"DECIMAL(12,2)\"}"},
-    {codes::kRowsQuarantined, "rows-quarantined", "rows were set aside (warning)",
-     "They count as missing in completeness and lie beside the journal with file, line and reason.",
-     "", ""},
+    {codes::kRowsQuarantined, "rows-quarantined", "rows or files were set aside (warning)",
+     "They count as missing in completeness. `tidegate quarantine list` shows them.", "", ""},
     {codes::kSecretMissing, "secret-missing", "a secret that is not there",
      "The environment variable is not set, or the file cannot be read, where the task runs.", "",
      ""},

@@ -66,7 +66,8 @@ struct Source {
   OnEmpty on_empty = OnEmpty::kFail;
   bool union_by_name = false;                        ///< `options: {union_by_name: true}`
   std::optional<Spanned<uint64_t>> partition_bytes;  ///< `partition: 128MiB`, default 128 MiB
-  /// `retry: {data: {quarantine: 1%}}`: bad CSV/JSON rows up to this share are set aside.
+  /// `retry: {data: {quarantine: 1%}}`: bad CSV/JSON rows, or Parquet files that cannot be read,
+  /// are set aside up to this share of the source's rows, or files.
   std::optional<Spanned<double>> quarantine_share;
   Span span;
 };

@@ -356,11 +356,11 @@ void parse_source_retry(const YamlNode& node, Source& source, Fields& fields) {
   }
   if (!source.quarantine_share) return;
   const Span span = source.quarantine_share->span;
-  if (source.format == FileFormat::kParquet) {
-    fields.error(codes::kQuarantineFormat, span, "rows of parquet files cannot be set aside",
-                 "a parquet file is whole or broken",
-                 "remove `retry`, or filter the rows in a stage and promise it by a check");
-  } else if (source.columns.empty()) {
+  if (source.from_output) {
+    fields.error(codes::kQuarantineFormat, span, "nothing of an output can be set aside",
+                 "what was published is read whole or not at all",
+                 "remove `retry`; `tidegate audit` tells what is wrong with a published output");
+  } else if (source.format != FileFormat::kParquet && source.columns.empty()) {
     fields.error(codes::kQuarantineColumns, span, "quarantine needs declared `columns`",
                  "without them every row defines what is good",
                  "add `columns: {NAME: TYPE, ...}` to the source");

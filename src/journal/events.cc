@@ -18,13 +18,31 @@ constexpr Names kRunInterrupted[] = {"reason?"};
 constexpr Names kRunFinished[] = {"state", "tasks?", "rows?", "bytes?", "seconds?", "peak_rss?"};
 constexpr Names kWorkerStarted[] = {"worker", "pid"};
 constexpr Names kWorkerEnded[] = {"worker", "reason"};
-constexpr Names kSourceRead[] = {
-    "source",           "known_by",         "complete_to_us?",      "expected",
-    "arrived",          "rows_read",        "rows_quarantined",     "missing",
-    "identity",         "upstream_output?", "upstream_generation?", "every_us?",
-    "arrives_from_us?", "arrives_to_us?"};
+constexpr Names kSourceRead[] = {"source",
+                                 "known_by",
+                                 "complete_to_us?",
+                                 "expected",
+                                 "arrived",
+                                 "rows_read",
+                                 "rows_quarantined",
+                                 "missing",
+                                 "rows_dropped?",
+                                 "files_quarantined?",
+                                 "identity",
+                                 "upstream_output?",
+                                 "upstream_generation?",
+                                 "every_us?",
+                                 "arrives_from_us?",
+                                 "arrives_to_us?"};
 constexpr Names kRowsQuarantined[] = {"source", "file", "rows", "share?", "samples?"};
-constexpr Names kTaskStarted[] = {"identity", "attempt", "stage", "partition", "worker?", "backup?"};
+constexpr Names kQuarantineOpened[] = {"entry", "pipeline", "source", "file",    "identity",
+                                       "rows",  "stage",    "tasks",  "samples?"};
+constexpr Names kQuarantineChanged[] = {"entry", "rows", "stage", "tasks", "samples?"};
+constexpr Names kQuarantineDropped[] = {"entry", "why?"};
+constexpr Names kQuarantineReleased[] = {"entry"};
+constexpr Names kQuarantineClosed[] = {"entry", "why"};
+constexpr Names kTaskStarted[] = {"identity",  "attempt", "stage",
+                                  "partition", "worker?", "backup?"};
 constexpr Names kTaskFinished[] = {"identity",  "attempt",  "stage?", "partition?", "rows_in?",
                                    "rows_out?", "bytes?",   "us?",    "peak_rss?",  "digest?",
                                    "files?",    "sources?", "checks?"};
@@ -74,6 +92,11 @@ constexpr EventType kTypes[] = {
     {"worker_ended", kWorkerEnded},
     {"source_read", kSourceRead},
     {"rows_quarantined", kRowsQuarantined},
+    {"quarantine_opened", kQuarantineOpened},
+    {"quarantine_changed", kQuarantineChanged},
+    {"quarantine_dropped", kQuarantineDropped},
+    {"quarantine_released", kQuarantineReleased},
+    {"quarantine_closed", kQuarantineClosed},
     {"task_started", kTaskStarted},
     {"task_finished", kTaskFinished},
     {"stage_reused", kStageReused},

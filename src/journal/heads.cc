@@ -32,12 +32,16 @@ CREATE TABLE incidents(incident INTEGER PRIMARY KEY, output TEXT NOT NULL, pipel
   opened_us INTEGER NOT NULL, closed_us INTEGER NOT NULL, opened_sequence INTEGER NOT NULL,
   closed_sequence INTEGER NOT NULL);
 CREATE INDEX incidents_by_output ON incidents(output, closed_us);
+CREATE TABLE quarantine(entry INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, state TEXT NOT NULL,
+  opened_us INTEGER NOT NULL, changed_us INTEGER NOT NULL, opened_sequence INTEGER NOT NULL,
+  told_sequence INTEGER NOT NULL);
+CREATE INDEX quarantine_by_state ON quarantine(state, pipeline);
 CREATE TABLE facts(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 )sql";
 
 constexpr const char* kTableNames[] = {"heads_mark",  "results",  "runs",          "outputs",
                                        "generations", "rejected", "output_events", "incidents",
-                                       "facts"};
+                                       "quarantine",  "facts"};
 
 /// Most rows that one answer may hold: of outputs, of generations, of rejected identities.
 constexpr size_t kRowsMax = 1'000'000;
@@ -192,6 +196,26 @@ Result<std::vector<Heads::IncidentRow>> Heads::incidents(const IncidentQuery& qu
   s->bind(3, query.number).bind(4, query.number);
   s->bind(5, int64_t{query.open_only}).bind(6, static_cast<int64_t>(std::min(query.most, kRowsMax)));
   std::vector<IncidentRow> rows;
+  while (true) {
+    TG_ASSIGN(const bool more, s->step());
+    if (!more) break;
+    rows.push_back({static_cast<uint64_t>(s->integer(0)), s->text(1), s->text(2), s->integer(3),
+                    s->integer(4), static_cast<uint64_t>(s->integer(5)),
+                    static_cast<uint64_t>(s->integer(6))});
+  }
+  s->reset();
+  return rows;
+}
+
+Result<std::vector<Heads::QuarantineRow>> Heads::quarantine(const QuarantineQuery& query) {
+  TG_ASSIGN(Statement * s,
+            use("SELECT * FROM quarantine WHERE (?='' OR pipeline=?) AND (?=0 OR entry=?)"
+                " AND (?=0 OR state IN ('open','dropped')) ORDER BY entry DESC LIMIT ?"));
+  s->bind(1, query.pipeline).bind(2, query.pipeline);
+  s->bind(3, query.entry).bind(4, query.entry);
+  s->bind(5, int64_t{query.standing_only});
+  s->bind(6, static_cast<int64_t>(std::min(query.most, kRowsMax)));
+  std::vector<QuarantineRow> rows;
   while (true) {
     TG_ASSIGN(const bool more, s->step());
     if (!more) break;

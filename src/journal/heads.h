@@ -28,7 +28,7 @@ class Heads {
   explicit Heads(Database& database) : db_(database) {}
 
   /// Version of the tables' layout and of apply's rules; another one means: make them again.
-  static constexpr int64_t kVersion = 2;
+  static constexpr int64_t kVersion = 3;
 
   Status create_tables();
   Status drop_tables();
@@ -67,6 +67,14 @@ class Heads {
   };
   Result<std::vector<IncidentRow>> incidents(const IncidentQuery& query);
 
+  struct QuarantineRow {
+    uint64_t entry = 0;
+    std::string pipeline, state;
+    int64_t opened_us = 0, changed_us = 0;
+    uint64_t opened_sequence = 0, told_sequence = 0;
+  };
+  Result<std::vector<QuarantineRow>> quarantine(const QuarantineQuery& query);
+
   /// An output's row. `sequence` is the newest event that changed it.
   struct OutputRow {
     std::string output, current, unproven, broken;
@@ -97,6 +105,7 @@ class Heads {
   Status apply_run(const Event& event);
   Status apply_output(const Event& event);
   Status apply_incident(const Event& event);
+  Status apply_quarantine(const Event& event);
   Status publish(const Event& event, OutputRow& row, GenerationRecord record);
   Status roll_back(const Event& event, OutputRow& row, std::string_view from, std::string_view to);
   Status touch_run(const Event& event);

@@ -92,6 +92,7 @@ Status Heads::apply(const Event& event) {
     return apply_run(event);
   if (is_output_event(type)) return apply_output(event);
   if (type.starts_with("incident_")) return apply_incident(event);
+  if (type.starts_with("quarantine_")) return apply_quarantine(event);
   if (type == "journal_recovered")
     return unprove_all(event, "the journal was recovered after damage, and no audit came since");
   if (type == "state_imported")
@@ -168,6 +169,30 @@ Status Heads::apply_incident(const Event& event) {
   TG_ASSIGN(Statement * s,
             use("UPDATE incidents SET closed_us=?, closed_sequence=? WHERE incident=?"));
   s->bind(1, std::max<int64_t>(event.time_us, 1)).bind(2, event.sequence).bind(3, incident);
+  return s->run();
+}
+
+Status Heads::apply_quarantine(const Event& event) {
+  const json data = json::parse(event.data, nullptr, false);
+  if (!data.is_object() || !data.value("entry", json()).is_number_unsigned())
+    return unreadable(event, "it names no entry of the quarantine");
+  const auto entry = data["entry"].get<uint64_t>();
+  if (event.type == "quarantine_opened") {
+    TG_ASSIGN(Statement * s, use("INSERT OR REPLACE INTO quarantine VALUES(?,?,'open',?,?,?,?)"));
+    s->bind(1, entry).bind(2, text_of(data, "pipeline"));
+    s->bind(3, event.time_us).bind(4, event.time_us);
+    s->bind(5, event.sequence).bind(6, event.sequence);
+    return s->run();
+  }
+  if (event.type == "quarantine_changed") {
+    TG_ASSIGN(Statement * s, use("UPDATE quarantine SET told_sequence=? WHERE entry=?"));
+    s->bind(1, event.sequence).bind(2, entry);
+    return s->run();
+  }
+  // quarantine_dropped, _released, _closed: the state is called like the event.
+  TG_ASSIGN(Statement * s, use("UPDATE quarantine SET state=?, changed_us=? WHERE entry=?"));
+  s->bind(1, std::string_view(event.type).substr(std::string_view("quarantine_").size()));
+  s->bind(2, event.time_us).bind(3, entry);
   return s->run();
 }
 

@@ -56,7 +56,8 @@ struct OutputHead {
   std::string broken;    ///< what the last audit found wrong with the files; "" if nothing
 };
 
-/// What went wrong with an output and no retry has healed, from then until its rows are right again.
+/// What went wrong with an output and no retry has healed, from then until its rows are right
+/// again.
 struct IncidentHead {
   uint64_t incident = 0;  ///< its number, from 1
   std::string output;
@@ -71,10 +72,37 @@ struct IncidentHead {
 
 /// Which incidents to list, newest first.
 struct IncidentQuery {
-  std::string output;    ///< only of this output
-  uint64_t number = 0;   ///< only this one
+  std::string output;   ///< only of this output
+  uint64_t number = 0;  ///< only this one
   bool open_only = false;
   size_t most = 100;
+};
+
+/// An input file of which rows were set aside, or all of it, from the run that found them until a
+/// person or a repair has settled it.
+struct QuarantineHead {
+  uint64_t entry = 0;  ///< its number, from 1
+  std::string pipeline;
+  std::string source;
+  std::string file;
+  std::string identity;  ///< the file's
+  std::string state;  ///< open, dropped (the loss is accepted), released, closed (mended, or gone)
+  int64_t opened_us = 0;
+  int64_t changed_us = 0;            ///< when it got its state
+  uint64_t rows = 0;                 ///< set aside; 0: a file whose rows cannot be counted
+  std::string stage;                 ///< that set them aside; "": the file was not read at all
+  std::vector<std::string> tasks;    ///< by identity
+  std::vector<std::string> samples;  ///< JSON objects {file,line,column,reason,raw}
+  /// Rows are still set aside: open or dropped.
+  bool stands() const { return state == "open" || state == "dropped"; }
+};
+
+/// Which entries of the quarantine to list, newest first.
+struct QuarantineQuery {
+  std::string pipeline;  ///< only of this pipeline
+  uint64_t entry = 0;    ///< only this one
+  bool standing_only = false;
+  size_t most = 1000;
 };
 
 /// A run as the journal knows it.
@@ -161,6 +189,7 @@ class Journal {
   virtual Result<std::optional<RunHead>> unfinished_run(std::string_view pipeline) = 0;
 
   virtual Result<std::vector<IncidentHead>> incidents(const IncidentQuery& query) = 0;
+  virtual Result<std::vector<QuarantineHead>> quarantine(const QuarantineQuery& query) = 0;
 
   /// Outputs: the newest record of each output (see journal/records.h, as JSON), its generations
   /// newest first, and the rejected ones.

@@ -62,7 +62,7 @@ inline std::string dump_heads(const std::string& dir) {
   EXPECT_TRUE(db);
   std::string text;
   for (const char* table : {"results", "runs", "outputs", "generations", "rejected",
-                            "output_events", "facts", "heads_mark"}) {
+                            "output_events", "quarantine", "facts", "heads_mark"}) {
     auto rows = (*db)->prepare(fmt::format("SELECT * FROM {} ORDER BY 1, 2", table));
     EXPECT_TRUE(rows);
     text += fmt::format("== {}\n", table);

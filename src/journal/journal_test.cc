@@ -261,6 +261,41 @@ TEST_F(Outputs, AsOfAnswersForThePast) {
   j.reset();  // before the clock that it uses
 }
 
+TEST(Journal, TheQuarantineTellsWhatStandsAndWhatBecameOfTheRest) {
+  TempDir dir;
+  auto j = open_journal(dir.path(), Mode::kWrite);
+  for (int entry = 1; entry <= 4; ++entry)
+    ASSERT_TRUE(j->append("quarantine_opened", "r",
+                          fmt::format(R"({{"entry":{},"pipeline":"{}","source":"s","file":"a.csv",)"
+                                      R"("identity":"i","rows":3,"stage":"x","tasks":["t"]}})",
+                                      entry, entry == 4 ? "q" : "p")));
+  ASSERT_TRUE(
+      j->append("quarantine_changed", "r", R"({"entry":1,"rows":5,"stage":"x","tasks":["u"]})"));
+  ASSERT_TRUE(j->append("quarantine_dropped", "", R"({"entry":2,"why":"known"})"));
+  ASSERT_TRUE(j->append("quarantine_released", "", R"({"entry":3})"));
+  ASSERT_TRUE(j->append("quarantine_closed", "r", R"({"entry":4,"why":"mended"})"));
+  ASSERT_TRUE(j->commit());
+  const auto states = [&](const QuarantineQuery& query) {
+    std::string text;
+    const auto heads = j->quarantine(query);
+    EXPECT_TRUE(heads);
+    for (const QuarantineHead& head : *heads) text += fmt::format("{}:{} ", head.entry, head.state);
+    return text;
+  };
+  EXPECT_EQ(states({}), "4:closed 3:released 2:dropped 1:open ");
+  EXPECT_EQ(states({.standing_only = true}), "2:dropped 1:open ");
+  EXPECT_EQ(states({.pipeline = "q"}), "4:closed ");
+  EXPECT_EQ(states({.entry = 3}), "3:released ");
+  EXPECT_EQ(states({.most = 1}), "4:closed ");
+  const QuarantineHead first = j->quarantine({.entry = 1})->front();
+  EXPECT_EQ(first.source + " " + first.file + " " + first.identity, "s a.csv i");
+  EXPECT_EQ(first.rows, 5u);
+  EXPECT_EQ(first.tasks, std::vector<std::string>{"u"});
+  const std::string before = dump_heads(dir.path());
+  ASSERT_TRUE(j->rebuild_heads());
+  EXPECT_EQ(dump_heads(dir.path()), before);
+}
+
 TEST(Journal, HeadsMadeAgainAreTheSame) {
   TempDir dir;
   auto j = open_journal(dir.path(), Mode::kWrite);

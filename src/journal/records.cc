@@ -40,6 +40,8 @@ json encode(const SourceArrival& a) {
             {"expected", a.expected},   {"arrived", a.arrived},
             {"rows_read", a.rows_read}, {"rows_quarantined", a.rows_quarantined},
             {"missing", a.missing},     {"identity", a.identity}};
+  if (a.rows_dropped > 0) j["rows_dropped"] = a.rows_dropped;
+  if (a.files_quarantined > 0) j["files_quarantined"] = a.files_quarantined;
   put_optional(j, "complete_to_us", a.complete_to_us);
   if (!a.upstream_output.empty()) {
     j["upstream_output"] = a.upstream_output;
@@ -65,6 +67,8 @@ SourceArrival decode_arrival(const json& j) {
   get(j, "arrived", a.arrived);
   get(j, "rows_read", a.rows_read);
   get(j, "rows_quarantined", a.rows_quarantined);
+  get(j, "rows_dropped", a.rows_dropped);
+  get(j, "files_quarantined", a.files_quarantined);
   get(j, "missing", a.missing);
   get(j, "identity", a.identity);
   get(j, "upstream_output", a.upstream_output);

@@ -19,6 +19,42 @@ constexpr size_t kPendingMax = 1'000'000;
 constexpr size_t kEventBytesMax = size_t{16} << 20;
 constexpr size_t kPageEvents = 1000;
 
+/// An entry of the quarantine by its event and the newest that told of its rows. Fields that are
+/// not of their type are as if absent.
+QuarantineHead quarantine_head(const Heads::QuarantineRow& row, const std::string& opened_data,
+                               const std::string& told_data) {
+  using nlohmann::json;
+  const auto object = [](const std::string& text) {
+    json value = json::parse(text, nullptr, false);
+    return value.is_object() ? value : json::object();
+  };
+  const auto text = [](const json& from, const char* key) {
+    const auto at = from.find(key);
+    return at != from.end() && at->is_string() ? at->get<std::string>() : std::string();
+  };
+  const auto list = [](const json& from, const char* key) {
+    const auto at = from.find(key);
+    return at != from.end() && at->is_array() ? *at : json::array();
+  };
+  const json opened = object(opened_data), told = object(told_data);
+  QuarantineHead head{.entry = row.entry,
+                      .pipeline = row.pipeline,
+                      .source = text(opened, "source"),
+                      .file = text(opened, "file"),
+                      .identity = text(opened, "identity"),
+                      .state = row.state,
+                      .opened_us = row.opened_us,
+                      .changed_us = row.changed_us,
+                      .stage = text(told, "stage")};
+  const auto rows = told.find("rows");
+  if (rows != told.end() && rows->is_number_unsigned()) head.rows = rows->get<uint64_t>();
+  for (const json& task : list(told, "tasks"))
+    if (task.is_string()) head.tasks.push_back(task.get<std::string>());
+  for (const json& sample : list(told, "samples"))
+    head.samples.push_back(sample.dump(-1, ' ', false, json::error_handler_t::replace));
+  return head;
+}
+
 }  // namespace
 
 template <typename Query>
@@ -325,6 +361,19 @@ Result<std::vector<IncidentHead>> StoredJournal::incidents(const IncidentQuery& 
       TG_ASSIGN(std::string data, data_at(row.opened_sequence));
       heads.push_back({row.incident, row.output, row.pipeline, row.opened_us, row.closed_us,
                        row.opened_sequence, row.closed_sequence, std::move(data)});
+    }
+    return heads;
+  });
+}
+
+Result<std::vector<QuarantineHead>> StoredJournal::quarantine(const QuarantineQuery& query) {
+  return reading([&]() -> Result<std::vector<QuarantineHead>> {
+    TG_ASSIGN(const std::vector<Heads::QuarantineRow> rows, heads_.quarantine(query));
+    std::vector<QuarantineHead> heads;
+    for (const Heads::QuarantineRow& row : rows) {
+      TG_ASSIGN(const std::string opened, data_at(row.opened_sequence));
+      TG_ASSIGN(const std::string told, data_at(row.told_sequence));
+      heads.push_back(quarantine_head(row, opened, told));
     }
     return heads;
   });

@@ -63,6 +63,7 @@ class StoredJournal final : public Journal {
   Result<std::optional<RunHead>> run(std::string_view run) override;
   Result<std::optional<RunHead>> unfinished_run(std::string_view pipeline) override;
   Result<std::vector<IncidentHead>> incidents(const IncidentQuery& query) override;
+  Result<std::vector<QuarantineHead>> quarantine(const QuarantineQuery& query) override;
   Result<std::vector<std::string>> output_names() override;
   Result<std::optional<std::string>> output_record(std::string_view output) override;
   Result<std::vector<std::string>> generation_records(std::string_view output) override;

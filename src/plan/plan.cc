@@ -80,6 +80,20 @@ class Scratch {
   std::unique_ptr<sql::Connection> connection_;
 };
 
+/// Files of which a person has accepted the loss, or wants to have them read again.
+Status settled_files(const std::string& pipeline, const Source& source, Journal* journal,
+                     SnapshotOptions& options) {
+  constexpr size_t kEntriesMax = 100'000;
+  if (!journal || !source.quarantine_share) return {};
+  TG_ASSIGN(const auto entries, journal->quarantine({.pipeline = pipeline, .most = kEntriesMax}));
+  for (const QuarantineHead& head : entries) {
+    if (head.source != source.name.value) continue;
+    if (head.state == "dropped") options.accepted.emplace_back(head.file, head.identity);
+    if (head.state == "released") options.released.emplace_back(head.file, head.identity);
+  }
+  return {};
+}
+
 Status take_snapshots(Effects& effects, Plan& plan, Journal* journal,
                       const PlanOptions& plan_options, Scratch& scratch, Diagnostics& diagnostics) {
   bool told = !plan_options.new_files;
@@ -88,6 +102,7 @@ Status take_snapshots(Effects& effects, Plan& plan, Journal* journal,
     options.now_us = plan_options.now_us;
     if (plan.state) options.cache_path = path_join(plan.state->path(), "inputs.cache");
     TG_ASSIGN(options, upstream_files(source, journal, std::move(options)));
+    TG_TRY(settled_files(plan.pipeline.name.value, source, journal, options));
     Diagnostics found;
     auto snapshot = snapshot_source(effects, plan.pipeline, source, nullptr, found, options);
     if (!snapshot && snapshot.error().code == "source.needs_sql") {

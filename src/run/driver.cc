@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "conductor/conductor.h"
 #include "respond/verdicts.h"
+#include "run/quarantine.h"
 #include "store/results.h"
 
 namespace tidegate {
@@ -486,6 +487,7 @@ class Driver {
       TG_TRY(emit("run_interrupted", "{}"));
     } else {
       TG_TRY(record_incidents());
+      TG_TRY(record_quarantine(effects_, plan_, conductor_.graph(), journal_, context_.run));
       std::string rows, files;
       for (const OutputSummary& output : summary.outputs) {
         rows +=

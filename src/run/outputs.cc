@@ -11,9 +11,11 @@
 #include "publish/audit.h"
 #include "publish/keep.h"
 #include "publish/recover.h"
+#include "run/quarantine.h"
 #include "sql/parquet_type.h"
 #include "store/results.h"
 #include "task/by_value.h"
+#include "trust/arrivals.h"
 
 namespace tidegate {
 namespace {
@@ -51,44 +53,6 @@ OutputPlace Outputs::place(uint32_t output) const {
   return output_place(plan_.pipeline, plan_.pipeline.outputs[output]);
 }
 
-/// Adds up what the tasks on the way to an output have set aside of a source. Each group that reads
-/// it is asked, and the worst counts: which rows are bad depends on the columns that are read.
-Status Outputs::count_set_aside(uint32_t index, uint32_t source, const Graph& graph,
-                                SourceArrival& arrival) {
-  std::vector<uint32_t> readers = graph.outputs[index].after;
-  readers.push_back(graph.outputs[index].group);
-  for (uint32_t g : readers) {
-    bool parts = false, whole = false;
-    for (const PlanInput& input : plan_.groups[g].inputs) {
-      parts |= input.kind == PlanInput::Kind::kPartition && input.index == source;
-      whole |= input.kind == PlanInput::Kind::kSourceWhole && input.index == source;
-    }
-    if (!parts && !whole) continue;
-    uint64_t rows = 0, bad = 0;
-    for (uint32_t task : graph.groups[g].tasks) {
-      const GraphTask& made = graph.tasks[task];
-      TG_ASSIGN(const auto stored,
-                find_result(effects_, *plan_.state, made.identity, made.attempt));
-      if (!stored)
-        return fail(FailureClass::kLost, "publish.result_missing",
-                    fmt::format("a finished result has gone: {}",
-                                result_directory(*plan_.state, made.identity, made.attempt)));
-      TG_ASSIGN(const TaskReport report, task_report_from_json(stored->data));
-      uint64_t task_rows = 0, task_bad = 0;
-      for (const TaskSourceCount& count : report.sources) {
-        if (count.source != plan_.sources[source].source) continue;
-        task_rows += count.rows;
-        task_bad += count.set_aside;
-      }
-      rows = parts ? rows + task_rows : std::max(rows, task_rows);
-      bad = parts ? bad + task_bad : std::max(bad, task_bad);
-    }
-    arrival.rows_read = std::max(arrival.rows_read, rows);
-    arrival.rows_quarantined = std::max(arrival.rows_quarantined, bad);
-  }
-  return {};
-}
-
 Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
   const Output& output = plan_.pipeline.outputs[index];
   const uint32_t g = graph.outputs[index].group;
@@ -109,8 +73,12 @@ Result<PublishRequest> Outputs::request_of(uint32_t index, const Graph& graph) {
   for (uint32_t s : plan_.output_sources[index]) {
     SourceArrival arrival = plan_.sources[s].arrival;
     arrival.rows_read = plan_.sources[s].rows_known ? plan_.sources[s].rows : arrival.rows_read;
-    if (plan_.pipeline.sources[s].quarantine_share)
-      TG_TRY(count_set_aside(index, s, graph, arrival));
+    if (plan_.pipeline.sources[s].quarantine_share) {
+      TG_ASSIGN(const DroppedRows dropped, dropped_rows(journal_, plan_.pipeline.name.value));
+      std::vector<uint32_t> readers = graph.outputs[index].after;
+      readers.push_back(g);
+      TG_TRY(count_set_aside(effects_, plan_, graph, readers, s, dropped, arrival));
+    }
     request.sources.push_back(std::move(arrival));
   }
   if (output.freshness) {
@@ -177,28 +145,41 @@ Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
       check.total = arrival.expected;
       check.failing = arrival.expected - std::min(arrival.arrived, arrival.expected);
       check.tolerance = 1 - output.freshness->completeness->value;
+      // Rows set aside count as missing, as they do in the verdict.
+      const CompleteScope scope{.share = output.freshness->completeness->value,
+                                .through_us = item.request.through_us};
+      const bool enough =
+          count_complete(arrival, scope, effects_.now_us()).kind != Completeness::Kind::kShort;
       const double share = static_cast<double>(check.failing) / static_cast<double>(check.total);
-      check.status = share > check.tolerance + 1e-12 ? "fail" : "pass";
+      check.status = share > check.tolerance + 1e-12 || !enough ? "fail" : "pass";
       check.message =
           fmt::format("{} of {} expected {} of \"{}\" arrived{}", arrival.arrived, arrival.expected,
                       arrival.known_by == "manifest" ? "rows" : "partitions", arrival.source,
                       arrival.missing.empty() ? "" : "; missing: " + join(arrival.missing, ", "));
+      if (arrival.rows_quarantined > 0)
+        check.message += fmt::format("; {} of {} rows were set aside", arrival.rows_quarantined,
+                                     arrival.rows_read);
       item.promises.push_back(std::move(check));
     }
     for (const Source& source : plan_.pipeline.sources) {
       if (source.name.value != arrival.source || !source.quarantine_share) continue;
+      const bool files = source.format == FileFormat::kParquet;
       CheckOutcome check;
       check.kind = "quarantine";
       check.name = fmt::format("quarantine({})", arrival.source);
-      check.failing = arrival.rows_quarantined;
+      check.failing = files ? arrival.files_quarantined : arrival.rows_quarantined;
       check.total = std::max(arrival.rows_read, arrival.rows_quarantined);
+      if (files) check.total = files_of_source(arrival.source);
       check.tolerance = source.quarantine_share->value;
       const double share =
           check.total ? static_cast<double>(check.failing) / static_cast<double>(check.total) : 0;
       check.status = share > check.tolerance + 1e-12 ? "fail" : "pass";
       check.message =
-          fmt::format("{} of {} rows of \"{}\" were set aside, at most {:g}% may be", check.failing,
-                      check.total, arrival.source, check.tolerance * 100);
+          fmt::format("{} of {} {} of \"{}\" were set aside, at most {:g}% may be", check.failing,
+                      check.total, files ? "files" : "rows", arrival.source, check.tolerance * 100);
+      if (arrival.rows_dropped > 0)
+        check.message +=
+            fmt::format("; {} rows more were dropped by a person", arrival.rows_dropped);
       item.promises.push_back(std::move(check));
     }
   }
@@ -212,6 +193,12 @@ Status Outputs::add_promises(uint32_t index, const Graph& graph, Item& item) {
     item.promises.push_back(std::move(check));
   }
   return add_empty_stages(index, graph, item);
+}
+
+uint64_t Outputs::files_of_source(const std::string& name) const {
+  for (const SourceSnapshot& source : plan_.sources)
+    if (source.source == name) return source.files.size() + source.set_aside.size();
+  return 0;
 }
 
 /// Stages upstream that say `on_empty` and came to no rows at all.

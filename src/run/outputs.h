@@ -70,11 +70,10 @@ class Outputs {
   };
 
   /// Identity, promises and arrivals: all but the files.
-  Status count_set_aside(uint32_t output, uint32_t source, const Graph& graph,
-                         SourceArrival& arrival);
   Result<PublishRequest> request_of(uint32_t output, const Graph& graph);
   Result<std::vector<StagedFile>> files_of(uint32_t output, const Graph& graph);
   Result<Publication*> publication(uint32_t output);
+  uint64_t files_of_source(const std::string& name) const;
   Status add_promises(uint32_t output, const Graph& graph, Item& item);
   Status add_empty_stages(uint32_t output, const Graph& graph, Item& item);
   OutputPlace place(uint32_t output) const;

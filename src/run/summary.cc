@@ -34,7 +34,8 @@ std::string render_summary(const RunSummary& summary, bool colour) {
       format_size(summary.bytes_read), format_size(summary.bytes_shuffled),
       format_size(summary.bytes_spilled), format_size(summary.bytes_written));
   if (summary.rows_quarantined)
-    text += fmt::format("  {} rows were set aside\n", format_count(summary.rows_quarantined));
+    text += fmt::format("  {} rows were set aside: `tidegate quarantine list`\n",
+                        format_count(summary.rows_quarantined));
   text += fmt::format("  memory: {} in the largest of {} worker{}, bound {}\n",
                       format_size(summary.peak_worker_bytes), summary.workers,
                       summary.workers == 1 ? "" : "s", format_size(summary.bound_bytes));

@@ -143,7 +143,8 @@ std::string render_period(std::string_view pattern, int64_t begin_us) {
   return out;
 }
 
-Status count_arrivals(const Source& source, const std::vector<InputFile>& files, int64_t now_us,
+Status count_arrivals(const Source& source, const std::vector<InputFile>& files,
+                      const std::vector<FileSetAside>& aside, int64_t now_us,
                       Diagnostics& diagnostics, SourceArrival& arrival) {
   const Arrives& arrives = *source.arrives;
   const std::string& pattern = arrives.path.value;
@@ -153,9 +154,14 @@ Status count_arrivals(const Source& source, const std::vector<InputFile>& files,
   if (every <= 0)
     return fail(FailureClass::kDefect, "source.arrives", "a period of arrivals must be positive");
   const Shape shape = shape_of(pattern);
-  std::set<std::string> present;
+  std::set<std::string> present, broken;
   for (const InputFile& file : files)
     for (std::string& match : matches_in(shape, file.name)) present.insert(std::move(match));
+  for (const FileSetAside& file : aside)
+    for (std::string& match : matches_in(shape, file.name)) {
+      if (!file.accepted) broken.insert(match);
+      present.insert(std::move(match));
+    }
   if (present.empty() && !files.empty()) {
     report(diagnostics, codes::kArrivesNoMatch, Severity::kError, arrives.path.span,
            fmt::format("no file's path holds \"{}\"", pattern),
@@ -186,7 +192,7 @@ Status count_arrivals(const Source& source, const std::vector<InputFile>& files,
   for (int64_t begin = *from; begin <= last; begin += every) {
     ++arrival.expected;
     std::string name = render_period(pattern, begin);
-    if (present.contains(name)) {
+    if (present.contains(name) && !broken.contains(name)) {
       ++arrival.arrived;
       if (unbroken) arrival.complete_to_us = begin + every;
       continue;
@@ -289,14 +295,19 @@ void apply_manifest(const Source& source, const ArrivalManifest& manifest,
 }
 
 Status check_manifest(Effects& effects, const Source& source, const ArrivalManifest& manifest,
-                      const std::vector<InputFile>& files, int64_t now_us, MetadataCache& cache,
-                      Diagnostics& diagnostics, SourceArrival& arrival) {
+                      const std::vector<InputFile>& files, const std::vector<FileSetAside>& aside,
+                      int64_t now_us, MetadataCache& cache, Diagnostics& diagnostics,
+                      SourceArrival& arrival) {
   const Span span = source.manifest->path.span;
   arrival.known_by = "manifest";
   arrival.complete_to_us = manifest.complete_to_us;
   std::map<std::string, const InputFile*> by_path;
   for (const InputFile& file : files) by_path.emplace(file.path, &file);
+  std::set<std::string> accepted;
+  for (const FileSetAside& file : aside)
+    if (file.accepted) accepted.insert(file.path);
   for (const ManifestEntry& entry : manifest.files) {
+    if (accepted.contains(entry.path)) continue;
     if (entry.rows) arrival.expected += *entry.rows;
     const auto place = by_path.find(entry.path);
     if (place == by_path.end()) {

@@ -17,8 +17,9 @@ inline constexpr uint64_t kPeriodsMax = 1'000'000;
 /// has arrived) that has ended by `now_us` and begins no later than `to`. A period has arrived if
 /// the rendered template stands in the name of a file, not followed or preceded by a further digit.
 /// `complete_to_us` is the end of the last period up to which all have arrived; `from` if the first
-/// is missing.
-Status count_arrivals(const Source& source, const std::vector<InputFile>& files, int64_t now_us,
+/// is missing. A period of which a file was set aside has not arrived, unless that was accepted.
+Status count_arrivals(const Source& source, const std::vector<InputFile>& files,
+                      const std::vector<FileSetAside>& aside, int64_t now_us,
                       Diagnostics& diagnostics, SourceArrival& arrival);
 
 /// The template for the period that begins then: {date} {year} {month} {day} {hour}.
@@ -47,9 +48,11 @@ Result<std::optional<ArrivalManifest>> read_manifest(Effects& effects, const Sou
 void apply_manifest(const Source& source, const ArrivalManifest& manifest,
                     std::vector<FoundFile>& found, Diagnostics& diagnostics);
 
-/// Compares rows (where known from metadata) and checksums with the manifest, and counts.
+/// Compares rows (where known from metadata) and checksums with the manifest, and counts. A listed
+/// file that was set aside is missing; one whose loss was accepted is not expected.
 Status check_manifest(Effects& effects, const Source& source, const ArrivalManifest& manifest,
-                      const std::vector<InputFile>& files, int64_t now_us, MetadataCache& cache,
-                      Diagnostics& diagnostics, SourceArrival& arrival);
+                      const std::vector<InputFile>& files, const std::vector<FileSetAside>& aside,
+                      int64_t now_us, MetadataCache& cache, Diagnostics& diagnostics,
+                      SourceArrival& arrival);
 
 }  // namespace tidegate

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -26,21 +27,27 @@ std::string names_of(const sql::Schema& schema) {
   return join(names, ", ");
 }
 
-/// Findings about files that differ from the first, one a kind: the first file is named, the others
-/// are counted.
+/// Differences of a kind that are named column by column; the others are counted.
+constexpr size_t kDifferencesNamedMax = 20;
+
+/// Findings about files that differ from the first, one a kind: each column with both files and
+/// types.
 class Differences {
  public:
   void add(const char* code, Span span, std::string message, std::string label, std::string help) {
     auto& [first, count] = by_code_[code];
-    if (count++ == 0)
+    ++count;
+    if (count == 1)
       first = {code, Severity::kError, span, std::move(message), std::move(label),
                {},   std::move(help)};
+    else if (count <= kDifferencesNamedMax)
+      first.notes.push_back(std::move(message));
   }
   void flush(Diagnostics& diagnostics) {
     for (auto& [code, entry] : by_code_) {
-      if (entry.second > 1)
-        entry.first.notes.push_back(
-            fmt::format("and {} more of the kind in other files or columns", entry.second - 1));
+      if (entry.second > kDifferencesNamedMax)
+        entry.first.notes.push_back(fmt::format("and {} more of the kind in other files or columns",
+                                                entry.second - kDifferencesNamedMax));
       diagnostics.add(std::move(entry.first));
     }
   }
@@ -49,43 +56,61 @@ class Differences {
   std::map<std::string, std::pair<Diagnostic, size_t>> by_code_;
 };
 
-void compare(const InputFile& first, const InputFile& file, Span span, Differences& found) {
+/// Files that have one schema.
+struct SchemaKind {
+  const sql::Schema* schema = nullptr;
+  const InputFile* first = nullptr;
+  Span span;
+  size_t files = 0;
+};
+
+std::string file_text(const SchemaKind& kind) {
+  std::string text = fmt::format("\"{}\"", kind.first->name);
+  if (kind.files > 1)
+    text += fmt::format(" and {} more file{}", kind.files - 1, kind.files == 2 ? "" : "s");
+  return text;
+}
+
+void compare(const SchemaKind& first, const SchemaKind& other, Differences& found) {
   constexpr const char* kUnionHelp =
       "if that is meant, say `options: {union_by_name: true}`: missing columns become NULL and "
       "types are made common";
-  const sql::Schema& want = *first.columns;
-  const sql::Schema& have = *file.columns;
+  const sql::Schema& want = *first.schema;
+  const sql::Schema& have = *other.schema;
+  const std::string wanted = file_text(first), differing = file_text(other);
+  const char* const has = other.files > 1 ? "have" : "has";
   bool same_names = want.size() == have.size();
   for (const sql::Column& column : want) {
     const auto at = index_of(have, column.name);
     same_names &= at.has_value();
     if (!at) {
-      found.add(codes::kColumnMissingInFile, span,
-                fmt::format("\"{}\" has no column {}", file.name, quote_identifier(column.name)),
-                fmt::format("\"{}\" has it, as {}", first.name, column.type), kUnionHelp);
+      found.add(codes::kColumnMissingInFile, other.span,
+                fmt::format("{} {} no column {}, which is {} in {}", differing, has,
+                            quote_identifier(column.name), column.type, wanted),
+                "these files are read as one table", kUnionHelp);
     } else if (have[*at].type != column.type) {
-      found.add(
-          codes::kColumnTypeDiffers, span,
-          fmt::format("column {} is {} in \"{}\" and {} in \"{}\"", quote_identifier(column.name),
-                      column.type, first.name, have[*at].type, file.name),
-          "these files are read as one table", kUnionHelp);
+      found.add(codes::kColumnTypeDiffers, other.span,
+                fmt::format("column {} is {} in {} and {} in {}", quote_identifier(column.name),
+                            column.type, wanted, have[*at].type, differing),
+                "these files are read as one table", kUnionHelp);
     }
   }
   for (const sql::Column& column : have)
     if (!index_of(want, column.name)) {
       same_names = false;
-      found.add(
-          codes::kExtraColumnInFile, span,
-          fmt::format("\"{}\" has a column {} more", file.name, quote_identifier(column.name)),
-          fmt::format("\"{}\" has no such column", first.name), kUnionHelp);
+      found.add(codes::kExtraColumnInFile, other.span,
+                fmt::format("{} {} the column {} ({}), which {} {} not", differing, has,
+                            quote_identifier(column.name), column.type, wanted,
+                            first.files > 1 ? "have" : "has"),
+                "these files are read as one table", kUnionHelp);
     }
   if (!same_names) return;
   for (size_t i = 0; i < want.size(); ++i) {
     if (index_of(have, want[i].name) == i) continue;
-    found.add(codes::kColumnsReordered, span,
-              fmt::format("\"{}\" has its columns in another order", file.name),
-              fmt::format("{} against {} in \"{}\"", names_of(have), names_of(want), first.name),
-              kUnionHelp);
+    found.add(codes::kColumnsReordered, other.span,
+              fmt::format("the columns of {} are in another order than those of {}: {} against {}",
+                          differing, wanted, names_of(have), names_of(want)),
+              "these files are read as one table", kUnionHelp);
     return;
   }
 }
@@ -137,35 +162,37 @@ Result<sql::Schema> declared_columns(ShapeContext& context) {
 
 Result<sql::Schema> common_schema(ShapeContext& context, const std::vector<InputFile>& files,
                                   const std::vector<Span>& spans) {
-  const InputFile* first = nullptr;
-  std::vector<const sql::Schema*> distinct;
-  Differences found;
+  std::vector<SchemaKind> kinds;
   for (size_t i = 0; i < files.size(); ++i) {
     if (!files[i].columns) continue;
-    if (!first) first = &files[i];
-    bool seen = false;
-    for (const sql::Schema* schema : distinct)
-      seen |= schema == files[i].columns.get() || *schema == *files[i].columns;
-    if (seen) continue;
-    distinct.push_back(files[i].columns.get());
-    if (&files[i] != first && !context.source.union_by_name)
-      compare(*first, files[i], spans[i], found);
+    const sql::Schema* schema = files[i].columns.get();
+    const auto known = std::ranges::find_if(kinds, [&](const SchemaKind& kind) {
+      return kind.schema == schema || *kind.schema == *schema;
+    });
+    if (known == kinds.end())
+      kinds.push_back({schema, &files[i], spans[i], 1});
+    else
+      ++known->files;
   }
-  found.flush(context.diagnostics);
-  if (!first) return sql::Schema{};
-  if (distinct.size() == 1 || !context.source.union_by_name) return *first->columns;
+  if (kinds.empty()) return sql::Schema{};
+  if (!context.source.union_by_name) {
+    Differences found;
+    for (size_t k = 1; k < kinds.size(); ++k) compare(kinds[0], kinds[k], found);
+    found.flush(context.diagnostics);
+  }
+  if (kinds.size() == 1 || !context.source.union_by_name) return *kinds[0].schema;
 
   IdentityHash hash;
-  for (const sql::Schema* schema : distinct) {
-    hash.add(uint64_t{schema->size()});
-    for (const sql::Column& column : *schema) hash.add(column.name).add(column.type);
+  for (const SchemaKind& kind : kinds) {
+    hash.add(uint64_t{kind.schema->size()});
+    for (const sql::Column& column : *kind.schema) hash.add(column.name).add(column.type);
   }
   const std::string key = hash.hex();
   if (const FileShape* known = context.cache.shape(key, kUnionRecipe)) return *known->columns;
   if (!context.connection) return needs_sql(context.source);
   sql::Schema all;
-  for (const sql::Schema* schema : distinct)
-    for (const sql::Column& column : *schema) {
+  for (const SchemaKind& kind : kinds)
+    for (const sql::Column& column : *kind.schema) {
       const auto at = index_of(all, column.name);
       if (!at) {
         all.push_back(column);

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -128,18 +129,18 @@ class ParquetReader {
 }  // namespace
 
 Status read_parquet_shapes(ShapeContext& context, const ReadRecipe& recipe,
-                           std::vector<InputFile>& files, const std::vector<Span>& spans) {
+                           std::vector<InputFile>& files, const std::vector<Span>& spans,
+                           std::vector<BadFile>& bad) {
   ParquetReader reader(context, recipe);
   const std::string key = kShapeRecipe + reader.options_key();
   const auto report = [&](size_t i, const char* code, std::string message, std::string label,
                           std::string help) {
-    context.diagnostics.add({code,
-                             Severity::kError,
-                             spans[i],
-                             std::move(message),
-                             std::move(label),
-                             {},
-                             std::move(help)});
+    Diagnostic finding{code, Severity::kError, spans[i], std::move(message), std::move(label),
+                       {},   std::move(help)};
+    if (code == codes::kFileUnreadable)
+      context.diagnostics.add(std::move(finding));
+    else
+      bad.push_back({i, std::move(finding)});
   };
   std::vector<size_t> unknown;
   for (size_t i = 0; i < files.size(); ++i) {
@@ -172,6 +173,7 @@ Status read_parquet_shapes(ShapeContext& context, const ReadRecipe& recipe,
              one.error().message.substr(0, one.error().message.find('\n')), "write the file again");
     }
   }
+  std::ranges::sort(bad, {}, &BadFile::file);
   for (InputFile& file : files) {
     const FileShape* shape = context.cache.shape(file.identity, key);
     if (!shape) continue;

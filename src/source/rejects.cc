@@ -11,8 +11,13 @@
 namespace tidegate {
 namespace {
 
+/// Some of DuckDB's failures over broken Parquet files have no type, and a code that begins so.
+constexpr std::string_view kUntyped = "sql.error_";
 /// Lines beyond are not shown. DuckDB's CSV reader allocates 16 times as much for its buffer.
 constexpr uint64_t kLineBytesMax = 1024 * 1024;
+
+/// Characters that are asked for: more than kRejectTextMax bytes are cut, and this shows it.
+constexpr size_t kTextAsked = kRejectTextMax + 1;
 
 /// At most kRejectTextMax bytes, cut between characters, without what is no UTF-8.
 std::string clipped(std::string text) {
@@ -53,20 +58,27 @@ Result<Rejects> csv_rejects(sql::Connection& connection, const SourceSnapshot& s
       "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
       "WHERE s.file_path IN ({}) AND scan_id > {} GROUP BY s.file_path, e.line_byte_position)",
       join(paths, ", "), after_scan);
-  const auto count = connection.query("SELECT count(*) " + rows);
+  const auto counts =
+      connection.query(fmt::format("SELECT file, count(*) {} GROUP BY file ORDER BY file", rows));
   // The tables are made by the first scan that asks for rejects.
-  if (!count && count.error().code == "sql.catalog") return rejects;
-  if (!count) return std::unexpected(count.error());
-  rejects.rows = to_u64(count->scalar());
-  TG_ASSIGN(const sql::Table table,
-            connection.query(fmt::format("SELECT file, line, col, reason, raw {} "
-                                         "ORDER BY file, row_at LIMIT {}",
-                                         rows, kRejectsNamedMax)));
-  for (const auto& row : table.rows) {
-    const auto name = names.find(row[0].text);
-    rejects.first.push_back({name == names.end() ? row[0].text : name->second, to_u64(row[1].text),
-                             row[2].text, clipped(row[3].text), clipped(row[4].text)});
+  if (!counts && counts.error().code == "sql.catalog") return rejects;
+  if (!counts) return std::unexpected(counts.error());
+  const auto name_of = [&](const std::string& path) {
+    const auto name = names.find(path);
+    return name == names.end() ? path : name->second;
+  };
+  for (const auto& row : counts->rows) {
+    rejects.files.emplace_back(name_of(row[0].text), to_u64(row[1].text));
+    rejects.rows += rejects.files.back().second;
   }
+  if (rejects.rows == 0) return rejects;
+  TG_ASSIGN(const sql::Table table,
+            connection.query(fmt::format("SELECT file, line, col, left(split_part(reason, chr(10), "
+                                         "1), {}), left(raw, {}) {} ORDER BY file, row_at LIMIT {}",
+                                         kTextAsked, kTextAsked, rows, kRejectsNamedMax)));
+  for (const auto& row : table.rows)
+    rejects.first.push_back({name_of(row[0].text), to_u64(row[1].text), row[2].text,
+                             clipped(row[3].text), clipped(row[4].text)});
   return rejects;
 }
 
@@ -92,18 +104,21 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
                   path_list({file.path}), bad)));
     const uint64_t rows = to_u64(count.scalar());
     rejects.rows += rows;
+    if (rows > 0) rejects.files.emplace_back(file.name, rows);
     if (rows == 0 || rejects.first.size() >= kRejectsNamedMax) continue;
     std::vector<std::string> cases;
     for (const sql::Column& column : snapshot.schema)
       cases.push_back(fmt::format("WHEN NOT ({}) THEN {}", json_row_is_good({column}, "line"),
                                   quote_literal(column.name)));
-    TG_ASSIGN(const sql::Table table,
-              connection.query(fmt::format(
-                  "SELECT number, CASE WHEN NOT json_valid(line) OR json_type(line) <> 'OBJECT' "
-                  "THEN '' {} ELSE '' END, line FROM ({}) WHERE trim(coalesce(line, '')) <> '' AND "
-                  "NOT ({}) ORDER BY number LIMIT {}",
-                  join(cases, " "), lines_sql(file.path), json_row_is_good(snapshot.schema, "line"),
-                  kRejectsNamedMax - rejects.first.size())));
+    TG_ASSIGN(
+        const sql::Table table,
+        connection.query(fmt::format(
+            "SELECT number, CASE WHEN NOT json_valid(line) OR json_type(line) <> 'OBJECT' "
+            "THEN '' {} ELSE '' END, left(line, {}) FROM ({}) WHERE trim(coalesce(line, '')) <> '' "
+            "AND "
+            "NOT ({}) ORDER BY number LIMIT {}",
+            join(cases, " "), kTextAsked, lines_sql(file.path),
+            json_row_is_good(snapshot.schema, "line"), kRejectsNamedMax - rejects.first.size())));
     for (const auto& row : table.rows) {
       std::string reason = "not a JSON object";
       for (const sql::Column& column : snapshot.schema)
@@ -114,6 +129,35 @@ Result<Rejects> json_rejects(sql::Connection& connection, const SourceSnapshot& 
     }
   }
   return rejects;
+}
+
+std::string bad_file_message(const std::string& name) {
+  return fmt::format("an input file cannot be read: \"{}\"", name);
+}
+
+bool may_be_broken_file(const Failure& failure) {
+  return failure.cls == FailureClass::kData || failure.code.starts_with(kUntyped);
+}
+
+/// The first file of a Parquet partition that cannot be read. DuckDB's message may name it; else
+/// each is read by itself.
+const InputFile* find_bad_file(Effects& effects, sql::Connection& connection,
+                               const SourceSnapshot& snapshot, const Partition& partition,
+                               const Failure& from_duckdb,
+                               const std::vector<std::string>& columns) {
+  for (const FileSlice& slice : partition.slices)
+    if (from_duckdb.message.find(snapshot.files[slice.file].path) != std::string::npos)
+      return &snapshot.files[slice.file];
+  for (const FileSlice& slice : partition.slices) {
+    Partition alone;
+    alone.slices = {slice};
+    const auto scan = scan_sql(effects, snapshot, alone, columns);
+    if (!scan) return nullptr;
+    const Status read =
+        connection.execute(fmt::format("SELECT bit_xor(hash(*COLUMNS(*))) FROM ({})", *scan));
+    if (!read && may_be_broken_file(read.error())) return &snapshot.files[slice.file];
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -133,18 +177,17 @@ Result<Rejects> read_rejects(Effects&, sql::Connection& connection, const Source
 
 Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
                              const SourceSnapshot& snapshot, const Partition& partition,
-                             const Failure& from_duckdb) {
-  if (from_duckdb.cls != FailureClass::kData) return from_duckdb;
+                             const Failure& from_duckdb, const std::vector<std::string>& columns) {
+  if (!may_be_broken_file(from_duckdb)) return from_duckdb;
   if (snapshot.recipe.format == FileFormat::kParquet) {
-    for (const auto& [path, name] : names_by_path(snapshot, partition)) {
-      if (from_duckdb.message.find(path) == std::string::npos) continue;
-      Failure failure{FailureClass::kData, "source.bad_file",
-                      fmt::format("an input file cannot be read: \"{}\"", name)};
-      failure.cause = std::make_shared<Failure>(from_duckdb);
-      return failure;
-    }
-    return from_duckdb;
+    const InputFile* file =
+        find_bad_file(effects, connection, snapshot, partition, from_duckdb, columns);
+    if (!file) return from_duckdb;
+    Failure failure{FailureClass::kData, "source.bad_file", bad_file_message(file->name)};
+    failure.cause = std::make_shared<Failure>(from_duckdb);
+    return failure;
   }
+  if (from_duckdb.cls != FailureClass::kData) return from_duckdb;
   const bool csv = snapshot.recipe.format == FileFormat::kCsv;
   if (csv && from_duckdb.message.find("CSV Error") == std::string::npos) return from_duckdb;
   if (!csv && from_duckdb.message.find("JSON") == std::string::npos) return from_duckdb;
@@ -176,6 +219,15 @@ Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
   Failure failure{FailureClass::kData, "source.bad_row", std::move(message)};
   failure.cause = std::make_shared<Failure>(from_duckdb);
   return failure;
+}
+
+const InputFile* bad_file_of(const SourceSnapshot& snapshot, const Partition& partition,
+                             const Failure& failure) {
+  if (failure.code != "source.bad_file") return nullptr;
+  for (const FileSlice& slice : partition.slices)
+    if (failure.message == bad_file_message(snapshot.files[slice.file].name))
+      return &snapshot.files[slice.file];
+  return nullptr;
 }
 
 }  // namespace tidegate

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/effects.h"
@@ -9,21 +10,24 @@
 
 namespace tidegate {
 
-/// Bad rows that are kept as examples of one partition, and how much of each one's text.
-inline constexpr size_t kRejectsNamedMax = 100;
+/// Bad rows of one partition that are named, and how much of each one's text. All are counted.
+inline constexpr size_t kRejectsNamedMax = 4096;
 inline constexpr size_t kRejectTextMax = 500;
 
 /// A row that could not be read as the source's columns.
 struct RejectedRow {
-  std::string file;    ///< the input file's name
-  uint64_t line = 0;   ///< from 1, as an editor counts (the row's first line)
+  std::string file;  ///< the input file's name
+  /// From 1, as an editor counts (the row's first line); 0: the file as a whole.
+  uint64_t line = 0;
   std::string column;  ///< "" where the row as a whole is wrong
-  std::string reason;
-  std::string raw;  ///< the row's text, cut at kRejectTextMax bytes, valid UTF-8
+  std::string reason;  ///< one line
+  std::string raw;     ///< the row's text, cut at kRejectTextMax bytes, valid UTF-8
 };
 
 struct Rejects {
-  uint64_t rows = 0;               ///< all of them, each row once
+  uint64_t rows = 0;  ///< all of them, each row once
+  /// How many of each input file that has any, by the file's name.
+  std::vector<std::pair<std::string, uint64_t>> files;
   std::vector<RejectedRow> first;  ///< at most kRejectsNamedMax, in file and line order
 };
 
@@ -39,9 +43,16 @@ Result<Rejects> read_rejects(Effects& effects, sql::Connection& connection,
 /// Turns the failure of a statement that scanned a CSV or JSON partition into one of class data
 /// that names file, line, column, reason and the row's text (source.bad_row), by looking for the
 /// first bad row. What is not about a bad row (memory, disk, interruption) or cannot be found again
-/// comes back as it was; a Parquet file that cannot be read becomes source.bad_file.
+/// comes back as it was. A Parquet file that cannot be read becomes source.bad_file (class data);
+/// where DuckDB does not name it, the partition's files are read one by one. `columns` as in
+/// scan_sql.
 Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
                              const SourceSnapshot& snapshot, const Partition& partition,
-                             const Failure& from_duckdb);
+                             const Failure& from_duckdb,
+                             const std::vector<std::string>& columns = {});
+
+/// The file of the partition that a failure source.bad_file is about; null if it is none.
+const InputFile* bad_file_of(const SourceSnapshot& snapshot, const Partition& partition,
+                             const Failure& failure);
 
 }  // namespace tidegate

@@ -20,10 +20,17 @@ struct ShapeContext {
   const Source& source;
 };
 
-/// Fills rows, row groups and columns of Parquet files. Files that cannot be read are reported and
-/// keep no columns; `spans[i]` is where files[i] was named.
+/// A file whose bytes are not what its format wants, and what is to be said of it.
+struct BadFile {
+  size_t file = 0;  ///< index
+  Diagnostic finding;
+};
+
+/// Fills rows, row groups and columns of Parquet files; `spans[i]` is where files[i] was named. Bad
+/// files come to `bad`, in order, and keep no columns; one that may not be opened is reported.
 Status read_parquet_shapes(ShapeContext& context, const ReadRecipe& recipe,
-                           std::vector<InputFile>& files, const std::vector<Span>& spans);
+                           std::vector<InputFile>& files, const std::vector<Span>& spans,
+                           std::vector<BadFile>& bad);
 
 /// Fills the columns of CSV files and pins the dialect in `recipe.options`. With declared columns
 /// only each file's header line is read (a reordered file would be read wrongly, not refused, by a

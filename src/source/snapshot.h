@@ -52,14 +52,24 @@ struct Partition {
   bool rows_known = false;
 };
 
+/// An input file that cannot be read and is left out (quarantine).
+struct FileSetAside {
+  std::string path;
+  std::string name;
+  std::string identity;
+  std::string reason;     ///< one line
+  bool accepted = false;  ///< a person has accepted the loss: it counts as if it were there
+};
+
 /// How files are read: all that decides the rows but the files themselves. Every option is pinned,
 /// so that each partition is read with the same dialect and types.
 struct ReadRecipe {
   FileFormat format = FileFormat::kParquet;
   /// Reader options, name -> SQL literal text; `${env:NAME}` and `${file:PATH}` stand as written.
   std::vector<std::pair<std::string, std::string>> options;
-  bool set_aside_bad_rows = false;  ///< quarantine: bad rows are left out and counted
-  std::string directory;            ///< what `${file:PATH}` is relative to
+  /// Quarantine: bad rows, or Parquet files that cannot be read, are left out and counted.
+  bool set_aside_bad_rows = false;
+  std::string directory;  ///< what `${file:PATH}` is relative to
 };
 
 /// A source at one moment: what a plan is made from and a task reads by.
@@ -72,7 +82,8 @@ struct SourceSnapshot {
   uint64_t bytes = 0;
   uint64_t rows = 0;
   bool rows_known = true;
-  SourceArrival arrival;  ///< rows_read and rows_quarantined are the run's to fill
+  std::vector<FileSetAside> set_aside;  ///< found unreadable when the snapshot was taken, by name
+  SourceArrival arrival;                ///< rows_read and rows_quarantined are the run's to fill
 };
 
 }  // namespace tidegate

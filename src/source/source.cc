@@ -119,7 +119,7 @@ class Snapshotter {
   /// Where the contract allows an empty input it is left out.
   void drop_empty(std::vector<FoundFile>& found) {
     std::erase_if(found, [&](const FoundFile& file) {
-      if (file.stat.size > 0) return false;
+      if (file.stat.size > 0 || sets_files_aside()) return false;
       const bool text = source_.format != FileFormat::kParquet;
       const bool allowed = text && source_.on_empty == OnEmpty::kAllow;
       const bool warned = text && source_.on_empty == OnEmpty::kWarn;
@@ -129,6 +129,16 @@ class Snapshotter {
                text ? "remove it, or say `on_empty: allow`" : "remove it: it is not Parquet");
       return true;
     });
+  }
+
+  /// Once for each time that it was released.
+  void rename_released(InputFile& file) const {
+    for (size_t times = 0; times < options_.released.size(); ++times) {
+      if (std::ranges::find(options_.released, std::pair{file.name, file.identity}) ==
+          options_.released.end())
+        return;
+      file.identity = IdentityHash().add("tidegate.released.1").add(file.identity).hex();
+    }
   }
 
   Status name(const std::vector<FoundFile>& found) {
@@ -154,6 +164,7 @@ class Snapshotter {
         if (!identity) return std::unexpected(std::move(identity).error());
         file.identity = std::move(*identity);
       }
+      rename_released(file);
       all.add(file.identity);
       snapshot_.bytes += file.stat.size;
       snapshot_.files.push_back(std::move(file));
@@ -163,10 +174,43 @@ class Snapshotter {
     return {};
   }
 
+  bool sets_files_aside() const {
+    return source_.quarantine_share.has_value() && source_.format == FileFormat::kParquet;
+  }
+
+  /// Bad files are set aside where the contract says so, unless that leaves none.
+  Status read_parquet() {
+    std::vector<BadFile> bad;
+    TG_TRY(read_parquet_shapes(context_, snapshot_.recipe, snapshot_.files, spans_, bad));
+    const bool aside = sets_files_aside() && bad.size() < snapshot_.files.size();
+    for (BadFile& one : bad) {
+      if (!aside) {
+        diagnostics_.add(std::move(one.finding));
+        continue;
+      }
+      const InputFile& file = snapshot_.files[one.file];
+      const bool accepted =
+          std::ranges::find(options_.accepted, std::pair{file.name, file.identity}) !=
+          options_.accepted.end();
+      snapshot_.set_aside.push_back(
+          {file.path, file.name, file.identity, one.finding.message, accepted});
+      report(codes::kRowsQuarantined, Severity::kWarning, one.finding.span,
+             "set aside: " + one.finding.message, std::move(one.finding.label),
+             accepted ? "" : "mend it, or accept the loss: `tidegate quarantine drop`");
+    }
+    if (!aside) return {};
+    for (size_t i = bad.size(); i-- > 0;) {
+      snapshot_.bytes -= snapshot_.files[bad[i].file].stat.size;
+      snapshot_.files.erase(snapshot_.files.begin() + static_cast<long>(bad[i].file));
+      spans_.erase(spans_.begin() + static_cast<long>(bad[i].file));
+    }
+    return {};
+  }
+
   Status shape(const sql::Schema& declared) {
     switch (source_.format) {
       case FileFormat::kParquet:
-        TG_TRY(read_parquet_shapes(context_, snapshot_.recipe, snapshot_.files, spans_));
+        TG_TRY(read_parquet());
         break;
       case FileFormat::kCsv:
         TG_TRY(read_csv_shapes(context_, snapshot_.recipe, declared, snapshot_.files, spans_));
@@ -276,10 +320,11 @@ class Snapshotter {
       arrival.upstream_generation = options_.upstream_generation;
     }
     if (source_.arrives)
-      TG_TRY(count_arrivals(source_, snapshot_.files, now_us_, diagnostics_, arrival));
+      TG_TRY(count_arrivals(source_, snapshot_.files, snapshot_.set_aside, now_us_, diagnostics_,
+                            arrival));
     if (manifest)
-      TG_TRY(check_manifest(effects_, source_, *manifest, snapshot_.files, now_us_, cache_,
-                            diagnostics_, arrival));
+      TG_TRY(check_manifest(effects_, source_, *manifest, snapshot_.files, snapshot_.set_aside,
+                            now_us_, cache_, diagnostics_, arrival));
     if (arrival.complete_to_us) arrival.complete_to_us = std::min(*arrival.complete_to_us, now_us_);
     return {};
   }

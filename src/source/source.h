@@ -31,6 +31,11 @@ struct SnapshotOptions {
   /// ... and what they are called in the arrival.
   std::string upstream_output = {};
   std::string upstream_generation = {};
+  /// Files whose loss a person has accepted: name and identity.
+  std::vector<std::pair<std::string, std::string>> accepted = {};
+  /// Files that a person wants to have read again though they look the same: name and the identity
+  /// that they had. They get another one, so that all that was made of them is made again.
+  std::vector<std::pair<std::string, std::string>> released = {};
 };
 
 /// Looks at a source: finds its files, names them by identity, reads what their metadata says,

@@ -258,10 +258,126 @@ TEST_F(Snapshot, ColumnsThatDiffer) {
     EXPECT_TRUE(says("union_by_name")) << said();
   };
   differs("SELECT 1 AS a", "T0608 \"2.parquet\" has no column \"b\"");
-  differs("SELECT 1 AS a, 'x' AS b, 2 AS c", "T0641 \"2.parquet\" has a column \"c\" more");
+  differs("SELECT 1 AS a, 'x' AS b, 2 AS c",
+          "T0641 \"2.parquet\" has the column \"c\" (INTEGER), which \"1.parquet\" has not");
   differs("SELECT 'x' AS b, 1 AS a", "T0609");
   differs("SELECT 1.5::DOUBLE AS a, 'x' AS b",
           "column \"a\" is INTEGER in \"1.parquet\" and DOUBLE");
+}
+
+TEST_F(Snapshot, EachColumnThatDriftedIsNamed) {
+  copy("SELECT 1 AS a, 'x' AS b, 2 AS c, 3 AS d", "1.parquet");
+  copy("SELECT 1::BIGINT AS a, 'x' AS b, 2.5::DOUBLE AS c, 3 AS e", "2.parquet");
+  copy("SELECT 2::BIGINT AS a, 'y' AS b, 3.5::DOUBLE AS c, 4 AS e", "3.parquet");
+  copy("SELECT 1 AS a, true AS b, 2 AS c, 3 AS d", "4.parquet");
+  EXPECT_FALSE(look(source("*.parquet")).has_value());
+  std::string text;
+  for (const Diagnostic& d : diagnostics_.sorted()) {
+    text += d.code + " " + d.message + "\n";
+    for (const std::string& note : d.notes) text += "  " + note + "\n";
+  }
+  EXPECT_EQ(
+      text,
+      "T0608 \"2.parquet\" and 1 more file have no column \"d\", which is INTEGER in "
+      "\"1.parquet\"\n"
+      "T0610 column \"a\" is INTEGER in \"1.parquet\" and BIGINT in \"2.parquet\" and 1 more "
+      "file\n"
+      "  column \"c\" is INTEGER in \"1.parquet\" and DOUBLE in \"2.parquet\" and 1 more file\n"
+      "  column \"b\" is VARCHAR in \"1.parquet\" and BOOLEAN in \"4.parquet\"\n"
+      "T0641 \"2.parquet\" and 1 more file have the column \"e\" (INTEGER), which "
+      "\"1.parquet\" has not\n");
+}
+
+TEST_F(Snapshot, DriftInManyColumnsIsNamedUpToABound) {
+  std::string one = "SELECT 1 AS c0", two = "SELECT 'x' AS c0";
+  for (int i = 1; i < 30; ++i) {
+    one += ", 1 AS c" + std::to_string(i);
+    two += ", 'x' AS c" + std::to_string(i);
+  }
+  copy(one, "1.parquet");
+  copy(two, "2.parquet");
+  EXPECT_FALSE(look(source("*.parquet")).has_value());
+  ASSERT_EQ(diagnostics_.sorted().size(), 1u) << said();
+  const auto notes = diagnostics_.sorted()[0].notes;
+  ASSERT_EQ(notes.size(), 20u);
+  EXPECT_EQ(notes[18], "column \"c19\" is INTEGER in \"1.parquet\" and VARCHAR in \"2.parquet\"");
+  EXPECT_EQ(notes[19], "and 10 more of the kind in other files or columns");
+}
+
+TEST_F(Snapshot, ParquetFilesThatCannotBeReadAreSetAside) {
+  copy("SELECT i FROM range(1000) t(i)", "2001-01-01.parquet");
+  copy("SELECT i FROM range(10) t(i)", "2001-01-03.parquet");
+  const std::string bytes = *read_file(effects_, path("2001-01-01.parquet"));
+  write("2001-01-02.parquet", bytes.substr(0, bytes.size() / 2));
+  write("2001-01-03-b.parquet", "");
+  Source s = source("*.parquet");
+  s.arrives = Arrives{};
+  s.arrives->every_us = {86'400'000'000, {}};
+  s.arrives->path = {"{date}", {}};
+  s.arrives->to_us = {978'480'000'000'000, {}};  // 2001-01-03
+  EXPECT_FALSE(look(s).has_value()) << "not without the contract's word";
+  diagnostics_ = {};
+  s.quarantine_share = {0.5, {}};
+  auto snapshot = look(s);
+  ASSERT_TRUE(snapshot.has_value()) << said();
+  EXPECT_TRUE(says("T0636")) << said();
+  ASSERT_EQ(snapshot->files.size(), 2u);
+  EXPECT_EQ(snapshot->rows, 1010u);
+  ASSERT_EQ(snapshot->set_aside.size(), 2u);
+  EXPECT_EQ(snapshot->set_aside[0].name, "2001-01-02.parquet");
+  EXPECT_EQ(snapshot->set_aside[0].identity.size(), 64u);
+  EXPECT_NE(snapshot->set_aside[0].reason.find("cut off"), std::string::npos);
+  // A period of which a file was set aside has not arrived, though another of its files is there.
+  EXPECT_EQ(snapshot->arrival.expected, 3u);
+  EXPECT_EQ(snapshot->arrival.arrived, 1u);
+  EXPECT_EQ(snapshot->arrival.missing, (std::vector<std::string>{"2001-01-02", "2001-01-03"}));
+  const FileSetAside cut = snapshot->set_aside[0];
+  options_.accepted = {{cut.name, cut.identity}, {"2001-01-03-b.parquet", "of other bytes"}};
+  snapshot = look(s);
+  ASSERT_TRUE(snapshot.has_value()) << said();
+  EXPECT_TRUE(snapshot->set_aside[0].accepted);
+  EXPECT_FALSE(snapshot->set_aside[1].accepted);
+  EXPECT_EQ(snapshot->arrival.missing, std::vector<std::string>{"2001-01-03"});
+}
+
+TEST_F(Snapshot, AReleasedFileIsAnotherOneThoughItLooksTheSame) {
+  copy("SELECT i FROM range(1000) t(i)", "a.parquet");
+  copy("SELECT i FROM range(1000) t(i)", "b.parquet");
+  Source s = source("*.parquet");
+  s.partition_bytes = {1024, {}};
+  const auto first = good(s);
+  ASSERT_EQ(first.partitions.size(), 2u);
+  options_.released = {{"b.parquet", first.files[1].identity}};
+  const auto second = good(s);
+  EXPECT_EQ(second.files[0].identity, first.files[0].identity);
+  EXPECT_EQ(second.partitions[0].identity, first.partitions[0].identity);
+  EXPECT_NE(second.files[1].identity, first.files[1].identity);
+  EXPECT_NE(second.partitions[1].identity, first.partitions[1].identity);
+  options_.released.emplace_back("b.parquet", second.files[1].identity);
+  EXPECT_NE(good(s).files[1].identity, second.files[1].identity) << "and again";
+  options_.released = {{"b.parquet", second.files[1].identity}};
+  EXPECT_EQ(good(s).files[1].identity, first.files[1].identity) << "other bytes were released";
+}
+
+TEST_F(Snapshot, AManifestExpectsNothingOfAFileWhoseLossIsAccepted) {
+  copy("SELECT i FROM range(1000) t(i)", "a.parquet");
+  const std::string bytes = *read_file(effects_, path("a.parquet"));
+  write("b.parquet", bytes.substr(0, bytes.size() / 2));
+  write("m.json",
+        R"({"files":[{"path":"a.parquet","rows":1000},{"path":"b.parquet","rows":1000}]})");
+  Source s = source("*.parquet");
+  s.manifest = SourceManifest{{"m.json", {}}};
+  s.quarantine_share = {0.5, {}};
+  auto snapshot = look(s);
+  ASSERT_TRUE(snapshot.has_value()) << said();
+  EXPECT_EQ(snapshot->arrival.expected, 2000u);
+  EXPECT_EQ(snapshot->arrival.arrived, 1000u);
+  EXPECT_EQ(snapshot->arrival.missing, std::vector<std::string>{"b.parquet"});
+  options_.accepted = {{"b.parquet", snapshot->set_aside[0].identity}};
+  snapshot = look(s);
+  ASSERT_TRUE(snapshot.has_value()) << said();
+  EXPECT_EQ(snapshot->arrival.expected, 1000u);
+  EXPECT_TRUE(snapshot->arrival.missing.empty());
 }
 
 TEST_F(Snapshot, UnionByName) {

@@ -83,6 +83,34 @@ TEST_F(Text, CsvQuarantineSetsBadRowsAside) {
   EXPECT_EQ(bad.first[5].column, "c");
 }
 
+TEST_F(Text, BadRowsAreCountedBeyondWhatIsNamed) {
+  std::string csv_text = "a,b,c\n", json_text;
+  for (size_t row = 0; row < kRejectsNamedMax + 5; ++row) {
+    csv_text += "q," + std::string(2 * kRejectTextMax, 'r') + ",1\n";
+    json_text += R"({"a": "q", "b": ")" + std::string(2 * kRejectTextMax, 'r') + "\"}\n";
+  }
+  write("x.csv", csv_text);
+  write("y.csv", "a,b,c\n7,fine,1\n8,bad,no\n");
+  write("x.json", json_text);
+  write("y.json", "{\"a\": 1}\n[]\n");
+  for (Source s : {csv(), json()}) {
+    s.quarantine_share = {1, {}};
+    s.partition_bytes = {uint64_t{64} << 20, {}};
+    const auto snapshot = good(s);
+    ASSERT_EQ(snapshot.partitions.size(), 1u);
+    rows(snapshot);
+    const Rejects bad = rejects(snapshot);
+    EXPECT_EQ(bad.rows, kRejectsNamedMax + 6);
+    ASSERT_EQ(bad.files.size(), 2u);
+    EXPECT_EQ(bad.files[0].second, kRejectsNamedMax + 5);
+    EXPECT_EQ(bad.files[1].first[0], 'y');
+    EXPECT_EQ(bad.files[1].second, 1u);
+    ASSERT_EQ(bad.first.size(), kRejectsNamedMax);
+    EXPECT_EQ(bad.first[0].raw.size(), kRejectTextMax + 3) << "cut, and that shows";
+    EXPECT_EQ(bad.first[0].reason.find('\n'), std::string::npos);
+  }
+}
+
 TEST_F(Text, QuarantineWithNothingBad) {
   write("x.csv", "a,b,c\n1,x,2.5\n");
   Source s = csv();
@@ -112,13 +140,13 @@ TEST_F(Text, CsvHeadersThatDiffer) {
   write("a.csv", "a,b,c\n1,x,2\n");
   write("b.csv", "a,c,b\n1,2,x\n");
   EXPECT_FALSE(look(csv()).has_value());
-  EXPECT_TRUE(says("T0609 \"b.csv\" has its columns in another order")) << said();
+  EXPECT_TRUE(says("T0609 the columns of \"b.csv\" are in another order than those of \"a.csv\": \"a\", \"c\"")) << said();
   write("b.csv", "a,b\n1,x\n");
   EXPECT_FALSE(look(csv()).has_value());
   EXPECT_TRUE(says("T0608 \"b.csv\" has no column \"c\"")) << said();
   write("b.csv", "a,b,c,d\n1,x,2,3\n");
   EXPECT_FALSE(look(csv()).has_value());
-  EXPECT_TRUE(says("T0641 \"b.csv\" has a column \"d\" more")) << said();
+  EXPECT_TRUE(says("T0641 \"b.csv\" has the column \"d\"")) << said();
   write("a.csv", "b,a,c\nx,1,2\n");
   write("b.csv", "b,a,c\nx,1,2\n");
   EXPECT_FALSE(look(csv()).has_value());

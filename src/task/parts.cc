@@ -147,7 +147,13 @@ class Parts {
     total_.bytes_spilled += report.bytes_spilled + report.bytes_shuffled;
     total_.splits += report.splits;
     // What is not split is read by every part, and counted once.
-    if (first) total_.sources = std::move(report.sources);
+    if (first) {
+      total_.sources = std::move(report.sources);
+      for (const TaskSourceCount& count : total_.sources)
+        if (!count.table.empty())
+          TG_TRY(effects_.rename(path_join(directory, count.table),
+                                 path_join(directory_, count.table)));
+    }
     made_.push_back({path_join(directory, kRowsFile), spec_.attempt});
     return {};
   }

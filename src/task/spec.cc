@@ -388,10 +388,14 @@ std::string to_json(const TaskReport& report) {
   for (const TaskSourceCount& source : report.sources) {
     json samples = json::array();
     for (const std::string& sample : source.samples) samples.push_back(without_secrets(sample));
-    sources.push_back({{"source", source.source},
-                       {"rows", source.rows},
-                       {"set_aside", source.set_aside},
-                       {"samples", std::move(samples)}});
+    json& one = sources.emplace_back(json{{"source", source.source},
+                                          {"rows", source.rows},
+                                          {"set_aside", source.set_aside},
+                                          {"samples", std::move(samples)}});
+    if (source.files.empty()) continue;
+    for (const auto& [name, rows] : source.files) one["files"].push_back({name, rows});
+    one["table"] = source.table;
+    one["table_rows"] = source.table_rows;
   }
   return dump({{"rows_in", report.rows_in},
                {"rows_out", report.rows_out},
@@ -431,9 +435,16 @@ Result<TaskReport> task_report_from_json(const std::string& text) {
     for (const json& file : j.at("files"))
       report.files.push_back({file.at("name"), file.at("bytes"), file.at("rows"), file.at("xxh3"),
                               file.value("label", ""), file.value("buckets", "")});
-    for (const json& source : j.at("sources"))
-      report.sources.push_back({source.at("source"), source.at("rows"), source.at("set_aside"),
-                                source.at("samples").get<std::vector<std::string>>()});
+    for (const json& source : j.at("sources")) {
+      TaskSourceCount& count = report.sources.emplace_back(
+          TaskSourceCount{source.at("source"), source.at("rows"), source.at("set_aside"),
+                          source.at("samples").get<std::vector<std::string>>()});
+      if (source.contains("files"))
+        for (const json& file : source.at("files"))
+          count.files.emplace_back(file.at(0), file.at(1));
+      count.table = source.value("table", "");
+      count.table_rows = source.value("table_rows", uint64_t{0});
+    }
     for (const json& check : j.at("checks")) report.checks.push_back(check_from(check));
     return report;
   });

@@ -12,6 +12,7 @@
 #include "reduce/spec.h"
 #include "shuffle/shuffle.h"
 #include "sort/sort_key.h"
+#include "source/rejects.h"
 #include "source/snapshot.h"
 #include "sql/sql.h"
 
@@ -23,7 +24,9 @@ struct TaskScan {
   SourceSnapshot snapshot;           ///< with the files of the partition only
   Partition partition;               ///< of these files
   std::vector<std::string> columns;  ///< empty: all
-  bool count_rejects = false;        ///< bad rows are set aside: count and name them
+  bool count_rejects = false;        ///< what is bad is set aside: count and name it
+  /// In the worker alone: Parquet files of the partition that it found broken and reads no more.
+  Rejects lost = {};
 };
 
 /// One relation that a task's SQL sees, under `name`.
@@ -138,6 +141,10 @@ struct TaskSourceCount {
   uint64_t rows = 0;  ///< good and bad together
   uint64_t set_aside = 0;
   std::vector<std::string> samples;  ///< JSON objects {file,line,column,reason,raw}
+  /// How many of each input file that has any, by the file's name.
+  std::vector<std::pair<std::string, uint64_t>> files = {};
+  std::string table = {};   ///< the file of the result that has the rows (task/set_aside.h), or ""
+  uint64_t table_rows = 0;  ///< how many of them
 };
 
 /// What a finished attempt says of itself: stands in result.json and in task_finished.

@@ -132,9 +132,15 @@ TEST(TaskReport, GoesThereAndBack) {
   check.status = "fail";
   check.samples = {R"({"a":1})"};
   report.checks = {check};
+  report.sources = {{"s", 100, 3, {R"({"line":7})"}, {{"a.csv", 2}, {"b.csv", 1}}, "q.jsonl", 3},
+                    {"clean", 5, 0, {}}};
   const auto back = task_report_from_json(to_json(report));
   ASSERT_TRUE(back) << back.error().describe();
   EXPECT_EQ(to_json(*back), to_json(report));
+  ASSERT_EQ(back->sources.size(), 2U);
+  EXPECT_EQ(back->sources[0].files, report.sources[0].files);
+  EXPECT_EQ(back->sources[0].table, "q.jsonl");
+  EXPECT_EQ(back->sources[0].table_rows, 3U);
   EXPECT_EQ(back->files[0].label, "day=2001-06-30");
   EXPECT_EQ(back->files[1].buckets.size(), 2 * kBucketNameDigits);
   EXPECT_EQ(back->checks[0].samples[0], R"({"a":1})");

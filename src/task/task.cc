@@ -12,10 +12,15 @@
 #include "store/results.h"
 #include "task/parts.h"
 #include "task/run.h"
+#include "task/set_aside.h"
 #include "verify/verify.h"
 
 namespace tidegate {
 namespace {
+
+/// Rows set aside that a task's report shows, of a file and of all; the side table has the others.
+constexpr size_t kRejectSamplesOfFileMax = 2;
+constexpr size_t kRejectSamplesMax = 16;
 
 /// A failure of a statement over the task's inputs, as the task's own.
 Failure of_task(const Failure& raw, const TaskSpec& spec) {
@@ -94,7 +99,7 @@ Failure TaskRun::explain(const Failure& raw) {
   for (const TaskInput& input : spec_.inputs) {
     if (!input.scan || input.scan->snapshot.files.empty()) continue;
     Failure found = explain_scan_failure(effects_, *connection_, input.scan->snapshot,
-                                         input.scan->partition, raw);
+                                         input.scan->partition, raw, input.scan->columns);
     if (found.code != raw.code) return found;
   }
   return raw;
@@ -169,21 +174,38 @@ Status TaskRun::check_inputs() {
 }
 
 Status TaskRun::count_rejects(const TaskInput& input) {
-  TG_ASSIGN(const Rejects rejects,
-            read_rejects(effects_, *connection_, input.scan->snapshot, input.scan->partition));
-  // Only the scan knows how many rows there were; it is read once more for the share. The hash
-  // has every value converted, else rows with a bad value count as good ones too.
-  TG_ASSIGN(const sql::Table good,
-            connection_->query("SELECT count(*), bit_xor(hash(*COLUMNS(*))) FROM " +
-                               quote_identifier(input.name)));
+  const TaskScan& scan = *input.scan;
+  Rejects rejects = scan.lost;
+  uint64_t good = 0;
+  if (scan.snapshot.recipe.format == FileFormat::kParquet) {
+    for (const FileSlice& slice : scan.partition.slices) good += rows_in(scan.snapshot, slice);
+  } else {
+    TG_ASSIGN(rejects, read_rejects(effects_, *connection_, scan.snapshot, scan.partition));
+    // Only the scan knows how many rows there were; it is read once more for the share. The hash
+    // has every value converted, else rows with a bad value count as good ones too.
+    TG_ASSIGN(const sql::Table table,
+              connection_->query("SELECT count(*), bit_xor(hash(*COLUMNS(*))) FROM " +
+                                 quote_identifier(input.name)));
+    good = std::stoull(table.scalar());
+  }
   TaskSourceCount& count = report_.sources.emplace_back();
-  count.source = input.scan->snapshot.source;
+  count.source = scan.snapshot.source;
   count.set_aside = rejects.rows;
-  count.rows = rejects.rows + std::stoull(good.scalar());
-  for (const RejectedRow& row : rejects.first)
-    count.samples.push_back(fmt::format(
-        R"({{"file":{},"line":{},"column":{},"reason":{},"raw":{}}})", quote_json(row.file),
-        row.line, quote_json(row.column), quote_json(row.reason), quote_json(row.raw)));
+  count.rows = rejects.rows + good;
+  if (rejects.first.empty()) return {};
+  size_t of_file = 0;
+  const std::string* file = nullptr;
+  for (const RejectedRow& row : rejects.first) {
+    if (!file || *file != row.file) of_file = 0;
+    file = &row.file;
+    if (++of_file <= kRejectSamplesOfFileMax && count.samples.size() < kRejectSamplesMax)
+      count.samples.push_back(set_aside_json(row));
+  }
+  count.files = rejects.files;
+  count.table = set_aside_table(report_.sources.size() - 1);
+  TG_ASSIGN(count.table_rows,
+            write_set_aside(effects_, path_join(directory_, count.table),
+                            {count.source, spec_.stage, spec_.attempt, rejects.first}));
   return {};
 }
 
@@ -199,29 +221,50 @@ Status run_attempt(TaskRun& run, const TaskSpec& spec) {
   return run.close();
 }
 
+/// Runs the attempt in its directory.
+Result<TaskReport> run_attempt_once(Effects& effects, const TaskSpec& spec,
+                                    const std::function<void(const TaskProgress&)>& progress,
+                                    const std::string& directory,
+                                    std::unique_ptr<sql::Database> opened) {
+  if (spec.parts > 1) {
+    opened.reset();  // each part has one of its own
+    return run_in_parts(effects, spec, progress, directory);
+  }
+  TaskRun run(effects, spec, progress, directory, std::move(opened));
+  TG_TRY(run_attempt(run, spec));
+  return run.take_report();
+}
+
+/// Runs it again without the Parquet file that cannot be read, file after file, where its source
+/// sets such files aside: each round takes one out of the task's partition.
+Result<TaskReport> run_without_bad_files(Effects& effects, const TaskSpec& spec,
+                                         const std::function<void(const TaskProgress&)>& progress,
+                                         const std::string& directory,
+                                         std::unique_ptr<sql::Database> opened) {
+  auto report = run_attempt_once(effects, spec, progress, directory, std::move(opened));
+  TaskSpec rest;
+  while (!report && report.error().code == "source.bad_file") {
+    if (rest.inputs.empty()) rest = spec;
+    if (!set_file_aside(rest, report.error())) break;
+    TG_ASSIGN(const auto names, effects.list(directory));
+    for (const std::string& name : names) TG_TRY(remove_tree(effects, path_join(directory, name)));
+    report = run_attempt_once(effects, rest, progress, directory, nullptr);
+  }
+  return report;
+}
+
 Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
                             const std::function<void(const TaskProgress&)>& progress,
                             std::unique_ptr<sql::Database> opened) {
   TG_ASSIGN(const StateDir state, StateDir::open(effects, spec.state_dir, StateDir::Mode::kWrite));
   TG_ASSIGN(Attempt attempt, Attempt::begin(effects, state, spec.identity, spec.attempt));
-  TaskReport report;
-  Status status;
-  if (spec.parts > 1) {
-    opened.reset();  // each part has one of its own
-    auto parts = run_in_parts(effects, spec, progress, attempt.directory());
-    if (parts)
-      report = std::move(*parts);
-    else
-      status = std::unexpected(parts.error());
-  } else {
-    TaskRun run(effects, spec, progress, attempt.directory(), std::move(opened));
-    status = run_attempt(run, spec);
-    if (status) report = run.take_report();
-  }
-  if (!status) {
+  auto made =
+      run_without_bad_files(effects, spec, progress, attempt.directory(), std::move(opened));
+  if (!made) {
     (void)attempt.drop();
-    return std::unexpected(of_task(status.error(), spec));
+    return std::unexpected(of_task(made.error(), spec));
   }
+  const TaskReport report = std::move(*made);
   if (spec.verify) {
     TG_TRY(attempt.drop());
     return report;
@@ -229,6 +272,8 @@ Result<TaskReport> run_task(Effects& effects, const TaskSpec& spec,
   std::vector<ResultFile> files;
   for (const TaskOutputFile& file : report.files)
     files.push_back({file.name, file.rows, file.bytes, file.xxh3});
+  for (const TaskSourceCount& count : report.sources)
+    if (!count.table.empty()) files.push_back({count.table, count.table_rows, 0, ""});
   TG_ASSIGN(const StoredResult stored,
             attempt.seal(std::move(files), report.rows_out, to_json(report)));
   (void)stored;

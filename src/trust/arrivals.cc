@@ -148,6 +148,10 @@ Completeness count_complete(const SourceArrival& a, const CompleteScope& scope, 
                             format_count(expected), unit, 100 * std::min(share, kept));
     if (a.rows_quarantined > 0)
       c.message += fmt::format(", {} rows quarantined", format_count(a.rows_quarantined));
+    if (a.files_quarantined > 0)
+      c.message += fmt::format(", {} files quarantined", format_count(a.files_quarantined));
+    if (a.rows_dropped > 0)
+      c.message += fmt::format(", {} rows dropped by a person", format_count(a.rows_dropped));
     if (!ok && !a.missing.empty()) c.message += ", missing: " + join(a.missing, ", ");
   };
   if (a.known_by == "manifest") {

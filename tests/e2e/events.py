@@ -99,6 +99,10 @@ data("ann bob dan")
 pipeline(check="accepted: {column: name, values: [ann]}")
 for _ in range(2):  # its incident opens, and is added to
     tidegate("run", "p.yaml", "--state", STATE, code=4)
+# A person settles what is set aside, once each way.
+entry = tidegate("quarantine", "list", "--json", "--state", STATE, code=0).document["entries"][0]["entry"]
+tidegate("quarantine", "drop", entry, "--why", "known", "--state", STATE, code=0)
+tidegate("quarantine", "release", entry, "--state", STATE, code=0)
 # Three generations with one old one kept; then back.
 for names in ("ann bob dan", "eve"):
     data(names)

@@ -18,7 +18,7 @@ cp -r "$TIDEGATE_SOURCE/examples/broken" broken
 prefix/bin/tidegate check broken/pipeline.yaml || fail "check exits $?"
 sed 's/\\-/-/g' prefix/share/man/man1/tidegate.1 >manual
 # Each command that the program knows is completed and described.
-for command in init check plan run trust query runs events explain rollback audit path gc; do
+for command in init check plan run trust query runs events explain rollback audit path gc quarantine; do
   prefix/bin/tidegate "$command" --help >/dev/null || fail "$command --help exits $?"
   grep -q "fB$command\|^\.B $command" prefix/share/man/man1/tidegate.1 || fail "no $command in the manual"
   grep -q "'$command:" prefix/share/zsh/site-functions/_tidegate || fail "no $command for zsh"

@@ -66,7 +66,7 @@ for name, dependencies in re.findall(r"^tidegate_module\((\w+)([^)]*)\)", cmake,
 # Each failure code of the source is in docs/errors.md with what to do, and no other is. A code is a
 # string beside its class, or where a failure's code is set.
 CODE = re.compile(r'"([a-z]+\.[a-z_]+)"')
-BESIDE = re.compile(r"FailureClass::|fail_because\(|\bcode = |\blose\(")
+BESIDE = re.compile(r"FailureClass::|because\(|\bcode = |\blose\(")
 FILE_NAMES = re.compile(r"\.(db|cache|h|so|json|yaml|parquet|csv)$")
 used = {}
 for path in sorted(src.rglob("*")):
