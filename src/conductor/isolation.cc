@@ -10,6 +10,8 @@ void Breaker::begun(int64_t now_us) {
 }
 
 void Breaker::succeeded() {
+  // Only a probe says that it is well again: what fails every other time is not.
+  if (!probing_) return;
   failures_.clear();
   probing_ = false;
   closed_us_ = 0;

@@ -41,6 +41,17 @@ outputs:
 notify: [{{command: ["true"]}}, {{command: ["false"]}}]
 """
 
+ISOLATED = """
+version: 1
+pipeline: isolated
+sources:
+  rows: {files: slow/*.csv, options: {header: true}, columns: {id: BIGINT}, partition: 1KiB}
+stages:
+  slow: {sql: "SELECT id, (SELECT count(*) FROM range(300000000) t(i) WHERE hash(i) % 7 = 3) AS n FROM rows"}
+outputs:
+  slow_ones: {from: slow, publish: {parquet: published/slow_ones}}
+"""
+
 
 def pipeline(work=10, salt=0, check="unique: [name]", timeout=""):
     write("p.yaml", PIPELINE.format(work=work, salt=salt, check=check, timeout=timeout))
@@ -57,7 +68,7 @@ def seen():
 
 
 def while_slow(act):
-    """Calls act(process, pid of its worker, pids of others) once the slow stage runs."""
+    """Calls act(process, pid of its worker) once the slow stage runs."""
     process = start("run", "p.yaml", "--json", "--state", STATE, "--workers", 2)
     pids, output = {}, []
     for raw in process.stdout:
@@ -71,7 +82,7 @@ def while_slow(act):
                 event = json.loads(process.stdout.readline())
                 if event["event"] == "worker_started":
                     pids[event["worker"]] = event["pid"]
-            act(process, pids[slot], [pid for other, pid in pids.items() if other != slot])
+            act(process, pids[slot])
             break
     rest = process.stdout.read()
     process.stderr.read()
@@ -122,23 +133,33 @@ for _ in range(2):
 pipeline(work=LONG, timeout="timeout: 200ms")
 tidegate("run", "p.yaml", "--state", STATE, "--force", code=3)
 pipeline(work=300_000_000)
-while_slow(lambda process, pid, _: os.kill(pid, signal.SIGKILL))
-# The other worker, which has nothing to do, is killed until it gets no more work.
-def kill_the_idle(process, _, idle):
-    for pid in idle:
-        os.kill(pid, signal.SIGKILL)
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "worker_started":
-            os.kill(event["pid"], signal.SIGKILL)
-        if event["event"] == "isolated":
-            process.send_signal(signal.SIGINT)
-            return
-
-
+while_slow(lambda process, pid: os.kill(pid, signal.SIGKILL))
 pipeline(work=LONG)
-code, _ = while_slow(kill_the_idle)
+code, _ = while_slow(lambda process, pid: process.send_signal(signal.SIGINT))
 expect(code == 130, f"an interrupted run exits {code}")
+
+# A worker that is killed over three tasks gets no more work for a while.
+write("isolated.yaml", ISOLATED)
+for number in range(6):
+    write(f"slow/{number}.csv", "id\n" + f"{number}\n" * 600)  # a task each
+process = start("run", "isolated.yaml", "--json", "--state", STATE, "--workers", 2)
+pid, running, killed = None, None, set()  # of worker 0
+for line in process.stdout:
+    event = json.loads(line)
+    if event["event"] == "worker_started" and event["worker"] == 0:
+        pid = event["pid"]
+    if event["event"] == "task_started" and event["worker"] == 0:
+        running = event["identity"]
+    if pid and running and running not in killed:
+        killed.add(running)
+        os.kill(pid, signal.SIGKILL)
+        pid = running = None
+    if event["event"] == "isolated":
+        expect((event["rung"], event["index"]) == ("worker", 0) and "killed" in event["reason"], f"{event}")
+        process.send_signal(signal.SIGINT)
+process.stderr.read()
+code = process.wait()
+expect(code == 130 and len(killed) == 3, f"exit {code}, {len(killed)} tasks lost their worker")
 
 # Results are dropped by gc, adopted when the journal is lost, and a damaged journal is salvaged.
 pipeline(salt=1)
