@@ -49,6 +49,7 @@ sources:
     columns: {v: BIGINT}
 %(source)sdefaults:
   memory: %(bound)dMiB
+  retry: {memory: fail}
 stages:
   good:
     sql: SELECT v + 1 AS v FROM t
@@ -234,6 +235,7 @@ sources:
     files: {path}
 {fields}defaults:
   memory: {BOUND}MiB
+  retry: {{memory: fail}}
 stages:
   s:
     sql: SELECT length(v) AS n FROM t

@@ -63,12 +63,12 @@ def write_pipeline(keys):
 
 
 def fails(keys):
-    """With `skew: fail` the same key is a failure that says what to do, and publishes nothing."""
+    """With `skew: fail`, and no larger bound, the same key is a failure that says what to do, and publishes nothing."""
     with open("p.yaml", encoding="utf-8") as file:
         text = file.read()
     head, stage = text[:text.index("stages:")], text[text.index("  distincts:"):text.index("  medians:")]
     with open("f.yaml", "w", encoding="utf-8") as file:
-        file.write(head.replace("skew: split", "skew: fail").replace(f"skew_{keys}", "fails") + f"stages:\n{stage}" +
+        file.write(head.replace("skew: split", "skew: fail, retry: {memory: fail}").replace(f"skew_{keys}", "fails") + f"stages:\n{stage}" +
                    "outputs: {d: {from: distincts, publish: {parquet: published/d}}}\n")
     # In another state directory: here the result stands, and is the same for both.
     rc, _, said = tidegate("run", "f.yaml", "--state", "other", timeout=250)
