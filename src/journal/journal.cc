@@ -100,18 +100,27 @@ Result<std::unique_ptr<Journal>> open_reader(Effects& effects, const std::string
   return std::move(*copy);
 }
 
-/// A new journal; if there are results of an older one, it says that the events are lost.
+Result<bool> has_tables(Database& database) {
+  TG_ASSIGN(Statement s, database.prepare("SELECT count(*) FROM sqlite_master"));
+  TG_ASSIGN(const bool row, s.step());
+  return row && s.integer(0) > 0;
+}
+
+/// A new journal; if there are results of an older one, it says that the events are lost. One that
+/// slept since it found none may find that another has made it.
 Result<std::unique_ptr<Journal>> create_journal(Effects& effects, const std::string& state_dir,
                                                 const std::string& path) {
+  bool made_by_another = false;
   {
     TG_ASSIGN(auto database, Database::open(effects, path, Database::Mode::kWrite));
     TG_ASSIGN(Transaction transaction, Transaction::begin(*database, true));
-    TG_TRY(create_journal_tables(*database));
+    TG_ASSIGN(made_by_another, has_tables(*database));
+    if (!made_by_another) TG_TRY(create_journal_tables(*database));
     TG_TRY(transaction.commit());
   }
   TG_ASSIGN(auto journal, open_file(effects, path, Mode::kWrite));
   TG_ASSERT(journal != nullptr);
-  if (had_journal(effects, state_dir)) {
+  if (!made_by_another && had_journal(effects, state_dir)) {
     const std::string lost = "all events: results are there, but the journal was gone";
     TG_TRY(journal->append("journal_recovered", "",
                            fmt::format(R"({{"lost":{},"kept_events":0}})", quote_json(lost))));

@@ -156,17 +156,32 @@ Result<std::optional<Owner>> read_owner(Effects& effects, const std::string& roo
   }
 }
 
+namespace {
+
+/// Whose the directory is, or nothing; a failure if it holds what is not ours.
+Result<std::optional<Owner>> owner_among_ours(Effects& effects, const std::string& root) {
+  TG_ASSIGN(auto there, read_owner(effects, root));
+  Status entries = check_entries(effects, root, there.has_value());
+  if (!entries && !there) {
+    // Another one may have claimed it meanwhile: then its owner says whose it is.
+    TG_ASSIGN(there, read_owner(effects, root));
+    if (there) entries = check_entries(effects, root, true);
+  }
+  TG_TRY(entries);
+  return there;
+}
+
+}  // namespace
+
 Status check_place(Effects& effects, const OutputPlace& place, const Owner& owner) {
-  TG_ASSIGN(const auto there, read_owner(effects, place.root));
-  TG_TRY(check_entries(effects, place.root, there.has_value()));
+  TG_ASSIGN(const auto there, owner_among_ours(effects, place.root));
   if (!there) return {};
   return check_owner(place.root, *there, owner);
 }
 
 Status claim_place(Effects& effects, const OutputPlace& place, const Owner& owner) {
   const std::string& root = place.root;
-  TG_ASSIGN(auto there, read_owner(effects, root));
-  TG_TRY(check_entries(effects, root, there.has_value()));
+  TG_ASSIGN(auto there, owner_among_ours(effects, root));
   if (!there) {
     TG_TRY(make_directories(effects, root));
     // Ahead of the owner's file: where that stands, the way to it lasts.

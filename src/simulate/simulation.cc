@@ -181,8 +181,11 @@ class World {
     if (!summary) {
       tell("the run ends: " + summary.error().describe());
       if (summary.error().code == "simulate.stuck") violate(summary.error().message);
-      // Who wakes up after another one has written finds that out, and ends.
-      const bool expected = summary.error().code == "journal.foreign_writer" && rivals_ > 0;
+      // Who wakes up after another one has written or published finds that out, and ends.
+      const std::string& code = summary.error().code;
+      const bool expected =
+          rivals_ > 0 && (code == "journal.foreign_writer" || code == "publish.lost_race" ||
+                          code == "publish.fenced");
       if (!dead && !expected && summary.error().cls == FailureClass::kDefect)
         violate("a defect: " + summary.error().describe());
       return false;
@@ -411,6 +414,8 @@ Simulation::Simulation(Plan plan, SimulationOptions options)
         plan.pipeline.directory = kPlace;
         for (Output& output : plan.pipeline.outputs)
           output.parquet_path.value = "published/" + output.name.value;
+        // One of them keeps no old generation: what stands must survive that cleaning.
+        if (!plan.pipeline.outputs.empty()) plan.pipeline.outputs.front().keep = 0;
         plan.workers = options.workers;
         for (GraphGroup& group : plan.graph.groups)
           group.timeout_us = std::min(group.timeout_us.value_or(kAttemptUsMax), kAttemptUsMax);

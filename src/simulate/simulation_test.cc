@@ -33,24 +33,29 @@ TEST(Simulation, ASeedGivesTheSameWorldEachTime) {
   EXPECT_EQ(once.virtual_us, again.virtual_us);
 }
 
+/// What a power cut takes, and a seed for it.
+class CrashPoints : public testing::TestWithParam<std::pair<SimulatedDisk::Loss, uint64_t>> {};
+
 /// Every call that changes the disk, SQLite's included, of a whole run over changed inputs.
-TEST(CrashPoints, AConductorMayDieAtEachChangeOfTheDisk) {
+TEST_P(CrashPoints, AConductorMayDieAtEachChangeOfTheDisk) {
   static const Simulation small(make_simulated_plan(3, 2), {});
-  using Loss = SimulatedDisk::Loss;
+  const auto& [loss, seed] = GetParam();
   ASSERT_GT(small.changes_of_a_run(), 100u);
-  for (uint64_t change = 0; change < small.changes_of_a_run(); ++change)
-    for (const auto& [loss, seed] : {std::pair{Loss::kNothing, 1},
-                                     {Loss::kAllUnsynced, 1},
-                                     {Loss::kSomeUnsynced, 1},
-                                     {Loss::kSomeUnsynced, 2},
-                                     {Loss::kSomeUnsynced, 3}}) {
-      const SimulationResult result =
-          small.run_killed(change, loss, static_cast<uint64_t>(seed) * 1'000'003 + change);
-      ASSERT_EQ(told(result), "") << "change " << change << ", loss " << static_cast<int>(loss)
-                                  << ", seed " << seed;
-      ASSERT_GE(result.runs, 2u);
-    }
+  for (uint64_t change = 0; change < small.changes_of_a_run(); ++change) {
+    const SimulationResult result = small.run_killed(change, loss, seed * 1'000'003 + change);
+    ASSERT_EQ(told(result), "") << "change " << change;
+    ASSERT_GE(result.runs, 2u);
+  }
+  std::cout << small.changes_of_a_run() << " changes of the disk\n";
 }
+
+using Loss = SimulatedDisk::Loss;
+INSTANTIATE_TEST_SUITE_P(Losses, CrashPoints,
+                         testing::Values(std::pair{Loss::kNothing, uint64_t{1}},
+                                         std::pair{Loss::kAllUnsynced, uint64_t{1}},
+                                         std::pair{Loss::kSomeUnsynced, uint64_t{1}},
+                                         std::pair{Loss::kSomeUnsynced, uint64_t{2}},
+                                         std::pair{Loss::kSomeUnsynced, uint64_t{3}}));
 
 class FaultyWorlds : public testing::TestWithParam<FaultProfile> {};
 

@@ -151,7 +151,8 @@ Result<StateDir> StateDir::open(Effects& effects, const std::string& path, Mode 
                   fmt::format("there is no state directory yet: \"{}\"", path));
     if (const auto names = effects.list(path); names) {
       const auto foreign = std::ranges::find_if_not(*names, is_leftover);
-      if (foreign != names->end())
+      // Another first command may have made it since.
+      if (foreign != names->end() && !exists(effects, version_path))
         return fail(FailureClass::kDefect, "state.foreign",
                     fmt::format("this directory is not empty and no state directory (it holds "
                                 "\"{}\"): \"{}\"",

@@ -1,4 +1,4 @@
-# timeout: 300
+# timeout: 900
 # A pipeline in worlds that fail: 20,000 runs over the profiles, none of which breaks a promise; what the command
 # says, and that a seed gives the same world again.
 set -euo pipefail
