@@ -78,7 +78,7 @@ Result<Response> respond(Effects& effects, const Common& common, Changer& change
                          std::map<std::string, Pipeline>& told) {
   auto contract = contract_of(effects, common, *changer.journal, answer.output);
   Responder by{effects, *changer.journal, changer.state.id(), changer.lock.fence(), run};
-  TG_ASSIGN(const Response done, respond_to_verdict(by, answer, contract ? &*contract : nullptr));
+  TG_ASSIGN(Response done, respond_to_verdict(by, answer, contract ? &*contract : nullptr));
   if (!done.said.empty() && !common.quiet) err(fmt::format("{}: {}\n", answer.output, done.said));
   if (contract) told.insert_or_assign(contract->text->path(), std::move(*contract));
   return done;

@@ -47,7 +47,8 @@ json entry_document(const QuarantineHead& head) {
 /// "line 7 column "v": reason"; of a whole file the reason alone.
 std::string place_and_reason(const json& row) {
   const auto line = row.value("line", uint64_t{0});
-  const std::string column = row.value("column", ""), reason = row.value("reason", "");
+  const std::string column = row.value("column", "");
+  std::string reason = row.value("reason", "");
   if (line == 0) return reason;
   return fmt::format("line {}{}: {}", line,
                      column.empty() ? "" : " column " + quote_identifier(column), reason);
