@@ -133,8 +133,8 @@ Status write_file(Effects& effects, const std::string& path, std::string_view by
 Status make_directories(Effects& effects, const std::string& path);
 /// fsyncs a directory or a file by its path.
 Status fsync_path(Effects& effects, const std::string& path);
-/// fsyncs all directories above an absolute path, so that those that were made just now last. One that
-/// may not be opened was made by somebody else and is passed over.
+/// fsyncs all directories above an absolute path, so that those that were made just now last. One
+/// that may not be opened was made by somebody else and is passed over.
 Status fsync_parents(Effects& effects, const std::string& path);
 /// Removes a file or a directory and all below it; fine if there is none. Never follows links.
 /// At most 1,000,000 entries.

@@ -32,9 +32,9 @@ class RetryBudget {
 struct Tries {
   uint32_t transient = 0, timeout = 0, lost = 0;
   uint32_t splits = 0;
-  uint32_t kills = 0;     ///< of workers, by its attempts
-  bool grown = false;     ///< runs with a larger bound
-  std::string evidence;   ///< of its last failure
+  uint32_t kills = 0;    ///< of workers, by its attempts
+  bool grown = false;    ///< runs with a larger bound
+  std::string evidence;  ///< of its last failure
 };
 
 /// What is done about a failed attempt.
@@ -46,9 +46,9 @@ struct Reaction {
     kLarger,  ///< with a larger bound, once
   };
   Kind kind = Kind::kFail;
-  uint32_t number = 0;     ///< of this kind of retry, from 1
+  uint32_t number = 0;        ///< of this kind of retry, from 1
   int64_t most_delay_us = 0;  ///< the pause is drawn from 0 to here
-  Failure failure;         ///< as it is told: of class defect where a retry would be in vain
+  Failure failure;            ///< as it is told: of class defect where a retry would be in vain
 };
 
 /// What a task's surroundings allow.
