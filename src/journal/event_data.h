@@ -6,9 +6,9 @@
 
 namespace tidegate {
 
-/// The data of an event; discarded (no object) if it is no JSON. An event is looked at several times
-/// between its append and its commit: what was parsed lately is remembered by its text. Valid until
-/// the next call in this thread.
+/// The data of an event; discarded (no object) if it is no JSON. An event is looked at several
+/// times between its append and its commit: what was parsed lately is remembered by its text. Valid
+/// until the next call in this thread.
 const nlohmann::json& event_data(std::string_view text);
 
 }  // namespace tidegate

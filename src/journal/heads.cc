@@ -194,7 +194,8 @@ Result<std::vector<Heads::IncidentRow>> Heads::incidents(const IncidentQuery& qu
                 " AND (?=0 OR closed_us=0) ORDER BY incident DESC LIMIT ?"));
   s->bind(1, query.output).bind(2, query.output);
   s->bind(3, query.number).bind(4, query.number);
-  s->bind(5, int64_t{query.open_only}).bind(6, static_cast<int64_t>(std::min(query.most, kRowsMax)));
+  s->bind(5, int64_t{query.open_only})
+      .bind(6, static_cast<int64_t>(std::min(query.most, kRowsMax)));
   std::vector<IncidentRow> rows;
   while (true) {
     TG_ASSIGN(const bool more, s->step());

@@ -160,7 +160,8 @@ int file_unlock(sqlite3_file* base, int wanted) {
   if (wanted == SQLITE_LOCK_SHARED) {
     if (file->lock == SQLITE_LOCK_EXCLUSIVE)
       rc = set_lock(file, ByteLock::kShared, kSharedFirst, kSharedSize);
-    if (int dropped = set_lock(file, ByteLock::kNone, kPendingByte, 2); rc == SQLITE_OK) rc = dropped;
+    if (int dropped = set_lock(file, ByteLock::kNone, kPendingByte, 2); rc == SQLITE_OK)
+      rc = dropped;
   } else {
     rc = set_lock(file, ByteLock::kNone, kPendingByte, 2 + kSharedSize);
   }

@@ -89,8 +89,7 @@ Result<std::vector<std::string>> drop_old_generations(Effects& effects, Journal&
     if (one.output == place.output) rejected.insert(one.generation);
   size_t kept = 0;
   for (const std::string& name : committed) {
-    const bool stands =
-        name == standing->record.generation && !planted(Mistake::kStandingDropped);
+    const bool stands = name == standing->record.generation && !planted(Mistake::kStandingDropped);
     if (stands || std::ranges::count(protect, name)) continue;
     if (kept < keep) {
       if (!rejected.contains(name)) ++kept;

@@ -65,7 +65,8 @@ Result<RunSummary> run_pipeline(Effects& effects, Pipeline pipeline, const RunOp
   engine.keep(plan.workers);
   TG_TRY(engine.start(
       static_cast<uint32_t>(std::min<size_t>(tasks_at_once(plan.graph), plan.workers))));
-  return drive(effects, std::move(plan), journal, std::move(start.context), options, reporter, engine);
+  return drive(effects, std::move(plan), journal, std::move(start.context), options, reporter,
+               engine);
 }
 
 }  // namespace tidegate

@@ -140,7 +140,9 @@ TEST_F(Text, CsvHeadersThatDiffer) {
   write("a.csv", "a,b,c\n1,x,2\n");
   write("b.csv", "a,c,b\n1,2,x\n");
   EXPECT_FALSE(look(csv()).has_value());
-  EXPECT_TRUE(says("T0609 the columns of \"b.csv\" are in another order than those of \"a.csv\": \"a\", \"c\"")) << said();
+  EXPECT_TRUE(says(
+      "T0609 the columns of \"b.csv\" are in another order than those of \"a.csv\": \"a\", \"c\""))
+      << said();
   write("b.csv", "a,b\n1,x\n");
   EXPECT_FALSE(look(csv()).has_value());
   EXPECT_TRUE(says("T0608 \"b.csv\" has no column \"c\"")) << said();

@@ -24,8 +24,8 @@ struct UpstreamEvidence {
 /// All that a verdict rests on, gathered; from here on it is a function of the time alone.
 struct Evidence {
   GenerationRecord record;
-  TrustPart intact;                 ///< what the disk said
-  std::vector<std::string> doubts;  ///< why the journal's word is not enough: each is unknown
+  TrustPart intact;                    ///< what the disk said
+  std::vector<std::string> doubts;     ///< why the journal's word is not enough: each is unknown
   std::vector<std::string> incidents;  ///< that are open: each is a warning
   std::vector<UpstreamEvidence> upstream;
   int64_t newest_event_us = 0;

@@ -103,10 +103,9 @@ class Judge {
     }
     for (const IncidentHead& one : *open) {
       const auto data = nlohmann::json::parse(one.opened_data, nullptr, false);
-      evidence.incidents.push_back(
-          fmt::format("incident {} is open since {}: {}", one.incident,
-                      format_timestamp_us(one.opened_us),
-                      data.is_object() ? data.value("message", "") : ""));
+      evidence.incidents.push_back(fmt::format("incident {} is open since {}: {}", one.incident,
+                                               format_timestamp_us(one.opened_us),
+                                               data.is_object() ? data.value("message", "") : ""));
     }
   }
 
