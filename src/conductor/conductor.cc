@@ -296,11 +296,14 @@ void Conductor::handle_failure(uint32_t index, const std::string& attempt, const
   // Another attempt of it runs on: that one decides.
   if (!record.running.empty()) return;
   const GraphGroup& group = graph_.groups[task.group];
+  const bool comes_further =
+      lost_producer && *lost_producer != index && record.made_again.insert(*lost_producer).second;
   const Reaction reaction =
       RetryPolicy::react(failure, group.retry,
                          {.split = group.can_split,
                           .larger = group.retry.splits_memory && options_.host_bytes > 0 &&
-                                    group.memory_bytes * kLargerTimes <= options_.host_bytes},
+                                    group.memory_bytes * kLargerTimes <= options_.host_bytes,
+                          .comes_further = comes_further},
                          record.tries, budget_);
   if (reaction.kind == Reaction::Kind::kFail) {
     if (reaction.failure.code == "task.poison")

@@ -215,6 +215,7 @@ class Conductor {
     uint64_t memory_times = 1;
     int64_t wake_us = 0;
     std::vector<Running> running;                      ///< the first, and a back-up
+    std::set<uint32_t> made_again;                     ///< tasks whose results it has found lost
     std::vector<std::pair<uint32_t, int64_t>> blamed;  ///< slots that it may have brought down
   };
   struct OutputRecord {
@@ -223,6 +224,7 @@ class Conductor {
     uint32_t slot = 0;
     uint32_t verify_tries = 0;
     uint32_t stage_tries = 0;
+    std::set<uint32_t> made_again;  ///< tasks whose results were found lost at staging
     std::optional<Failure> failure;
   };
   enum class SlotUse : uint8_t { kGone, kIdle, kTask, kVerify };

@@ -374,6 +374,31 @@ class Hands {
   }
 };
 
+TEST(Conductor, ManyLostResultsAreMadeAgainOneByOne) {
+  Hands hands(chain({6, 1}), {.slots = 1, .seed = 3});
+  const auto finish_all = [&] {
+    while (hands.started.back().task != 6) hands.finish(hands.started.back());
+  };
+  finish_all();
+  const auto lose = [&](uint32_t producer) {
+    const StartTask reader = hands.started.back();
+    hands.tell(
+        TaskBroke{6,
+                  reader.attempt,
+                  {FailureClass::kLost, "shuffle.torn", std::to_string(hands.started.size())},
+                  producer});
+    hands.pass(1'000);
+    if (!hands.conductor.finished()) finish_all();
+  };
+  for (uint32_t producer = 0; producer < 6; ++producer) lose(producer);
+  EXPECT_FALSE(hands.logged("finish"));
+  // One and the same is made again as often as the contract says.
+  for (int i = 0; i < 3; ++i) lose(0);
+  EXPECT_FALSE(hands.logged("finish"));
+  lose(0);
+  EXPECT_TRUE(hands.logged("finish failed"));
+}
+
 TEST(Conductor, ALateTaskGetsASecondAttemptAndTheFirstToEndWins) {
   for (const bool backup_wins : {true, false}) {
     Graph graph = chain({5, 1});

@@ -20,8 +20,9 @@ void Conductor::on(const OutputStaged& input, int64_t) {
   OutputRecord& output = outputs_[input.output];
   if (output.state != OutputState::kStaging) return;
   if (input.failure && input.failure->cls == FailureClass::kLost && input.lost_producer &&
-      !cancelled_ && output.stage_tries < Retry{}.lost_max) {
-    ++output.stage_tries;
+      !cancelled_ &&
+      (output.made_again.insert(*input.lost_producer).second ||
+       output.stage_tries++ < Retry{}.lost_max)) {
     output.state = OutputState::kWaiting;
     make_again(*input.lost_producer);
     return;

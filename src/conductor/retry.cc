@@ -85,7 +85,10 @@ Reaction RetryPolicy::react(const Failure& failure, const Retry& contract, Allow
       cost = RetryBudget::kTimeoutCost;
       break;
     case FailureClass::kLost:
-      if (tries.lost < contract.lost_max) used = &tries.lost;
+      if (allowed.comes_further && contract.lost_max > 0)
+        used = &tries.others;
+      else if (tries.lost < contract.lost_max)
+        used = &tries.lost;
       kind = Kind::kAgain;
       break;
     case FailureClass::kMemory:

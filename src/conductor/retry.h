@@ -31,6 +31,7 @@ class RetryBudget {
 /// What a task has used of what it may.
 struct Tries {
   uint32_t transient = 0, timeout = 0, lost = 0;
+  uint32_t others = 0;  ///< after results of other tasks that were lost for the first time
   uint32_t splits = 0;
   uint32_t kills = 0;    ///< of workers, by its attempts
   bool grown = false;    ///< runs with a larger bound
@@ -55,6 +56,9 @@ struct Reaction {
 struct Allowed {
   bool split = false;   ///< its work can be parted
   bool larger = false;  ///< the host has room for a larger bound
+  /// What was lost is another task's result, and was not lost before: with it made again, the next
+  /// attempt comes further. There are as many of these as there are producers.
+  bool comes_further = false;
 };
 
 /// Decides by class what is done, and counts it: at most what the contract says for each class and

@@ -137,6 +137,9 @@ Result<RecoverReport> recover_output(Effects& effects, Journal& journal, const O
     TG_TRY(remove_prefixed(effects, site.generations(), kTrashPrefix));
     TG_TRY(drop_set_directories(effects, site));
   }
+  // Who died between a commit's link and its fsync left an entry that a power cut would take back:
+  // readers are not shown it before it lasts.
+  if (exists(effects, site.log())) TG_TRY(fsync_path(effects, site.log()));
   TG_ASSIGN(report.current_repaired, settle_newest(effects, site));
   TG_ASSIGN(const auto standing, resolve_current(effects, place.root));
   if (standing) TG_TRY(roll_forward(effects, journal, *standing, run, report));
