@@ -61,6 +61,17 @@ Status remove_uncommitted(Effects& effects, CommitLog& log, const Site& site,
   return {};
 }
 
+/// Who died between a commit's link and its fsync left an entry that a power cut would take back:
+/// it is to last before readers are shown it.
+Status make_last(Effects& effects, const OutputPlace& place, const Site& site) {
+  TG_ASSIGN(const auto committed, resolve_current(effects, place.root));
+  if (!committed) return {};
+  const auto shown = effects.stat(path_join(place.root, "current"));
+  const auto stands = effects.stat(committed->directory);
+  if (shown && stands && shown->inode == stands->inode) return {};
+  return fsync_path(effects, site.log());
+}
+
 Result<bool> was_audited(Journal& journal, const GenerationRecord& record) {
   bool found = false;
   TG_TRY(journal.each_event(0, record.run, [&](const Event& event) {
@@ -137,9 +148,7 @@ Result<RecoverReport> recover_output(Effects& effects, Journal& journal, const O
     TG_TRY(remove_prefixed(effects, site.generations(), kTrashPrefix));
     TG_TRY(drop_set_directories(effects, site));
   }
-  // Who died between a commit's link and its fsync left an entry that a power cut would take back:
-  // readers are not shown it before it lasts.
-  if (exists(effects, site.log())) TG_TRY(fsync_path(effects, site.log()));
+  TG_TRY(make_last(effects, place, site));
   TG_ASSIGN(report.current_repaired, settle_newest(effects, site));
   TG_ASSIGN(const auto standing, resolve_current(effects, place.root));
   if (standing) TG_TRY(roll_forward(effects, journal, *standing, run, report));
