@@ -22,9 +22,9 @@
 namespace tidegate {
 namespace {
 
-constexpr const char* kPlace = "/work";
-constexpr const char* kState = "/work/.tidegate";
-constexpr std::string_view kPublished = "/work/published";
+constexpr const char* kPlace = "/pipeline";
+constexpr const char* kState = "/pipeline/.tidegate";
+constexpr std::string_view kPublished = "/pipeline/published";
 /// 2023-11-14, a midnight.
 constexpr int64_t kBeginUs = int64_t{19'675} * 86'400 * 1'000'000;
 constexpr int64_t kDayUs = int64_t{86'400} * 1'000'000;
@@ -346,7 +346,10 @@ class World {
         violate(
             fmt::format("{}: day {} stands where day {} had stood", name, version, seen_[name]));
       // What is committed and not yet shown may be taken back by a power cut.
-      if (is_shown(reader, place.root, **standing)) seen_[name] = std::max(seen_[name], version);
+      if (is_shown(reader, place.root, **standing))
+        seen_[name] = std::max(seen_[name], version);
+      else if (done)
+        violate(name + ": the run succeeded, and `current` does not show what stands");
     }
     check_verdicts(reader, done);
   }
