@@ -53,6 +53,19 @@ Result<Pipeline> load_pipeline(Effects& effects, const std::string& path,
   return parse_pipeline(path, directory, std::move(*text), diagnostics);
 }
 
+std::optional<Pipeline> read_contract(Effects& effects, const Common& common,
+                                      const std::string& path) {
+  Diagnostics diagnostics;
+  auto contract = load_pipeline(effects, path, diagnostics);
+  if (!contract) {
+    tell_failure(common, contract.error(), kExitUsage);
+    return std::nullopt;
+  }
+  if (!diagnostics.has_errors()) return std::move(*contract);
+  print_diagnostics(common, diagnostics, *contract->text);
+  return std::nullopt;
+}
+
 void print_diagnostics(const Common& common, const Diagnostics& diagnostics,
                        const SourceText& source) {
   if (common.json) {

@@ -46,6 +46,9 @@ std::string working_directory();
 /// Reads and parses a pipeline file. A file that cannot be read is a failure; mistakes go to
 /// `diagnostics`.
 Result<Pipeline> load_pipeline(Effects& effects, const std::string& path, Diagnostics& diagnostics);
+/// The contract in a file; nothing if it cannot be read or does not hold, which is told.
+std::optional<Pipeline> read_contract(Effects& effects, const Common& common,
+                                      const std::string& path);
 /// Prints all findings (standard error; with --json objects on standard output).
 void print_diagnostics(const Common& common, const Diagnostics& diagnostics,
                        const SourceText& source);

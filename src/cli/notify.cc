@@ -68,13 +68,8 @@ void notify_after(Effects& effects, const Common& common, const std::string& sta
 }
 
 int command_notify(Effects& effects, const Common& common, const std::string& file) {
-  Diagnostics diagnostics;
-  const auto contract = load_pipeline(effects, file, diagnostics);
-  if (!contract) return tell_failure(common, contract.error(), kExitUsage);
-  if (diagnostics.has_errors()) {
-    print_diagnostics(common, diagnostics, *contract->text);
-    return kExitUsage;
-  }
+  const auto contract = read_contract(effects, common, file);
+  if (!contract) return kExitUsage;
   const auto delivery =
       deliver_due(effects, state_directory(common, path_dirname(file)), *contract);
   if (!delivery)

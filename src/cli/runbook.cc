@@ -7,13 +7,8 @@
 namespace tidegate::cli {
 
 int command_runbook(Effects& effects, const Common& common, const std::string& file) {
-  Diagnostics diagnostics;
-  const auto contract = load_pipeline(effects, file, diagnostics);
-  if (!contract) return tell_failure(common, contract.error(), kExitUsage);
-  if (diagnostics.has_errors()) {
-    print_diagnostics(common, diagnostics, *contract->text);
-    return kExitUsage;
-  }
+  const auto contract = read_contract(effects, common, file);
+  if (!contract) return kExitUsage;
   const std::string directory = state_directory(common, path_dirname(file));
   std::unique_ptr<Journal> journal;
   const auto state = StateDir::open(effects, directory, StateDir::Mode::kRead);

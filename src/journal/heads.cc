@@ -106,6 +106,32 @@ Result<Heads::GenerationRow> read_generation(const Statement& s) {
   return row;
 }
 
+/// What `read` makes of each row of a query, which is free again afterwards.
+template <typename Read>
+auto rows_of(Statement& s, const Read& read)
+    -> Result<std::vector<decltype(read(static_cast<const Statement&>(s)))>> {
+  std::vector<decltype(read(static_cast<const Statement&>(s)))> rows;
+  while (true) {
+    TG_ASSIGN(const bool more, s.step());
+    if (!more) break;
+    rows.push_back(read(s));
+  }
+  s.reset();
+  return rows;
+}
+
+/// A row of the tables that number their entries: incidents, quarantine.
+template <typename Row>
+Row read_numbered(const Statement& s) {
+  return {static_cast<uint64_t>(s.integer(0)),
+          s.text(1),
+          s.text(2),
+          s.integer(3),
+          s.integer(4),
+          static_cast<uint64_t>(s.integer(5)),
+          static_cast<uint64_t>(s.integer(6))};
+}
+
 }  // namespace
 
 Status Heads::create_tables() { return db_.execute(kTables); }
@@ -178,14 +204,7 @@ Result<std::vector<Heads::RunRow>> Heads::runs(const RunQuery& query) {
     s->bind(index++, query.pipeline);
   }
   s->bind(index, before).bind(index + 1, static_cast<int64_t>(std::min(query.most, kRowsMax)));
-  std::vector<RunRow> rows;
-  while (true) {
-    TG_ASSIGN(const bool more, s->step());
-    if (!more) break;
-    rows.push_back(read_run(*s));
-  }
-  s->reset();
-  return rows;
+  return rows_of(*s, read_run);
 }
 
 Result<std::vector<Heads::IncidentRow>> Heads::incidents(const IncidentQuery& query) {
@@ -196,16 +215,7 @@ Result<std::vector<Heads::IncidentRow>> Heads::incidents(const IncidentQuery& qu
   s->bind(3, query.number).bind(4, query.number);
   s->bind(5, int64_t{query.open_only})
       .bind(6, static_cast<int64_t>(std::min(query.most, kRowsMax)));
-  std::vector<IncidentRow> rows;
-  while (true) {
-    TG_ASSIGN(const bool more, s->step());
-    if (!more) break;
-    rows.push_back({static_cast<uint64_t>(s->integer(0)), s->text(1), s->text(2), s->integer(3),
-                    s->integer(4), static_cast<uint64_t>(s->integer(5)),
-                    static_cast<uint64_t>(s->integer(6))});
-  }
-  s->reset();
-  return rows;
+  return rows_of(*s, read_numbered<IncidentRow>);
 }
 
 Result<std::vector<Heads::QuarantineRow>> Heads::quarantine(const QuarantineQuery& query) {
@@ -216,29 +226,13 @@ Result<std::vector<Heads::QuarantineRow>> Heads::quarantine(const QuarantineQuer
   s->bind(3, query.entry).bind(4, query.entry);
   s->bind(5, int64_t{query.standing_only});
   s->bind(6, static_cast<int64_t>(std::min(query.most, kRowsMax)));
-  std::vector<QuarantineRow> rows;
-  while (true) {
-    TG_ASSIGN(const bool more, s->step());
-    if (!more) break;
-    rows.push_back({static_cast<uint64_t>(s->integer(0)), s->text(1), s->text(2), s->integer(3),
-                    s->integer(4), static_cast<uint64_t>(s->integer(5)),
-                    static_cast<uint64_t>(s->integer(6))});
-  }
-  s->reset();
-  return rows;
+  return rows_of(*s, read_numbered<QuarantineRow>);
 }
 
 Result<std::vector<std::string>> Heads::outputs() {
   TG_ASSIGN(Statement * s, use("SELECT output FROM outputs ORDER BY output LIMIT ?"));
   s->bind(1, static_cast<int64_t>(kRowsMax));
-  std::vector<std::string> names;
-  while (true) {
-    TG_ASSIGN(const bool more, s->step());
-    if (!more) break;
-    names.push_back(s->text(0));
-  }
-  s->reset();
-  return names;
+  return rows_of(*s, [](const Statement& row) { return row.text(0); });
 }
 
 Result<std::optional<Heads::OutputRow>> Heads::output(std::string_view output) {
@@ -296,26 +290,12 @@ Result<std::vector<std::string>> Heads::rejected(std::string_view output) {
       Statement * s,
       use("SELECT identity FROM rejected WHERE output=? ORDER BY sequence, identity LIMIT ?"));
   s->bind(1, output).bind(2, static_cast<int64_t>(kRowsMax));
-  std::vector<std::string> identities;
-  while (true) {
-    TG_ASSIGN(const bool more, s->step());
-    if (!more) break;
-    identities.push_back(s->text(0));
-  }
-  s->reset();
-  return identities;
+  return rows_of(*s, [](const Statement& row) { return row.text(0); });
 }
 
 Result<std::vector<uint64_t>> Heads::output_events() {
   TG_ASSIGN(Statement * s, use("SELECT DISTINCT sequence FROM output_events ORDER BY sequence"));
-  std::vector<uint64_t> sequences;
-  while (true) {
-    TG_ASSIGN(const bool more, s->step());
-    if (!more) break;
-    sequences.push_back(static_cast<uint64_t>(s->integer(0)));
-  }
-  s->reset();
-  return sequences;
+  return rows_of(*s, [](const Statement& row) { return static_cast<uint64_t>(row.integer(0)); });
 }
 
 Result<std::optional<std::string>> Heads::fact(std::string_view key) {

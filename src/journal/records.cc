@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "base/hash.h"
+#include "base/remembered.h"
 
 namespace tidegate {
 namespace {
@@ -205,19 +204,13 @@ std::string to_json(const GenerationRecord& r) {
 
 Result<GenerationRecord> generation_record_from_json(const std::string& text) {
   // A run asks for the same few records again and again.
-  struct KnownRecord {
-    std::string text;
-    GenerationRecord record;
-  };
-  constexpr size_t kRecordsKept = 16, kRecordKeptBytes = 64 * 1024;
-  static thread_local std::array<KnownRecord, kRecordsKept> known;
-  KnownRecord& there = known[xxh3_64(text) % kRecordsKept];
-  if (!text.empty() && there.text == text) return there.record;
+  static thread_local Remembered<GenerationRecord, 16, size_t{64} * 1024> known;
+  if (const GenerationRecord* record = known.find(text)) return *record;
   try {
     const json j = json::parse(text);
     if (!j.is_object()) throw std::runtime_error("not an object");
     GenerationRecord record = decode_record(j);
-    if (text.size() <= kRecordKeptBytes) there = {text, record};
+    if (known.fits(text)) known.keep(text, record);
     return record;
   } catch (const std::exception& error) {
     return fail(FailureClass::kData, "journal.bad_record",

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/planted.h"
+#include "base/remembered.h"
 #include "publish/place.h"
 
 namespace tidegate {
@@ -129,19 +130,13 @@ Result<std::vector<uint64_t>> CommitLog::numbers() {
 Result<Commit> CommitLog::read(uint64_t number) {
   TG_ASSIGN(const std::string text, read_file(*effects_, path_of(number), kEntryBytesMax));
   // One run asks for the same entry several times, and one with a thousand files takes long to
-  // parse: the last few are remembered by their bytes.
-  struct Parsed {
-    std::string path, text;
-    Commit commit;
-  };
-  constexpr size_t kParsedMax = 4;
-  static thread_local std::vector<Parsed> parsed;
-  for (const Parsed& known : parsed)
-    if (known.path == path_of(number) && known.text == text) return known.commit;
+  // parse.
+  static thread_local Remembered<Commit, 4, kEntryBytesMax> known;
+  const Commit* before = known.find(text);
+  if (before != nullptr && before->number == number) return *before;
   TG_ASSIGN(Commit commit, parse(text, path_of(number)));
   if (commit.number != number) return corrupt(path_of(number));
-  if (parsed.size() == kParsedMax) parsed.erase(parsed.begin());
-  parsed.push_back({path_of(number), text, commit});
+  if (known.fits(text)) known.keep(text, commit);
   return commit;
 }
 

@@ -13,6 +13,7 @@
 #include "conductor/conductor.h"
 #include "respond/verdicts.h"
 #include "run/quarantine.h"
+#include "run/tally.h"
 #include "store/results.h"
 
 namespace tidegate {
@@ -50,9 +51,8 @@ class Driver {
                     .attempt_us_max = options.attempt_us_max > 0 ? options.attempt_us_max
                                                                  : Conductor::kAttemptUsMax,
                     .places = places_of(engine, plan_.workers)}),
-        outputs_(effects, plan_, journal, context_) {
-    stages_.resize(plan_.graph.groups.size());
-    durations_.resize(plan_.graph.groups.size());
+        outputs_(effects, plan_, journal, context_),
+        tally_(plan_.graph) {
     slot_attempt_.resize(plan_.workers);
   }
 
@@ -85,8 +85,7 @@ class Driver {
     for (const GraphTask& task : plan_.graph.tasks) {
       if (task.state != TaskState::kReused) continue;
       ++reused[plan_.graph.groups[task.group].name];
-      ++tasks_reused_;
-      ++stages_[task.group].reused;
+      tally_.reused(task.group);
       if (std::find(plan_.adopted.begin(), plan_.adopted.end(), task.identity) ==
           plan_.adopted.end())
         continue;
@@ -202,7 +201,7 @@ class Driver {
     if (started.checks) {
       end_attempt(event.attempt);
       if (!conductor_.awaits_checks(started.index, event.attempt)) return {};
-      peak_worker_ = std::max(peak_worker_, event.report.peak_rss);
+      tally_.saw_worker(event.report.peak_rss);
       TG_ASSIGN(const bool passed,
                 outputs_.verified(started.index, event.report.checks,
                                   [&](std::string_view type, const std::string& data) {
@@ -224,7 +223,7 @@ class Driver {
     TG_TRY(
         emit("task_finished", finished_data(task, task.identity, event.attempt, to_json(report))));
     TG_TRY(tell_set_aside(task, report));
-    count(task.group, report);
+    tally_.ran(task.group, report);
     reporter_.task_ended(conductor_.graph(), index, true, report.rows_in, report.bytes_read,
                          report.bytes_spilled, report.us);
     return tell(TaskFinished{index, event.attempt, report.digest, bucket_names(report)});
@@ -259,21 +258,6 @@ class Driver {
       }
     }
     return {};
-  }
-
-  void count(uint32_t group, const TaskReport& report) {
-    StageSummary& stage = stages_[group];
-    ++stage.ran;
-    stage.us += report.us;
-    stage.slowest_us = std::max(stage.slowest_us, report.us);
-    stage.rows_in += report.rows_in;
-    stage.rows_out += report.rows_out;
-    durations_[group].push_back(report.us);
-    summary_.bytes_read += report.bytes_read;
-    summary_.bytes_shuffled += report.bytes_shuffled;
-    summary_.bytes_spilled += report.bytes_spilled;
-    summary_.bytes_written += report.bytes_written;
-    peak_worker_ = std::max(peak_worker_, report.peak_rss);
   }
 
   Status on(const AttemptFailed& event) {
@@ -342,10 +326,7 @@ class Driver {
         TG_TRY(tell_set_aside(task, report));
       }
     }
-    if (answer.found) {
-      ++tasks_reused_;
-      ++stages_[conductor_.graph().tasks[action.task].group].reused;
-    }
+    if (answer.found) tally_.reused(conductor_.graph().tasks[action.task].group);
     return tell(answer);
   }
 
@@ -464,50 +445,21 @@ class Driver {
     summary.us = effects_.monotonic_us() - context_.started_us;
     summary.tasks_ran = conductor_.tasks_run();
     summary.tasks_retried = conductor_.tasks_retried();
-    summary.tasks_reused = tasks_reused_;
     summary.workers = plan_.workers;
-    summary.peak_worker_bytes = std::max(peak_worker_, engine_.peak_worker_bytes());
+    summary.peak_worker_bytes = engine_.peak_worker_bytes();
+    tally_.tell(summary);
     summary.peak_total_bytes = engine_.peak_total_bytes();
     for (const GraphGroup& group : plan_.graph.groups)
       summary.bound_bytes = std::max(summary.bound_bytes, group.memory_bytes);
     for (uint32_t o = 0; o < plan_.pipeline.outputs.size(); ++o)
       summary.outputs.push_back(
           outputs_.summary(o, conductor_.output_state(o), conductor_.output_failure(o)));
-    for (uint32_t g = 0; g < stages_.size(); ++g) {
-      stages_[g].stage = plan_.graph.groups[g].name;
-      if (!durations_[g].empty()) {
-        std::nth_element(durations_[g].begin(),
-                         durations_[g].begin() + static_cast<long>(durations_[g].size() / 2),
-                         durations_[g].end());
-        stages_[g].median_us = durations_[g][durations_[g].size() / 2];
-      }
-      summary.stages.push_back(stages_[g]);
-    }
     if (summary.state == "interrupted") {
       TG_TRY(emit("run_interrupted", "{}"));
     } else {
       TG_TRY(record_incidents());
       TG_TRY(record_quarantine(effects_, plan_, conductor_.graph(), journal_, context_.run));
-      std::string rows, files;
-      for (const OutputSummary& output : summary.outputs) {
-        rows +=
-            fmt::format("{}{}:{}", rows.empty() ? "" : ",", quote_json(output.output), output.rows);
-        if (output.state != "published") continue;
-        files += fmt::format(R"({}{}:{{"new":{},"shared":{}}})", files.empty() ? "" : ",",
-                             quote_json(output.output), output.files - output.files_shared,
-                             output.files_shared);
-      }
-      TG_TRY(emit(
-          "run_finished",
-          fmt::format(
-              R"({{"state":"{}","tasks":{{"ran":{},"reused":{},"retried":{}}},"rows":{{{}}},)"
-              R"("files":{{{}}},)"
-              R"("bytes":{{"read":{},"shuffled":{},"spilled":{},"written":{}}},"seconds":{:.3f},)"
-              R"("peak_rss":{}}})",
-              summary.state, summary.tasks_ran, summary.tasks_reused, summary.tasks_retried, rows,
-              files, summary.bytes_read, summary.bytes_shuffled, summary.bytes_spilled,
-              summary.bytes_written, static_cast<double>(summary.us) / 1e6,
-              summary.peak_worker_bytes)));
+      TG_TRY(emit("run_finished", run_finished_data(summary)));
     }
     TG_TRY(journal_.commit());
     summary.journal = journal_.cost();
@@ -546,8 +498,7 @@ class Driver {
   Conductor conductor_;
   Outputs outputs_;
   RunSummary summary_;
-  std::vector<StageSummary> stages_;
-  std::vector<std::vector<int64_t>> durations_;
+  RunTally tally_;
   struct Started {
     uint32_t index;  ///< of the task, or of the output whose checks run
     bool checks;
@@ -555,8 +506,6 @@ class Driver {
   };
   std::map<std::string, Started> attempts_;  ///< that have not ended
   std::vector<std::string> slot_attempt_;    ///< "": none
-  uint64_t tasks_reused_ = 0;
-  uint64_t peak_worker_ = 0;
   int64_t wake_us_ = 0;
   int64_t failed_us_ = 0;  ///< the first failure, on the wall clock
   int interrupts_ = 0;
