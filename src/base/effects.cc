@@ -231,6 +231,12 @@ Status remove_below(Effects& effects, const std::string& path, size_t& budget) {
 
 }  // namespace
 
+ProcessName Effects::process_name() {
+  char name[256] = {};
+  const bool known = ::gethostname(name, sizeof name - 1) == 0;
+  return {static_cast<int64_t>(::getpid()), known ? name : "unknown"};
+}
+
 Effects& real_effects() {
   static RealEffects effects;
   return effects;

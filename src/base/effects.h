@@ -27,6 +27,12 @@ struct FileStat {
   bool operator==(const FileStat&) const = default;
 };
 
+/// What others are told of a process that holds something they want.
+struct ProcessName {
+  int64_t pid = 0;
+  std::string host;
+};
+
 enum class ByteLock : uint8_t { kNone, kShared, kExclusive };
 
 /// The one seam for clock, randomness and disk: everything that reaches outside the process goes
@@ -43,6 +49,8 @@ class Effects {
   virtual int64_t monotonic_us() = 0;
   virtual uint64_t random_u64() = 0;
   virtual void sleep_us(int64_t us) = 0;
+  /// This process, unless a test double says otherwise.
+  virtual ProcessName process_name();
 
   /// open(2) with O_CLOEXEC added. The caller closes.
   virtual Result<int> open(const std::string& path, int flags, uint32_t mode = 0644) = 0;

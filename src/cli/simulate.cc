@@ -114,7 +114,10 @@ int command_simulate(Effects& effects, const Common& common, const SimulateArgum
   if (!pipeline) return tell_failure(common, pipeline.error(), kExitUsage);
   const auto text = pipeline->text;
   PlanOptions plan_options;
-  plan_options.now_us = plan_options.run_time_us = effects.now_us();
+  // The files stand in this world's time, all else in the simulated one's.
+  plan_options.now_us = effects.now_us();
+  plan_options.run_time_us = SimulationOptions::kBeginUs;
+  plan_options.memory_bytes = SimulationOptions::kHostBytes;
   auto plan = make_plan(effects, std::move(*pipeline), nullptr, nullptr, plan_options, diagnostics);
   print_diagnostics(common, diagnostics, *text);
   if (!plan) return tell_failure(common, plan.error(), kExitUsage);

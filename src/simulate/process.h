@@ -89,6 +89,8 @@ class SimulatedProcess final : public Effects {
   int64_t monotonic_us() override { return machine_.now_us; }
   uint64_t random_u64() override { return random_.next(); }
   void sleep_us(int64_t us) override { machine_.now_us += us; }
+  /// The same wherever and whenever: a name is written to the disk, and its length counts there.
+  ProcessName process_name() override { return {1, "simulated"}; }
 
   Result<int> open(const std::string& path, int flags, uint32_t mode) override;
   void close(int fd) override;

@@ -8,6 +8,7 @@
 
 #include "contract/contract.h"
 #include "plan/plan.h"
+#include "simulate/simulation.h"
 #include "sql/sql.h"
 
 namespace tidegate {
@@ -44,7 +45,10 @@ inline Plan make_simulated_plan(int files, int buckets, bool together = false) {
   Diagnostics diagnostics;
   Pipeline pipeline = parse_pipeline(place + "/p.yaml", place, text, diagnostics);
   auto plan = make_plan(real_effects(), std::move(pipeline), nullptr, nullptr,
-                        {.now_us = 1, .run_time_us = 1, .workers = 4}, diagnostics);
+                        {.now_us = 1,
+                         .run_time_us = SimulationOptions::kBeginUs,
+                         .workers = 4,
+                         .memory_bytes = SimulationOptions::kHostBytes}, diagnostics);
   EXPECT_TRUE(plan) << plan.error().describe();
   for (const Diagnostic& found : diagnostics.sorted())
     EXPECT_NE(found.severity, Severity::kError) << found.message;

@@ -25,8 +25,6 @@ namespace {
 constexpr const char* kPlace = "/pipeline";
 constexpr const char* kState = "/pipeline/.tidegate";
 constexpr std::string_view kPublished = "/pipeline/published";
-/// 2023-11-14, a midnight.
-constexpr int64_t kBeginUs = int64_t{19'675} * 86'400 * 1'000'000;
 constexpr int64_t kDayUs = int64_t{86'400} * 1'000'000;
 constexpr size_t kTraceMax = 20'000;
 /// So long an attempt takes at most here, whatever its contract says: what hangs is waited for.
@@ -54,7 +52,7 @@ class World {
         usual_(usual),
         crash_(crash) {
     result_.seed = seed;
-    machine_.wall_us = kBeginUs;
+    machine_.wall_us = SimulationOptions::kBeginUs;
     SimulatedProcess maker(machine_, 0);
     (void)make_directories(maker, kPlace);
     machine_.disk.settle();

@@ -11,6 +11,11 @@
 namespace tidegate {
 
 struct SimulationOptions {
+  /// When a world begins: 2023-11-14, a midnight. A plan for it has this time of its run.
+  static constexpr int64_t kBeginUs = int64_t{19'675} * 86'400 * 1'000'000;
+  /// What each of its hosts has, and a plan for it counts on.
+  static constexpr uint64_t kHostBytes = uint64_t{16} << 30;
+
   uint32_t workers = 4;
   uint32_t hosts = 2;    ///< that the workers are spread over
   uint32_t days = 3;     ///< how often the input changes and a run begins
@@ -43,7 +48,8 @@ struct UsualCalls {
 /// compared with the truth after each life of a conductor.
 class Simulation {
  public:
-  /// `plan` as make_plan gives it, without a state directory. Its sources' files are not read.
+  /// `plan` as make_plan gives it with the time and the memory of SimulationOptions, without a
+  /// state directory. Its sources' files are not read.
   Simulation(Plan plan, SimulationOptions options);
 
   /// The same for the same seed, profile and options.

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -20,12 +19,6 @@ constexpr const char* kLockMagic = "tidegate-lock";
 constexpr uint64_t kSmallFileMax = 64 * 1024;
 constexpr std::string_view kFencePrefix = "tidegate-fence 1 ";
 constexpr size_t kFenceDigits = 20;
-
-std::string host_name() {
-  char name[256] = {};
-  if (::gethostname(name, sizeof name - 1) != 0) return "unknown";
-  return name;
-}
 
 bool denies_writing(const Failure& failure) {
   return failure.code == "disk.read_only" || failure.code == "file.denied";
@@ -190,9 +183,9 @@ Result<ConductorLock> ConductorLock::take(Effects& effects, const StateDir& stat
                     holder.pid == 0 ? std::string("a process that has not said its name yet")
                                     : describe_holder(holder)));
   }
-  nlohmann::json json = {
-      {"magic", kLockMagic}, {"version", 1},       {"pid", static_cast<int64_t>(::getpid())},
-      {"host", host_name()}, {"command", command}, {"since_us", effects.now_us()}};
+  const ProcessName self = effects.process_name();
+  nlohmann::json json = {{"magic", kLockMagic}, {"version", 1},       {"pid", self.pid},
+                         {"host", self.host},   {"command", command}, {"since_us", effects.now_us()}};
   const std::string text =
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   TG_TRY(effects.truncate(*raw, 0));

@@ -135,6 +135,19 @@ TEST_F(StoreTest, ASecondConductorLearnsWhoHoldsTheLock) {
   EXPECT_GT(third->fence(), first);
 }
 
+TEST_F(StoreTest, TheLockNamesTheProcessThatItsEffectsName) {
+  struct Named final : WrappedEffects {
+    using WrappedEffects::WrappedEffects;
+    ProcessName process_name() override { return {7, "elsewhere"}; }
+  } named(fx());
+  const StateDir state = open();
+  const auto lock = ConductorLock::take(named, state, "tidegate run a.yaml");
+  ASSERT_TRUE(lock) << lock.error().describe();
+  const auto second = ConductorLock::take(fx(), state, "tidegate run b.yaml");
+  ASSERT_FALSE(second);
+  EXPECT_THAT(second.error().message, HasSubstr("process 7 on elsewhere since"));
+}
+
 TEST_F(StoreTest, TheFenceGrowsThoughTheClockGoesBackAndTheFileIsTorn) {
   const StateDir state = open();
   WrappedEffects clock(fx());
