@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstring>
+#include <span>
 
 #include "base/failure.h"
 
@@ -19,9 +20,9 @@ const EVP_MD* sha256() {
   return found;
 }
 
-std::string hex_of(const unsigned char* digest, unsigned size) {
-  std::string text(size_t{2} * size, '0');
-  for (size_t i = 0; i < size; ++i) {
+std::string hex_of(std::span<const unsigned char> digest) {
+  std::string text(2 * digest.size(), '0');
+  for (size_t i = 0; i < digest.size(); ++i) {
     text[2 * i] = kHexDigits[digest[i] >> 4];
     text[2 * i + 1] = kHexDigits[digest[i] & 15];
   }
@@ -66,12 +67,12 @@ struct IdentityHash::State {
     TG_ASSERT(EVP_DigestUpdate(context, gathered.data(), gathered_bytes) == 1);
     gathered_bytes = 0;
   }
-  std::string finish() {
+  std::array<unsigned char, 32> finish() {
     flush();
-    unsigned char digest[EVP_MAX_MD_SIZE];
+    std::array<unsigned char, 32> digest;
     unsigned size = 0;
-    TG_ASSERT(EVP_DigestFinal_ex(context, digest, &size) == 1 && size == 32);
-    return hex_of(digest, size);
+    TG_ASSERT(EVP_DigestFinal_ex(context, digest.data(), &size) == 1 && size == digest.size());
+    return digest;
   }
 };
 
@@ -94,13 +95,18 @@ IdentityHash& IdentityHash::add(uint64_t value) {
   return *this;
 }
 
-std::string IdentityHash::hex() { return state_->finish(); }
+std::string IdentityHash::hex() { return hex_of(state_->finish()); }
+
+std::string IdentityHash::bytes() {
+  const auto digest = state_->finish();
+  return {digest.begin(), digest.end()};
+}
 
 std::string sha256_hex(std::string_view bytes) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   TG_ASSERT(EVP_Digest(bytes.data(), bytes.size(), digest, &size, sha256(), nullptr) == 1);
-  return hex_of(digest, size);
+  return hex_of({digest, size});
 }
 
 std::string hex64(uint64_t value) {

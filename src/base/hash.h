@@ -42,6 +42,8 @@ class IdentityHash {
   IdentityHash& add(uint64_t value);
   /// 64 lowercase hex digits. The hash may not be used after.
   std::string hex();
+  /// The same as 32 bytes.
+  std::string bytes();
 
  private:
   struct State;

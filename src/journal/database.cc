@@ -5,7 +5,9 @@
 
 namespace tidegate {
 
-Statement::~Statement() { sqlite3_finalize(raw_); }
+Statement::~Statement() {
+  if (raw_) database_->give_back(raw_);
+}
 
 Statement& Statement::bind(int index, int64_t value) {
   sqlite3_bind_int64(raw_, index, value);
@@ -85,7 +87,18 @@ Result<std::unique_ptr<Database>> Database::open(Effects& effects, const std::st
   return db;
 }
 
-Database::~Database() { sqlite3_close(raw_); }
+Database::~Database() {
+  for (const auto& [sql, statement] : idle_) sqlite3_finalize(statement);
+  sqlite3_close(raw_);
+}
+
+void Database::give_back(sqlite3_stmt* statement) {
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+  if (idle_.size() < kIdleMax && idle_.try_emplace(sqlite3_sql(statement), statement).second)
+    return;
+  sqlite3_finalize(statement);
+}
 
 Status Database::execute(const char* sql) {
   if (sqlite3_exec(raw_, sql, nullptr, nullptr, nullptr) != SQLITE_OK)
@@ -94,9 +107,14 @@ Status Database::execute(const char* sql) {
 }
 
 Result<Statement> Database::prepare(std::string_view sql) {
+  if (const auto idle = idle_.find(sql); idle != idle_.end()) {
+    sqlite3_stmt* raw = idle->second;
+    idle_.erase(idle);
+    return Statement(*this, raw);
+  }
   sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(raw_, sql.data(), static_cast<int>(sql.size()), &raw, nullptr) !=
-      SQLITE_OK)
+  if (sqlite3_prepare_v3(raw_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                         &raw, nullptr) != SQLITE_OK)
     return std::unexpected(failure("use"));
   return Statement(*this, raw);
 }
@@ -161,7 +179,8 @@ Failure Database::failure(std::string_view doing) {
 }
 
 Result<Transaction> Transaction::begin(Database& database, bool immediate) {
-  TG_TRY(database.execute(immediate ? "BEGIN IMMEDIATE" : "BEGIN"));
+  TG_ASSIGN(Statement begin, database.prepare(immediate ? "BEGIN IMMEDIATE" : "BEGIN"));
+  TG_TRY(begin.run());
   return Transaction(database);
 }
 
@@ -171,7 +190,8 @@ Transaction::~Transaction() {
 }
 
 Status Transaction::commit() {
-  TG_TRY(database_->execute("COMMIT"));
+  TG_ASSIGN(Statement commit, database_->prepare("COMMIT"));
+  TG_TRY(commit.run());
   database_ = nullptr;
   return {};
 }

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/effects.h"
 #include "base/failure.h"
@@ -16,8 +19,8 @@ namespace tidegate {
 
 class Database;
 
-/// One prepared statement of a Database, which must outlive it. Parameters count from 1, columns
-/// from 0. Text given to `bind` is copied.
+/// One prepared statement of a Database, which must outlive it and keeps it for the next use of the
+/// same text. Parameters count from 1, columns from 0. Text given to `bind` is copied.
 class Statement {
  public:
   Statement(Database& database, sqlite3_stmt* raw) : database_(&database), raw_(raw) {}
@@ -58,6 +61,7 @@ class Database {
   static constexpr int kBusyMs = 5000;
   ~Database();
 
+  /// Statements that are made once; those of a transaction go through `prepare`.
   Status execute(const char* sql);
   Result<Statement> prepare(std::string_view sql);
   /// The first column of the first row as a number; a failure if there is no row.
@@ -72,10 +76,18 @@ class Database {
   Failure failure(std::string_view doing);
 
  private:
+  friend class Statement;
+  /// So many statements are kept for their next use.
+  static constexpr size_t kIdleMax = 64;
+
   Database(Effects& effects, std::string path) : vfs_(effects), path_(std::move(path)) {}
+  /// Takes back a statement that nobody uses any more.
+  void give_back(sqlite3_stmt* statement);
+
   SqliteVfs vfs_;
   std::string path_;
   sqlite3* raw_ = nullptr;
+  std::map<std::string, sqlite3_stmt*, std::less<>> idle_;
 };
 
 /// A transaction that is rolled back unless it was committed.

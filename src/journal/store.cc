@@ -12,15 +12,6 @@ namespace {
 
 constexpr const char* kColumns = "sequence, time_us, type, run, data, hash";
 
-std::string unhex(std::string_view hex) {
-  auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-  std::string bytes;
-  bytes.reserve(hex.size() / 2);
-  for (size_t i = 0; i + 1 < hex.size(); i += 2)
-    bytes.push_back(static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1])));
-  return bytes;
-}
-
 std::string broken_at(uint64_t sequence) {
   return fmt::format("the hash chain is broken at event {}", sequence);
 }
@@ -38,7 +29,7 @@ std::string chain_hash(std::string_view before, const Event& event) {
       .add(event.type)
       .add(event.run)
       .add(event.data);
-  return unhex(hash.hex());
+  return hash.bytes();
 }
 
 Status EventStore::create_table() {
