@@ -118,7 +118,8 @@ constexpr CodeInfo kLater[] = {
     {codes::kRetryNotYet, "retry-not-yet", "a retry class that is not supported by this version",
      "Tasks are tried again for `transient`, `timeout`, `lost` and `memory`. Bad rows are set "
      "aside "
-     "at\ntheir source, and the budget of a run's retries stands in `defaults`.",
+     "at\ntheir source, by what it or `defaults` says; the budget of a run's retries stands in "
+     "`defaults`.",
      "retry: {disk: 3}", "retry: {transient: 5}"},
     {codes::kWatermarkNotYet, "watermark-not-yet", "`watermark` is not supported by this version",
      "Watermarks belong to streams. Files say by `arrives` or `manifest` what is expected.",

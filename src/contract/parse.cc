@@ -61,7 +61,7 @@ void parse_defaults(const YamlNode& node, Pipeline& pipeline, Fields& fields) {
     if (const auto value = parse_memory(*memory, fields)) pipeline.memory_bytes = value->value;
   }
   if (const YamlNode* retry = node.find("retry"))
-    pipeline.retry = parse_retry(*retry, fields, &pipeline.retry_share);
+    pipeline.retry = parse_retry(*retry, fields, &pipeline);
   if (const YamlNode* skew = node.find("skew"))
     pipeline.splits_skew = parse_skew(*skew, fields).value_or(false);
 }
@@ -93,6 +93,9 @@ void parse_root(const YamlNode& root, Pipeline& pipeline, Fields& fields) {
   if (const YamlNode* notify = root.find("notify")) pipeline.notify = parse_notify(*notify, fields);
   section(root, "sources", codes::kNoSources, "sources: {NAME: {files: data/*.parquet}}", fields,
           [&](const YamlPair& entry) { pipeline.sources.push_back(parse_source(entry, fields)); });
+  for (Source& source : pipeline.sources)
+    if (!source.quarantine_share && can_set_aside(source))
+      source.quarantine_share = pipeline.quarantine_share;
   section(root, "stages", codes::kNoStages, "stages: {NAME: {sql: SELECT ... FROM ...}}", fields,
           [&](const YamlPair& entry) { pipeline.stages.push_back(parse_stage(entry, fields)); });
   section(root, "outputs", codes::kNoOutputs,

@@ -20,9 +20,14 @@ std::optional<Check> parse_check(const YamlNode& node, Fields& fields);
 /// `rollback` of an output, and the file's `notify`.
 std::optional<RollbackRule> parse_rollback(const YamlNode& node, Fields& fields);
 std::vector<NotifyTarget> parse_notify(const YamlNode& node, Fields& fields);
-/// `memory` and `retry` of `defaults` and of stages.
+/// `memory` and `retry` of `defaults` and of stages. `defaults` also has the run's budget and what
+/// sources may set aside, which goes to the pipeline if one is given.
 std::optional<Spanned<uint64_t>> parse_memory(const YamlNode& node, Fields& fields);
-Retry parse_retry(const YamlNode& node, Fields& fields, double* budget = nullptr);
+Retry parse_retry(const YamlNode& node, Fields& fields, Pipeline* defaults = nullptr);
+/// `data` of a `retry`: `{quarantine: 1%}`.
+std::optional<Spanned<double>> parse_quarantine(const YamlNode& data, Fields& fields);
+/// Something of that source can be set aside.
+bool can_set_aside(const Source& source);
 /// `skew`: true for `split`.
 std::optional<bool> parse_skew(const YamlNode& node, Fields& fields);
 

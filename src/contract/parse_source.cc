@@ -332,16 +332,13 @@ void parse_options(const YamlNode& node, Source& source, bool has_columns, Field
   }
 }
 
-/// `retry: {data: {quarantine: 1%}}`.
+constexpr std::string_view kQuarantineExample = "retry: {data: {quarantine: 1%}}";
+
 void parse_source_retry(const YamlNode& node, Source& source, Fields& fields) {
-  constexpr std::string_view kExample = "retry: {data: {quarantine: 1%}}";
-  if (!fields.is_mapping(node, "retry", kExample)) return;
+  if (!fields.is_mapping(node, "retry", kQuarantineExample)) return;
   for (const YamlPair& pair : node.pairs) {
     if (pair.key == "data") {
-      if (!fields.is_mapping(*pair.value, "data", kExample)) continue;
-      fields.check_keys(*pair.value, "`data`", {"quarantine"});
-      const YamlNode* share = pair.value->find("quarantine");
-      if (share != nullptr) source.quarantine_share = fields.share(*share, "quarantine");
+      source.quarantine_share = parse_quarantine(*pair.value, fields);
     } else if (pair.key == "transient" || pair.key == "lost" || pair.key == "timeout" ||
                pair.key == "memory" || pair.key == "budget") {
       fields.error(codes::kUnknownKey, pair.key_span,
@@ -351,16 +348,16 @@ void parse_source_retry(const YamlNode& node, Source& source, Fields& fields) {
     } else {
       fields.error(codes::kUnknownKey, pair.key_span,
                    fmt::format("unknown key `{}` in a source's `retry`", pair.key), "",
-                   fmt::format("write `{}`", kExample));
+                   fmt::format("write `{}`", kQuarantineExample));
     }
   }
-  if (!source.quarantine_share) return;
+  if (!source.quarantine_share || can_set_aside(source)) return;
   const Span span = source.quarantine_share->span;
   if (source.from_output) {
     fields.error(codes::kQuarantineFormat, span, "nothing of an output can be set aside",
                  "what was published is read whole or not at all",
                  "remove `retry`; `tidegate audit` tells what is wrong with a published output");
-  } else if (source.format != FileFormat::kParquet && source.columns.empty()) {
+  } else {
     fields.error(codes::kQuarantineColumns, span, "quarantine needs declared `columns`",
                  "without them every row defines what is good",
                  "add `columns: {NAME: TYPE, ...}` to the source");
@@ -368,6 +365,18 @@ void parse_source_retry(const YamlNode& node, Source& source, Fields& fields) {
 }
 
 }  // namespace
+
+std::optional<Spanned<double>> parse_quarantine(const YamlNode& data, Fields& fields) {
+  if (!fields.is_mapping(data, "data", kQuarantineExample)) return std::nullopt;
+  fields.check_keys(data, "`data`", {"quarantine"});
+  const YamlNode* share = data.find("quarantine");
+  return share == nullptr ? std::nullopt : fields.share(*share, "quarantine");
+}
+
+bool can_set_aside(const Source& source) {
+  if (source.from_output) return false;
+  return source.format == FileFormat::kParquet || !source.columns.empty();
+}
 
 std::string_view url_scheme(std::string_view path) {
   const size_t colon = path.find("://");

@@ -15,8 +15,8 @@ constexpr uint64_t kRetriesMax = 100;
 constexpr size_t kSortKeysMax = 64;
 
 constexpr std::string_view kQuarantineAtSource =
-    "set bad rows aside where they are read: put `retry: {data: {quarantine: 1%}}` at a csv or "
-    "json source";
+    "set bad rows aside where they are read: put `retry: {data: {quarantine: 1%}}` at a "
+    "source, or into `defaults` for all of them";
 constexpr std::string_view kRetryLater =
     "tasks are tried again for `transient`, `timeout`, `lost` and `memory`; other classes fail at "
     "once with their reason";
@@ -24,12 +24,17 @@ constexpr std::string_view kBudgetInDefaults =
     "the budget is the whole run's: put it into `defaults: {retry: {budget: 10%}}`";
 
 const std::vector<NotYetKey> kRetryNotYet = {
-    {"data", codes::kRetryNotYet, kQuarantineAtSource},
     {"disk", codes::kRetryNotYet, kRetryLater},
     {"dependency", codes::kRetryNotYet, kRetryLater},
     {"uncertain", codes::kRetryNotYet, kRetryLater},
-    {"budget", codes::kRetryNotYet, kBudgetInDefaults},
 };
+
+const std::vector<NotYetKey> kStageRetryNotYet = [] {
+  std::vector<NotYetKey> keys = kRetryNotYet;
+  keys.push_back({"data", codes::kRetryNotYet, kQuarantineAtSource});
+  keys.push_back({"budget", codes::kRetryNotYet, kBudgetInDefaults});
+  return keys;
+}();
 
 const std::vector<NotYetKey> kStageNotYet = {
     {"watermark", codes::kWatermarkNotYet, "watermarks come with streams"},
@@ -126,21 +131,24 @@ SortBy parse_sort_by(const YamlNode& node, Fields& fields) {
 
 }  // namespace
 
-Retry parse_retry(const YamlNode& node, Fields& fields, double* budget) {
+Retry parse_retry(const YamlNode& node, Fields& fields, Pipeline* defaults) {
   Retry out;
   if (!fields.is_mapping(node, "retry", "retry: {transient: 5, lost: 3}")) return out;
   if (const YamlNode* defect = node.find("defect")) {
     fields.error(codes::kRetryNotYet, defect->span, "a `defect` is never retried",
                  "the same input gives the same error", "remove it");
   }
-  if (budget == nullptr) {
+  if (defaults == nullptr) {
     fields.check_keys(node, "`retry`", {"transient", "timeout", "lost", "memory", "defect"},
-                      kRetryNotYet);
+                      kStageRetryNotYet);
   } else {
     fields.check_keys(node, "`retry`",
-                      {"transient", "timeout", "lost", "memory", "budget", "defect"}, kRetryNotYet);
+                      {"transient", "timeout", "lost", "memory", "data", "budget", "defect"},
+                      kRetryNotYet);
     if (const YamlNode* share = node.find("budget"))
-      if (const auto value = fields.share(*share, "budget")) *budget = value->value;
+      if (const auto value = fields.share(*share, "budget")) defaults->retry_share = value->value;
+    if (const YamlNode* data = node.find("data"))
+      defaults->quarantine_share = parse_quarantine(*data, fields);
   }
   const auto most = [&](const char* key, uint32_t& times) {
     const YamlNode* written = node.find(key);

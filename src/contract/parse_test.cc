@@ -46,7 +46,7 @@ sources:
   events: {files: events.ndjson.gz}
 defaults:
   memory: 1GiB
-  retry: {transient: 7}
+  retry: {transient: 7, timeout: 2, memory: split, data: {quarantine: 2%}, budget: 20%}
 stages:
   legs:
     sql: SELECT * FROM flights
@@ -114,7 +114,8 @@ TEST(Parse, EveryField) {
   EXPECT_EQ(p.owner, "analytics@example.com");
   EXPECT_TRUE(p.publish_together);
   EXPECT_EQ(p.memory_bytes, uint64_t{1} << 30);
-  EXPECT_EQ(p.retry, (Retry{.transient_max = 7, .lost_max = 3}));
+  EXPECT_EQ(p.retry, (Retry{.transient_max = 7, .timeout_max = 2, .lost_max = 3}));
+  EXPECT_DOUBLE_EQ(p.retry_share, 0.2);
 
   ASSERT_EQ(p.sources.size(), 4u);
   const Source& flights = p.sources[0];
@@ -146,6 +147,9 @@ TEST(Parse, EveryField) {
   EXPECT_EQ(airports.options[4].second.value, "'\"'");
   EXPECT_EQ(airports.manifest->path.value, "airports.manifest.json");
   EXPECT_DOUBLE_EQ(airports.quarantine_share->value, 0.005);
+  EXPECT_DOUBLE_EQ(flights.quarantine_share->value, 0.02) << "as `defaults` say";
+  EXPECT_FALSE(p.sources[2].quarantine_share) << "nothing of an output is set aside";
+  EXPECT_FALSE(p.sources[3].quarantine_share) << "without columns every row is good";
   EXPECT_EQ(p.sources[2].from_output->value, "weather");
   EXPECT_EQ(p.sources[2].on_empty, OnEmpty::kAllow);
   EXPECT_EQ(p.sources[3].format, FileFormat::kJson);

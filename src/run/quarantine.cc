@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <vector>
 
 #include "base/text.h"
 #include "store/results.h"
@@ -128,6 +130,19 @@ Found found_unread(const FileSetAside& file) {
   found.identity = file.identity;
   found.aside.samples.push_back(set_aside_json({file.name, 0, "", file.reason, ""}));
   return found;
+}
+
+/// How many rows text files have that cannot be read nobody knows: each as many as its share of the
+/// bytes, and no fewer than the others on average, for it may have been cut off.
+uint64_t rows_of_lost(const std::vector<uint64_t>& lost_bytes, uint64_t rows, uint64_t bytes,
+                      uint64_t files) {
+  const uint64_t average = bytes / std::max<uint64_t>(files, 1);
+  double unknown = 0;
+  for (const uint64_t lost : lost_bytes)
+    unknown += std::max<double>(1, static_cast<double>(rows) *
+                                       static_cast<double>(std::max(lost, average)) /
+                                       static_cast<double>(std::max<uint64_t>(bytes, 1)));
+  return static_cast<uint64_t>(std::llround(unknown));
 }
 
 struct SourceFound {
@@ -273,31 +288,45 @@ Status count_set_aside(Effects& effects, const Plan& plan, const Graph& graph,
                        const std::vector<uint32_t>& groups, uint32_t source,
                        const DroppedRows& dropped, SourceArrival& arrival) {
   const SourceSnapshot& snapshot = plan.sources[source];
+  const bool of_text = snapshot.recipe.format != FileFormat::kParquet;
   std::set<std::string> files;
-  for (const FileSetAside& file : snapshot.set_aside)
-    if (!file.accepted) files.insert(file.name);
+  std::vector<uint64_t> unread_bytes;
+  for (const FileSetAside& file : snapshot.set_aside) {
+    if (file.accepted) continue;
+    files.insert(file.name);
+    if (of_text) unread_bytes.push_back(file.bytes);
+  }
   for (uint32_t g : groups) {
     TG_ASSIGN(const auto aside, aside_of_group(effects, plan, graph, g, source));
     if (!aside) continue;
     if (!aside->gone.empty())
       return fail(FailureClass::kLost, "publish.result_missing",
                   fmt::format("a finished result has gone: {}", aside->gone));
-    uint64_t accepted = 0;
+    std::vector<uint64_t> lost_bytes = unread_bytes;
+    uint64_t accepted = 0, good_bytes = snapshot.bytes, good_files = snapshot.files.size();
     for (const InputFile& file : snapshot.files) {
       const auto bad = aside->files.find(file.name);
       if (bad == aside->files.end()) continue;
       const auto loss = dropped.find({snapshot.source, file.name, file.identity});
-      if (loss != dropped.end() && bad->second.rows <= loss->second)
+      const bool is_lost = of_text && bad->second.rows == 0;
+      if (is_lost) {
+        good_bytes -= std::min(good_bytes, file.stat.size);
+        --good_files;
+      }
+      if (loss != dropped.end() && bad->second.rows <= loss->second) {
         accepted += bad->second.rows;
-      else
+      } else if (is_lost || !of_text) {
         files.insert(file.name);
+        if (is_lost) lost_bytes.push_back(file.stat.size);
+      }
     }
     accepted = std::min(accepted, aside->bad);
-    arrival.rows_read = std::max(arrival.rows_read, aside->rows);
-    arrival.rows_quarantined = std::max(arrival.rows_quarantined, aside->bad - accepted);
+    const uint64_t unknown = rows_of_lost(lost_bytes, aside->rows, good_bytes, good_files);
+    arrival.rows_read = std::max(arrival.rows_read, aside->rows + unknown);
+    arrival.rows_quarantined = std::max(arrival.rows_quarantined, aside->bad - accepted + unknown);
     arrival.rows_dropped = std::max(arrival.rows_dropped, accepted);
   }
-  if (snapshot.recipe.format == FileFormat::kParquet) arrival.files_quarantined = files.size();
+  arrival.files_quarantined = files.size();
   return {};
 }
 

@@ -240,6 +240,30 @@ TEST_F(QuarantineTest, FilesThatCannotBeReadAreEntriesWithoutRows) {
   EXPECT_EQ(standing(), "1 dropped a.csv 3");
 }
 
+TEST_F(QuarantineTest, RowsOfATextFileThatCannotBeReadCountByItsBytes) {
+  auto& source = plan_.sources[0];
+  for (InputFile& file : source.files) {
+    file.stat.size = 100;
+    source.bytes += file.stat.size;
+  }
+  finish_all(3, 0);
+  const SourceArrival before = counted();
+  EXPECT_EQ(before.files_quarantined, 0U) << "rows of it were read";
+  // One that the plan left out, twice as large as one of the others.
+  source.set_aside.push_back({"/x/d.csv", "d.csv", "1 of d.csv", "it is cut off", false, 200});
+  SourceArrival after = counted();
+  EXPECT_EQ(after.files_quarantined, 1U);
+  const uint64_t unknown = 200 * before.rows_read / source.bytes;
+  EXPECT_GT(unknown, 0U);
+  EXPECT_EQ(after.rows_quarantined, 3 + unknown);
+  EXPECT_EQ(after.rows_read, before.rows_read + unknown);
+  // One that was cut off may have had as much as the others.
+  source.set_aside[0].bytes = 1;
+  EXPECT_EQ(counted().rows_quarantined, 3 + before.rows_read / source.files.size());
+  source.set_aside[0].accepted = true;
+  EXPECT_EQ(counted().rows_quarantined, 3U);
+}
+
 TEST_F(QuarantineTest, EntriesAreBoundedAndCountsAreNot) {
   std::vector<std::pair<std::string, uint64_t>> files;
   plan_.sources[0].files.clear();

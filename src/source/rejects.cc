@@ -175,6 +175,13 @@ Result<Rejects> read_rejects(Effects&, sql::Connection& connection, const Source
   return Rejects{};
 }
 
+Failure bad_file(const std::string& name, Failure cause) {
+  Failure failure{FailureClass::kData, "source.bad_file", bad_file_message(name)};
+  if (cause.code == "source.not_whole") failure.message += ": " + cause.message;
+  failure.cause = std::make_shared<Failure>(std::move(cause));
+  return failure;
+}
+
 Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
                              const SourceSnapshot& snapshot, const Partition& partition,
                              const Failure& from_duckdb, const std::vector<std::string>& columns) {
@@ -183,9 +190,7 @@ Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
     const InputFile* file =
         find_bad_file(effects, connection, snapshot, partition, from_duckdb, columns);
     if (!file) return from_duckdb;
-    Failure failure{FailureClass::kData, "source.bad_file", bad_file_message(file->name)};
-    failure.cause = std::make_shared<Failure>(from_duckdb);
-    return failure;
+    return bad_file(file->name, from_duckdb);
   }
   if (from_duckdb.cls != FailureClass::kData) return from_duckdb;
   const bool csv = snapshot.recipe.format == FileFormat::kCsv;
@@ -225,7 +230,7 @@ const InputFile* bad_file_of(const SourceSnapshot& snapshot, const Partition& pa
                              const Failure& failure) {
   if (failure.code != "source.bad_file") return nullptr;
   for (const FileSlice& slice : partition.slices)
-    if (failure.message == bad_file_message(snapshot.files[slice.file].name))
+    if (failure.message.starts_with(bad_file_message(snapshot.files[slice.file].name)))
       return &snapshot.files[slice.file];
   return nullptr;
 }

@@ -51,6 +51,9 @@ Failure explain_scan_failure(Effects& effects, sql::Connection& connection,
                              const Failure& from_duckdb,
                              const std::vector<std::string>& columns = {});
 
+/// The failure source.bad_file (class data): an input file that cannot be read, and why.
+Failure bad_file(const std::string& name, Failure cause);
+
 /// The file of the partition that a failure source.bad_file is about; null if it is none.
 const InputFile* bad_file_of(const SourceSnapshot& snapshot, const Partition& partition,
                              const Failure& failure);

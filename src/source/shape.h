@@ -36,9 +36,10 @@ Status read_parquet_shapes(ShapeContext& context, const ReadRecipe& recipe,
 /// only each file's header line is read (a reordered file would be read wrongly, not refused, by a
 /// reader that is told the columns); else each file's first 20,480 rows are sniffed. Types that
 /// differ between files are widened (BIGINT to DOUBLE, DATE to TIMESTAMP, else VARCHAR); dialects
-/// that differ are reported.
+/// that differ are reported. Bad files as above.
 Status read_csv_shapes(ShapeContext& context, ReadRecipe& recipe, const sql::Schema& declared,
-                       std::vector<InputFile>& files, const std::vector<Span>& spans);
+                       std::vector<InputFile>& files, const std::vector<Span>& spans,
+                       std::vector<BadFile>& bad);
 
 /// The columns of a JSON source: as declared, else as DuckDB finds them over a sample of every
 /// file.

@@ -59,6 +59,7 @@ struct FileSetAside {
   std::string identity;
   std::string reason;     ///< one line
   bool accepted = false;  ///< a person has accepted the loss: it counts as if it were there
+  uint64_t bytes = 0;
 };
 
 /// How files are read: all that decides the rows but the files themselves. Every option is pinned,
@@ -67,7 +68,7 @@ struct ReadRecipe {
   FileFormat format = FileFormat::kParquet;
   /// Reader options, name -> SQL literal text; `${env:NAME}` and `${file:PATH}` stand as written.
   std::vector<std::pair<std::string, std::string>> options;
-  /// Quarantine: bad rows, or Parquet files that cannot be read, are left out and counted.
+  /// Quarantine: bad rows, and files that cannot be read, are left out and counted.
   bool set_aside_bad_rows = false;
   std::string directory;  ///< what `${file:PATH}` is relative to
 };

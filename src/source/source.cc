@@ -119,7 +119,8 @@ class Snapshotter {
   /// Where the contract allows an empty input it is left out.
   void drop_empty(std::vector<FoundFile>& found) {
     std::erase_if(found, [&](const FoundFile& file) {
-      if (file.stat.size > 0 || sets_files_aside()) return false;
+      const bool aside = source_.quarantine_share && source_.format == FileFormat::kParquet;
+      if (file.stat.size > 0 || aside) return false;
       const bool text = source_.format != FileFormat::kParquet;
       const bool allowed = text && source_.on_empty == OnEmpty::kAllow;
       const bool warned = text && source_.on_empty == OnEmpty::kWarn;
@@ -174,15 +175,9 @@ class Snapshotter {
     return {};
   }
 
-  bool sets_files_aside() const {
-    return source_.quarantine_share.has_value() && source_.format == FileFormat::kParquet;
-  }
-
   /// Bad files are set aside where the contract says so, unless that leaves none.
-  Status read_parquet() {
-    std::vector<BadFile> bad;
-    TG_TRY(read_parquet_shapes(context_, snapshot_.recipe, snapshot_.files, spans_, bad));
-    const bool aside = sets_files_aside() && bad.size() < snapshot_.files.size();
+  Status set_bad_files_aside(std::vector<BadFile> bad) {
+    const bool aside = source_.quarantine_share && bad.size() < snapshot_.files.size();
     for (BadFile& one : bad) {
       if (!aside) {
         diagnostics_.add(std::move(one.finding));
@@ -193,7 +188,7 @@ class Snapshotter {
           std::ranges::find(options_.accepted, std::pair{file.name, file.identity}) !=
           options_.accepted.end();
       snapshot_.set_aside.push_back(
-          {file.path, file.name, file.identity, one.finding.message, accepted});
+          {file.path, file.name, file.identity, one.finding.message, accepted, file.stat.size});
       report(codes::kRowsQuarantined, Severity::kWarning, one.finding.span,
              "set aside: " + one.finding.message, std::move(one.finding.label),
              accepted ? "" : "mend it, or accept the loss: `tidegate quarantine drop`");
@@ -209,12 +204,18 @@ class Snapshotter {
 
   Status shape(const sql::Schema& declared) {
     switch (source_.format) {
-      case FileFormat::kParquet:
-        TG_TRY(read_parquet());
+      case FileFormat::kParquet: {
+        std::vector<BadFile> bad;
+        TG_TRY(read_parquet_shapes(context_, snapshot_.recipe, snapshot_.files, spans_, bad));
+        TG_TRY(set_bad_files_aside(std::move(bad)));
         break;
-      case FileFormat::kCsv:
-        TG_TRY(read_csv_shapes(context_, snapshot_.recipe, declared, snapshot_.files, spans_));
+      }
+      case FileFormat::kCsv: {
+        std::vector<BadFile> bad;
+        TG_TRY(read_csv_shapes(context_, snapshot_.recipe, declared, snapshot_.files, spans_, bad));
+        TG_TRY(set_bad_files_aside(std::move(bad)));
         break;
+      }
       case FileFormat::kJson: {
         TG_ASSIGN(snapshot_.schema,
                   read_json_schema(context_, snapshot_.recipe, declared, snapshot_.files, spans_));

@@ -83,9 +83,10 @@ class CsvProbe {
                   "null_padding = true, strict_mode = false, ignore_errors = true, {}{}) LIMIT 1",
                   path_list({file.path}), columns_argument(cells), arguments)));
     sql::Schema columns;
-    if (!table.rows.empty())
-      for (size_t i = 0; i < table.rows[0].size() && !table.rows[0][i].null; ++i)
-        columns.push_back({table.rows[0][i].text, type_of(table.rows[0][i].text)});
+    if (table.rows.empty())
+      return fail(FailureClass::kData, "source.no_header", "there is no header line in it");
+    for (size_t i = 0; i < table.rows[0].size() && !table.rows[0][i].null; ++i)
+      columns.push_back({table.rows[0][i].text, type_of(table.rows[0][i].text)});
     FileShape shape;
     shape.columns = std::make_shared<const sql::Schema>(std::move(columns));
     return shape;
@@ -174,7 +175,8 @@ void check_one_column(ShapeContext& context, const InputFile& file, Span span) {
 }  // namespace
 
 Status read_csv_shapes(ShapeContext& context, ReadRecipe& recipe, const sql::Schema& declared,
-                       std::vector<InputFile>& files, const std::vector<Span>& spans) {
+                       std::vector<InputFile>& files, const std::vector<Span>& spans,
+                       std::vector<BadFile>& bad) {
   const std::string key = recipe_key("csv.1.duckdb-1.5", recipe, declared);
   const std::string* header_option = option_of(recipe, "header");
   const bool has_header = !header_option || is_true(*header_option);
@@ -199,15 +201,15 @@ Status read_csv_shapes(ShapeContext& context, ReadRecipe& recipe, const sql::Sch
     if (!shape) {
       if (shape.error().cls == FailureClass::kMemory) return std::unexpected(shape.error());
       const bool encoding = shape.error().message.find("utf-8") != std::string::npos;
-      context.diagnostics.add({encoding ? codes::kBadEncoding : codes::kBadCsvRow,
-                               Severity::kError,
-                               spans[i],
-                               fmt::format("\"{}\" cannot be read as CSV", files[i].name),
-                               first_line(shape.error().message),
-                               {},
-                               encoding
-                                   ? "say `options: {encoding: latin-1}`, or write it as UTF-8"
-                                   : "declare `columns:` and `options: {delim: ..., quote: ...}`"});
+      bad.push_back({i,
+                     {encoding ? codes::kBadEncoding : codes::kBadCsvRow,
+                      Severity::kError,
+                      spans[i],
+                      fmt::format("\"{}\" cannot be read as CSV", files[i].name),
+                      first_line(shape.error().message),
+                      {},
+                      encoding ? "say `options: {encoding: latin-1}`, or write it as UTF-8"
+                               : "declare `columns:` and `options: {delim: ..., quote: ...}`"}});
       continue;
     }
     context.cache.set_shape(files[i].identity, key, *shape);

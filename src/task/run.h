@@ -92,6 +92,8 @@ class TaskRun {
         database_(std::move(opened)) {}
 
   Status prepare();
+  /// Compressed files that it reads have to be whole.
+  Status check_packed_inputs();
   Status bind();
   /// What a statement over a scan failed with, as a row of a file where it is one.
   Failure explain(const Failure& raw);

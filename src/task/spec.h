@@ -25,7 +25,7 @@ struct TaskScan {
   Partition partition;               ///< of these files
   std::vector<std::string> columns;  ///< empty: all
   bool count_rejects = false;        ///< what is bad is set aside: count and name it
-  /// In the worker alone: Parquet files of the partition that it found broken and reads no more.
+  /// In the worker alone: files of the partition that it found broken and reads no more.
   Rejects lost = {};
 };
 

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "contract/contract.h"
+#include "source/compressed.h"
 #include "source/rejects.h"
 #include "source/source.h"
 #include "store/results.h"
@@ -66,6 +67,16 @@ Status TaskRun::prepare() {
   TG_ASSIGN(connection_, database_->connect());
   TG_TRY(connection_->execute(run_time_macro(spec_.run_time_us)));
   TG_TRY(database_->lock());
+  return {};
+}
+
+Status TaskRun::check_packed_inputs() {
+  for (const TaskInput& input : spec_.inputs)
+    if (input.scan)
+      TG_TRY(check_packed_files(effects_, input.scan->snapshot, input.scan->partition));
+  if (!spec_.verify) return {};
+  for (const auto& [name, scan] : spec_.verify->sources)
+    TG_TRY(check_packed_files(effects_, scan.snapshot, scan.partition));
   return {};
 }
 
@@ -180,7 +191,11 @@ Status TaskRun::count_rejects(const TaskInput& input) {
   if (scan.snapshot.recipe.format == FileFormat::kParquet) {
     for (const FileSlice& slice : scan.partition.slices) good += rows_in(scan.snapshot, slice);
   } else {
-    TG_ASSIGN(rejects, read_rejects(effects_, *connection_, scan.snapshot, scan.partition));
+    TG_ASSIGN(const Rejects found,
+              read_rejects(effects_, *connection_, scan.snapshot, scan.partition));
+    rejects.rows += found.rows;
+    rejects.files.insert(rejects.files.end(), found.files.begin(), found.files.end());
+    rejects.first.insert(rejects.first.end(), found.first.begin(), found.first.end());
     // Only the scan knows how many rows there were; it is read once more for the share. The hash
     // has every value converted, else rows with a bad value count as good ones too.
     TG_ASSIGN(const sql::Table table,
@@ -211,6 +226,7 @@ Status TaskRun::count_rejects(const TaskInput& input) {
 
 Status run_attempt(TaskRun& run, const TaskSpec& spec) {
   TG_TRY(run.prepare());
+  TG_TRY(run.check_packed_inputs());
   if (spec.verify) {
     TG_TRY(run.run_verify());
   } else {
@@ -235,7 +251,7 @@ Result<TaskReport> run_attempt_once(Effects& effects, const TaskSpec& spec,
   return run.take_report();
 }
 
-/// Runs it again without the Parquet file that cannot be read, file after file, where its source
+/// Runs it again without the file that cannot be read, file after file, where its source
 /// sets such files aside: each round takes one out of the task's partition.
 Result<TaskReport> run_without_bad_files(Effects& effects, const TaskSpec& spec,
                                          const std::function<void(const TaskProgress&)>& progress,
