@@ -242,6 +242,7 @@ TEST_F(QuarantineTest, FilesThatCannotBeReadAreEntriesWithoutRows) {
 
 TEST_F(QuarantineTest, RowsOfATextFileThatCannotBeReadCountByItsBytes) {
   auto& source = plan_.sources[0];
+  source.recipe.format = FileFormat::kCsv;
   for (InputFile& file : source.files) {
     file.stat.size = 100;
     source.bytes += file.stat.size;
