@@ -197,5 +197,33 @@ INSTANTIATE_TEST_SUITE_P(
         Scenario{"SharingTogether", 1, true, false, Loss::kSomeUnsynced, 2, true}),
     [](const auto& scenario) { return scenario.param.name; });
 
+/// A conductor dies while it claims a root, another one claims it again, and then the power fails.
+TEST_F(PublishTest, WhatASecondClaimRestsOnLasts) {
+  for (const bool together : {false, true}) {
+    bool finished = false;
+    for (uint64_t n = 1; !finished; ++n) {
+      SCOPED_TRACE("dies at change " + std::to_string(n) + (together ? " of a set" : ""));
+      ASSERT_LT(n, 100u);
+      make_world(base_ + "/" + std::to_string(n) + (together ? "s" : ""));
+      CrashDisk disk(dir_, dir_ + "-graveyard");
+      disk.settle();
+      const Owner owner{kStateId, "pipe", "out", together};
+      const Site site = site_of(place().root, owner);
+      disk.crash_at = n;
+      finished = claim_place(disk, place(), owner).has_value();
+      ASSERT_EQ(finished, !disk.dead);
+      disk.dead = false;
+      disk.crash_at = std::numeric_limits<uint64_t>::max();
+      const Status again = claim_place(disk, place(), owner);
+      ASSERT_TRUE(again) << again.error().describe();
+      disk.crash(CrashDisk::Loss::kAllUnsynced, 1);
+      EXPECT_TRUE(exists(real_effects(), place().root + "/.owner.json"));
+      EXPECT_TRUE(exists(real_effects(), place().root + "/gen"));
+      EXPECT_TRUE(exists(real_effects(), site.log()));
+      EXPECT_TRUE(!together || exists(real_effects(), site.generations()));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tidegate

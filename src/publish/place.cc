@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/hash.h"
 
@@ -198,19 +199,28 @@ Status claim_place(Effects& effects, const OutputPlace& place, const Owner& owne
     if (!there) return foreign_directory(root, ".owner.json");
   }
   TG_TRY(check_owner(root, *there, owner));
-  const Site site = site_of(root, owner);
-  std::vector<std::string> directories = {path_join(root, "gen"), site.log()};
-  if (site.is_set) directories.push_back(site.generations());
-  for (const std::string& directory : directories) {
+  return lay_out(effects, root, site_of(root, owner));
+}
+
+Status lay_out(Effects& effects, const std::string& root, const Site& site) {
+  std::set<std::string> parents;
+  bool made = false;
+  for (const std::string& directory :
+       {path_join(root, "gen"), site.log(), site.is_set ? site.generations() : site.log()}) {
+    parents.insert(path_dirname(directory));
     if (exists(effects, directory)) continue;
     TG_TRY(make_directories(effects, directory));
-    TG_TRY(fsync_path(effects, path_dirname(directory)));
+    made = true;
   }
-  if (site.is_set) {
-    TG_TRY(fsync_path(effects, path_dirname(site.directory)));
-    TG_TRY(fsync_path(effects, path_dirname(path_dirname(site.directory))));
+  // Who made them may have died before they lasted. A commit is made only where they do.
+  if (!made && !site.is_set) {
+    TG_ASSIGN(const auto numbers, CommitLog(effects, site.log()).numbers());
+    if (!numbers.empty()) return {};
   }
-  return {};
+  for (const std::string& parent : parents) TG_TRY(fsync_path(effects, parent));
+  if (!site.is_set) return {};
+  TG_TRY(fsync_path(effects, path_dirname(site.directory)));
+  return fsync_path(effects, path_dirname(path_dirname(site.directory)));
 }
 
 Status take_over_place(Effects& effects, const OutputPlace& place, const Owner& owner) {

@@ -66,6 +66,9 @@ Status check_place(Effects& effects, const OutputPlace& place, const Owner& owne
 /// or was published the other way as regards publish_together), publish.foreign_directory (holds
 /// files that tidegate did not put there).
 Status claim_place(Effects& effects, const OutputPlace& place, const Owner& owner);
+/// Makes the directories below a claimed root, durable also where another one has made them and
+/// died. What is committed must be preceded by it.
+Status lay_out(Effects& effects, const std::string& root, const Site& site);
 
 /// Makes the root belong to `owner`, whoever it belonged to: a person's explicit decision, e.g.
 /// after the state directory was lost. There must be a marker already.

@@ -24,10 +24,11 @@ Status remove_prefixed(Effects& effects, const std::string& directory, std::stri
 }
 
 /// Takes `number` in the log with an entry that changes nothing.
-Status take_number(Effects& effects, CommitLog& log, const Site& site, uint64_t number,
-                   uint64_t fence, const std::string& run) {
+Status take_number(Effects& effects, CommitLog& log, const Site& site, const std::string& root,
+                   uint64_t number, uint64_t fence, const std::string& run) {
   TG_ASSIGN(auto newest, log.newest());
   if (newest && newest->number >= number) return {};
+  TG_TRY(lay_out(effects, root, site));
   if (newest && newest->fence > fence)
     return fail(FailureClass::kDefect, "publish.fenced",
                 fmt::format("a newer conductor has published here: \"{}\"", site.directory));
@@ -54,7 +55,7 @@ Status remove_uncommitted(Effects& effects, CommitLog& log, const Site& site,
   const std::string directory = path_join(place.root, "gen");
   TG_ASSIGN(const auto pending, uncommitted_generations(effects, log, place));
   for (const std::string& name : pending) {
-    TG_TRY(take_number(effects, log, site, generation_number(name), fence, run));
+    TG_TRY(take_number(effects, log, site, place.root, generation_number(name), fence, run));
     TG_TRY(discard(effects, directory, name));
     report.removed.push_back(name);
   }
