@@ -1,5 +1,5 @@
-"""simulate.py: `tidegate simulate` over a pipeline of 50 tasks. RUNS (20,000) are made in all, spread over the profiles;
-SEED is the first seed. In an empty directory."""
+"""simulate.py: `tidegate simulate` over a pipeline of 50 tasks and a small one whose outputs are published together. RUNS
+(20,000) are made in all, spread over the profiles; SEED is the first seed. In an empty directory."""
 import json
 import os
 import sys
@@ -28,28 +28,32 @@ outputs:
   by_key: {from: by_key, checks: [{rows: {min: 1}}], publish: {parquet: published/by_key}}
   by_day: {from: by_day, checks: [{unique: [day]}], publish: {parquet: published/by_day}}
 """
+SMALL = PIPELINE.replace("buckets: 16", "buckets: 3").replace("buckets: 10", "buckets: 2").replace("in/*.csv", '"in/0[0-2].csv"')
+TOGETHER = SMALL.replace("outputs:", "publish_together: true\noutputs:")
 
 
-def simulate(*more, code=0):
-    return json.loads(tidegate("simulate", "pipeline.yaml", "--json", *more, code=code, timeout=280).out)
+def simulate(pipeline, *more, code=0):
+    return json.loads(tidegate("simulate", pipeline, "--json", *more, code=code, timeout=280).out)
 
 
 write("pipeline.yaml", PIPELINE)
+write("together.yaml", TOGETHER)
 for number in range(24):
     csv(f"in/{number:02}.csv", number, 100)
 runs = events = 0
 seconds, faults, failures = 0.0, {}, {}
-for profile in PROFILES:
-    said = simulate("--faults", profile, "--seeds", f"{SEED}..{SEED + 9}")
-    each = said["runs"] / said["seeds"]
-    seeds = max(10, round(RUNS / len(PROFILES) / each))
-    said = simulate("--faults", profile, "--seeds", f"{SEED}..{SEED + seeds - 1}")
-    expect(not said["failing"], f"{profile}: {said['failing']}")
-    runs, events, seconds = runs + said["runs"], events + said["events"], seconds + said["seconds"]
-    for total, part in ((faults, said["faults"]), (failures, said["failures"])):
-        for name, count in part.items():
-            total[name] = total.get(name, 0) + count
-    print(f"{profile}: seeds {SEED}..{SEED + seeds - 1}, {said['runs']} runs, {said['runs'] / said['seconds']:.0f} runs/s")
+for pipeline, share in (("pipeline.yaml", 0.7), ("together.yaml", 0.3)):
+    for profile in PROFILES:
+        said = simulate(pipeline, "--faults", profile, "--seeds", f"{SEED}..{SEED + 9}")
+        each = said["runs"] / said["seeds"]
+        seeds = max(10, round(RUNS * share / len(PROFILES) / each))
+        said = simulate(pipeline, "--faults", profile, "--seeds", f"{SEED}..{SEED + seeds - 1}")
+        expect(not said["failing"], f"{pipeline} {profile}: {said['failing']}")
+        runs, events, seconds = runs + said["runs"], events + said["events"], seconds + said["seconds"]
+        for total, part in ((faults, said["faults"]), (failures, said["failures"])):
+            for name, count in part.items():
+                total[name] = total.get(name, 0) + count
+        print(f"{pipeline} {profile}: seeds {SEED}..{SEED + seeds - 1}, {said['runs']} runs, {said['runs'] / said['seconds']:.0f} runs/s")
 expect(runs >= RUNS * 0.9, f"{runs} runs")
 never = [name for name, count in faults.items() if count == 0]
 expect(not never, f"these faults never happened: {never}")
