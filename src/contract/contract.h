@@ -210,7 +210,7 @@ struct Pipeline {
   std::string owner;
   uint64_t memory_bytes = uint64_t{512} << 20;  ///< defaults.memory
   Retry retry;
-  double retry_share = 0.1;     ///< defaults.retry.budget: of a run's tasks
+  double retry_share = 0.1;  ///< defaults.retry.budget: of a run's tasks
   /// defaults.retry.data: for each source that says nothing itself and of which something can be
   /// set aside.
   std::optional<Spanned<double>> quarantine_share;

@@ -19,9 +19,9 @@ struct SourceArrival {
   uint64_t expected = 0;                  ///< partitions (arrives) or rows (manifest) expected
   uint64_t arrived = 0;
   uint64_t rows_read = 0;
-  uint64_t rows_quarantined = 0;   ///< count as missing
-  uint64_t rows_dropped = 0;       ///< set aside, too, but a person accepted their loss
-  uint64_t files_quarantined = 0;  ///< that could not be read; they count as missing
+  uint64_t rows_quarantined = 0;     ///< count as missing
+  uint64_t rows_dropped = 0;         ///< set aside, too, but a person accepted their loss
+  uint64_t files_quarantined = 0;    ///< that could not be read; they count as missing
   std::vector<std::string> missing;  ///< names of the first 10 missing
   std::string identity;              ///< hash over the input files' identities
   std::string upstream_output;       ///< for `output:` sources: NAME ...

@@ -48,7 +48,8 @@ inline Plan make_simulated_plan(int files, int buckets, bool together = false) {
                         {.now_us = 1,
                          .run_time_us = SimulationOptions::kBeginUs,
                          .workers = 4,
-                         .memory_bytes = SimulationOptions::kHostBytes}, diagnostics);
+                         .memory_bytes = SimulationOptions::kHostBytes},
+                        diagnostics);
   EXPECT_TRUE(plan) << plan.error().describe();
   for (const Diagnostic& found : diagnostics.sorted())
     EXPECT_NE(found.severity, Severity::kError) << found.message;

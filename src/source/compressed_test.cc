@@ -11,8 +11,7 @@ namespace {
 
 std::string text_of(size_t rows) {
   std::string text = "id,amount\n";
-  for (size_t i = 0; i < rows; ++i)
-    text += std::to_string(i) + "," + std::to_string(i * i) + "\n";
+  for (size_t i = 0; i < rows; ++i) text += std::to_string(i) + "," + std::to_string(i * i) + "\n";
   return text;
 }
 
@@ -34,8 +33,7 @@ std::string zstandard(const std::string& text) {
   ZSTD_CCtx* context = ::ZSTD_createCCtx();
   ::ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
   std::string out(::ZSTD_compressBound(text.size()), '\0');
-  const size_t size =
-      ::ZSTD_compress2(context, out.data(), out.size(), text.data(), text.size());
+  const size_t size = ::ZSTD_compress2(context, out.data(), out.size(), text.data(), text.size());
   EXPECT_EQ(::ZSTD_isError(size), 0U);
   out.resize(size);
   ::ZSTD_freeCCtx(context);

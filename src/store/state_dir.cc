@@ -184,8 +184,9 @@ Result<ConductorLock> ConductorLock::take(Effects& effects, const StateDir& stat
                                     : describe_holder(holder)));
   }
   const ProcessName self = effects.process_name();
-  nlohmann::json json = {{"magic", kLockMagic}, {"version", 1},       {"pid", self.pid},
-                         {"host", self.host},   {"command", command}, {"since_us", effects.now_us()}};
+  nlohmann::json json = {{"magic", kLockMagic}, {"version", 1},
+                         {"pid", self.pid},     {"host", self.host},
+                         {"command", command},  {"since_us", effects.now_us()}};
   const std::string text =
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   TG_TRY(effects.truncate(*raw, 0));
