@@ -12,7 +12,6 @@ enum class Mistake : uint8_t {
   kCommitNotSynced,        ///< the directory of the commit log is not
   kJournalNotSynced,       ///< SQLite's fsync does nothing
   kPublishedBeforeCommit,  ///< the journal says "published" before the commit is made
-  kRaceNotSeen,            ///< a commit that another conductor made first is taken for ours
   kUncertainIsDone,        ///< a commit whose answer was lost counts without being read back
   kResultNotHashed,        ///< a result is published without comparing its checksum
   kChecksIgnored,          ///< a failed check refuses nothing

@@ -25,7 +25,6 @@ const char* faults_for(Mistake mistake) {
       return "disk_error=1";
     case Mistake::kForeignWriterNotSeen:
       return "other_conductor=1";
-    case Mistake::kRaceNotSeen:
     case Mistake::kNotRecovered:
       return "all";
     case Mistake::kUncertainIsDone:
