@@ -153,7 +153,8 @@ def stopped_worker():
 
 def late_task():
     """timeout, before it comes to that: a task that does not move gets a second attempt, which wins."""
-    pipeline(slow=100_000_000)
+    # Its siblings are done well before it counts as standing still.
+    pipeline(slow=50_000_000)
     rows = undisturbed()
     running = Running()
     wait_until(lambda: len(running.pids) == 2, "workers")
