@@ -1,5 +1,7 @@
 // Whether the simulation finds mistakes that are made on purpose.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +66,7 @@ std::string found_with(Mistake mistake) {
   if (::pipe(ends) != 0) return "";
   const pid_t child = ::fork();
   if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     planted_mistake = mistake;
     const std::string found = search(mistake);
     (void)!::write(ends[1], found.data(), found.size());

@@ -5,9 +5,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include <algorithm>
-#include <array>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/text.h"

@@ -176,7 +176,7 @@ class Snapshotter {
   }
 
   /// Bad files are set aside where the contract says so, unless that leaves none.
-  Status set_bad_files_aside(std::vector<BadFile> bad) {
+  void set_bad_files_aside(std::vector<BadFile> bad) {
     const bool aside = source_.quarantine_share && bad.size() < snapshot_.files.size();
     for (BadFile& one : bad) {
       if (!aside) {
@@ -193,29 +193,23 @@ class Snapshotter {
              "set aside: " + one.finding.message, std::move(one.finding.label),
              accepted ? "" : "mend it, or accept the loss: `tidegate quarantine drop`");
     }
-    if (!aside) return {};
+    if (!aside) return;
     for (size_t i = bad.size(); i-- > 0;) {
       snapshot_.bytes -= snapshot_.files[bad[i].file].stat.size;
       snapshot_.files.erase(snapshot_.files.begin() + static_cast<long>(bad[i].file));
       spans_.erase(spans_.begin() + static_cast<long>(bad[i].file));
     }
-    return {};
   }
 
   Status shape(const sql::Schema& declared) {
+    std::vector<BadFile> bad;
     switch (source_.format) {
-      case FileFormat::kParquet: {
-        std::vector<BadFile> bad;
+      case FileFormat::kParquet:
         TG_TRY(read_parquet_shapes(context_, snapshot_.recipe, snapshot_.files, spans_, bad));
-        TG_TRY(set_bad_files_aside(std::move(bad)));
         break;
-      }
-      case FileFormat::kCsv: {
-        std::vector<BadFile> bad;
+      case FileFormat::kCsv:
         TG_TRY(read_csv_shapes(context_, snapshot_.recipe, declared, snapshot_.files, spans_, bad));
-        TG_TRY(set_bad_files_aside(std::move(bad)));
         break;
-      }
       case FileFormat::kJson: {
         TG_ASSIGN(snapshot_.schema,
                   read_json_schema(context_, snapshot_.recipe, declared, snapshot_.files, spans_));
@@ -223,6 +217,7 @@ class Snapshotter {
         break;
       }
     }
+    set_bad_files_aside(std::move(bad));
     if (source_.format != FileFormat::kJson) {
       TG_ASSIGN(snapshot_.schema, common_schema(context_, snapshot_.files, spans_));
       check_declared(declared);
