@@ -180,11 +180,12 @@ int command_rollback(Effects& effects, const Common& common, const OutputArgumen
                       changer->lock.fence(), manual_run(effects, "rollback"), arguments.to);
   if (!report) return tell_failure(common, report.error(), kExitFailed);
   if (common.json)
-    out(fmt::format("{{\"output\":{},\"from\":\"{}\",\"to\":\"{}\"}}\n", quote_json(place->output),
-                    report->from, report->to));
+    out(fmt::format("{{\"output\":{},\"from\":\"{}\",\"to\":\"{}\",\"damaged\":{}}}\n",
+                    quote_json(place->output), report->from, report->to, report->damaged));
   else
-    out(fmt::format("{}: {} stands again instead of {}\n", place->output, report->to,
-                    report->from));
+    out(fmt::format("{}: {} stands again instead of {}{}\n", place->output, report->to, report->from,
+                    report->damaged ? ", whose files are damaged: the next run makes them again"
+                                    : ""));
   return kExitDone;
 }
 

@@ -75,7 +75,7 @@ constexpr Names kOutputPublished[] = {
 constexpr Names kOutputUnchanged[] = {"output",     "generation",  "contract_hash", "checks",
                                       "sources",    "max_age_us?", "through_us?",   "completeness?",
                                       "hashed_us?", "files?"};
-constexpr Names kOutputRolledBack[] = {"output", "from", "to"};
+constexpr Names kOutputRolledBack[] = {"output", "from", "to", "damaged?"};
 constexpr Names kGenerationRejected[] = {"output", "generation", "identity"};
 constexpr Names kOutputReaudited[] = {"output", "generation", "hashed_us",
                                       "files",  "broken?",    "record?"};

@@ -107,7 +107,8 @@ class Heads {
   Status apply_incident(const Event& event);
   Status apply_quarantine(const Event& event);
   Status publish(const Event& event, OutputRow& row, GenerationRecord record);
-  Status roll_back(const Event& event, OutputRow& row, std::string_view from, std::string_view to);
+  Status roll_back(const Event& event, OutputRow& row, std::string_view from, std::string_view to,
+                   bool damaged);
   Status touch_run(const Event& event);
   Status set_output(const OutputRow& row);
   Status set_generation(const GenerationRow& row);

@@ -257,7 +257,7 @@ Status Heads::publish(const Event& event, OutputRow& row, GenerationRecord recor
 }
 
 Status Heads::roll_back(const Event& event, OutputRow& row, std::string_view from,
-                        std::string_view to) {
+                        std::string_view to, bool damaged) {
   TG_ASSIGN(std::optional<GenerationRow> newer, generation(row.output, from));
   TG_ASSIGN(std::optional<GenerationRow> older, generation(row.output, to));
   if (!older) {
@@ -266,7 +266,8 @@ Status Heads::roll_back(const Event& event, OutputRow& row, std::string_view fro
     return {};
   }
   if (newer && newer->number > older->number) {
-    TG_TRY(reject(row.output, newer->identity, event.sequence));
+    // Damaged files say nothing against the rows, which may be published again.
+    if (!damaged) TG_TRY(reject(row.output, newer->identity, event.sequence));
     TG_TRY(set_state(*newer, "rejected", event.sequence));
   }
   // Going forward again takes a rejection back.
@@ -304,7 +305,8 @@ Status Heads::apply_output(const Event& event) {
   if (!known) return {};
 
   if (event.type == "output_rolled_back") {
-    TG_TRY(roll_back(event, row, text_of(data, "from"), text_of(data, "to")));
+    TG_TRY(roll_back(event, row, text_of(data, "from"), text_of(data, "to"),
+                     data.contains("damaged") && data["damaged"] == true));
     return set_output(row);
   }
   if (event.type == "generations_dropped") {

@@ -187,6 +187,16 @@ TEST_F(Outputs, PublishRollBackAndForward) {
   EXPECT_EQ(*j->output_names(), std::vector<std::string>{"out"});
 }
 
+TEST_F(Outputs, RollingBackDamagedFilesRejectsThemAndNotTheirRows) {
+  for (uint64_t n = 1; n <= 2; ++n) add("output_published", to_json(make_record("out", n)));
+  add("output_rolled_back",
+      R"({"output":"out","from":"000002-abcd","to":"000001-abcd","damaged":true})");
+  EXPECT_EQ(standing().number, 1u);
+  EXPECT_TRUE(j->rejected_identities("out")->empty());
+  EXPECT_EQ(generation_record_from_json(**j->generation_record("out", "000002-abcd"))->state,
+            "rejected");
+}
+
 TEST_F(Outputs, PublishingARejectedIdentityByForceClearsIt) {
   add("output_published", to_json(make_record("out", 1)));
   add("output_published", to_json(make_record("out", 2, "bad")));

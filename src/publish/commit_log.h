@@ -20,11 +20,12 @@ struct CommitMember {
   GenerationRecord record;  ///< with checks; its files' stats are those of stage time
 };
 
-/// A generation that was rolled back: its identity is not published again unless forced.
+/// A generation that was rolled back: none is rolled back to it, and its identity is not published
+/// again unless forced.
 struct RejectedGeneration {
   std::string output;
   std::string generation;
-  std::string identity;
+  std::string identity;  ///< "" if its files were damaged, which says nothing against its rows
 };
 
 enum class CommitKind : uint8_t {

@@ -154,7 +154,8 @@ Status Publication::stage_result(const StagedFile& source, const std::string& pa
     return fail_because(Failure{FailureClass::kLost, linked.error().code, linked.error().message},
                         "publish.result_missing",
                         fmt::format("a finished result is gone: \"{}\"", source.path));
-  if (!linked && copy_may_do(linked.error())) {
+  const bool copied = !linked && copy_may_do(linked.error());
+  if (copied) {
     TG_ASSIGN(hash, copy_file(effects_, source.path, path, 0444));
     linked = {};
   } else if (linked) {
@@ -166,7 +167,11 @@ Status Publication::stage_result(const StagedFile& source, const std::string& pa
   TG_ASSIGN(const FileStat stat, effects_.stat(path));
   if (stat.mode != 0444) TG_TRY(effects_.chmod(path, 0444));
   if (planted(Mistake::kGenerationNotSynced)) return {};
-  return fsync_path(effects_, path);
+  Status synced = fsync_path(effects_, path);
+  // The kernel may take its pages for written now: the next fsync would succeed and do nothing. So
+  // the result goes, and is made again.
+  if (!synced && !copied) (void)effects_.unlink(source.path);
+  return synced;
 }
 
 Status Publication::stage_files(const PublishRequest& request, const OutputPlace& place,

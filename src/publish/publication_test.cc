@@ -248,6 +248,36 @@ TEST_F(PublicationTest, RollbackIsASwapAndIsRemembered) {
   expect_settled(place());
 }
 
+TEST_F(PublicationTest, AResultWhoseSyncFailsIsNotTriedAgain) {
+  WrappedEffects failing(fx());
+  failing.before = [](const std::string& call, const std::string& path) -> Status {
+    if (call != "fsync" || !path.ends_with(".parquet")) return {};
+    return std::unexpected(errno_failure(EIO, "cannot fsync"));
+  };
+  const PublishRequest wanted = request(fx(), "aa");
+  EXPECT_EQ(publish(failing, "aa").error().code, "disk.io");
+  EXPECT_FALSE(exists(fx(), wanted.files[0].path)) << "the next fsync of it would find nothing to do";
+  EXPECT_TRUE(exists(fx(), wanted.files[1].path));
+  EXPECT_TRUE(generations().empty());
+  must_publish("aa");
+}
+
+TEST_F(PublicationTest, DamagedFilesAreNoReasonToRejectTheirRows) {
+  must_publish("aa");
+  must_publish("bb");
+  const auto standing = resolve_current(fx(), place().root);
+  ASSERT_TRUE(fx().unlink((*standing)->directory + "/" + (*standing)->record.files[0].name));
+  const auto back = rollback();
+  ASSERT_TRUE(back) << back.error().describe();
+  EXPECT_TRUE(back->damaged);
+  EXPECT_EQ(standing_identity(), "aa");
+  EXPECT_EQ(rollback().error().code, "publish.rollback_none") << "the damaged one is no target";
+  EXPECT_EQ(*ask("bb"), Decision::kPublish);
+  must_publish("bb");
+  EXPECT_EQ(standing_identity(), "bb");
+  expect_settled(place());
+}
+
 TEST_F(PublicationTest, RollbackByNumberAndForwardAgain) {
   must_publish("aa");
   must_publish("bb");

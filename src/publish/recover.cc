@@ -8,6 +8,7 @@
 
 #include "publish/audit.h"
 #include "publish/keep.h"
+#include "publish/rollback.h"
 #include "publish/standing.h"
 
 namespace tidegate {
@@ -102,9 +103,11 @@ Status roll_forward(Effects& effects, Journal& journal, const Standing& standing
   TG_TRY(fsync_path(effects, record.publish_root));
   TG_ASSIGN(const auto recorded, journal.generation_record(record.output, record.generation));
   if (recorded) {
-    const nlohmann::json data = {
-        {"output", record.output}, {"from", known}, {"to", record.generation}};
-    TG_TRY(journal.append("output_rolled_back", run, data.dump()));
+    const bool damaged =
+        std::ranges::any_of(standing.commit.rejected, [&](const RejectedGeneration& one) {
+          return one.output == record.output && one.generation == known && one.identity.empty();
+        });
+    TG_TRY(append_rolled_back(journal, record.output, known, record.generation, damaged, run));
     report.rolled_forward = record.generation;
     return journal.commit();
   }

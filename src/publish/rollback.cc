@@ -53,17 +53,14 @@ Result<GenerationRecord> find_target(Effects& effects, CommitLog& log, const Sta
   return *target;
 }
 
-Status journal_rollback(Effects& effects, Journal& journal, const Standing& standing,
-                        GenerationRecord target, const std::string& run) {
+Status journal_rollback(Effects& effects, Journal& journal, const GenerationRecord& from,
+                        GenerationRecord target, bool damaged, const std::string& run) {
   const std::string& output = target.output;
-  const GenerationRecord& from = standing.record;
-  if (from.number > target.number)
+  if (from.number > target.number && !damaged)
     TG_TRY(journal.append(
         "generation_rejected", run,
         dump({{"output", output}, {"generation", from.generation}, {"identity", from.identity}})));
-  TG_TRY(journal.append(
-      "output_rolled_back", run,
-      dump({{"output", output}, {"from", from.generation}, {"to", target.generation}})));
+  TG_TRY(append_rolled_back(journal, output, from.generation, target.generation, damaged, run));
   TG_ASSIGN(const auto known, journal.generation_record(output, target.generation));
   TG_TRY(take_stats(effects, target));
   const auto full = nlohmann::json::parse(to_json(target), nullptr, false);
@@ -77,6 +74,13 @@ Status journal_rollback(Effects& effects, Journal& journal, const Standing& stan
 }
 
 }  // namespace
+
+Status append_rolled_back(Journal& journal, const std::string& output, const std::string& from,
+                          const std::string& to, bool damaged, const std::string& run) {
+  nlohmann::json data = {{"output", output}, {"from", from}, {"to", to}};
+  if (damaged) data["damaged"] = true;
+  return journal.append("output_rolled_back", run, dump(data));
+}
 
 Result<RollbackReport> rollback_output(Effects& effects, Journal& journal, const OutputPlace& place,
                                        const std::string& state_id, uint64_t fence,
@@ -97,6 +101,12 @@ Result<RollbackReport> rollback_output(Effects& effects, Journal& journal, const
                 fmt::format("generation {} is not as it was published: {}", target.generation,
                             broken.front()));
   target.hashed_us = effects.now_us();
+  const GenerationRecord& left = standing->record;
+  bool damaged = false;
+  if (left.number > target.number) {
+    const auto found = find_damage(effects, left);
+    damaged = !found || !found->empty();
+  }
 
   Commit commit = standing->commit;
   commit.previous = standing->commit.number;
@@ -106,15 +116,15 @@ Result<RollbackReport> rollback_output(Effects& effects, Journal& journal, const
   commit.fence = fence;
   commit.committed_us = effects.now_us();
   commit.rollback_output = place.output;
-  commit.rollback_from = standing->record.generation;
+  commit.rollback_from = left.generation;
   for (CommitMember& member : commit.members)
     if (member.output == place.output) member.record = target;
   std::erase_if(commit.rejected, [&](const RejectedGeneration& one) {
-    return one.output == place.output && one.identity == target.identity;
+    return one.output == place.output &&
+           (one.identity == target.identity || one.generation == target.generation);
   });
-  if (standing->record.number > target.number)
-    commit.rejected.push_back(
-        {place.output, standing->record.generation, standing->record.identity});
+  if (left.number > target.number)
+    commit.rejected.push_back({place.output, left.generation, damaged ? "" : left.identity});
   if (commit.rejected.size() > CommitLog::kRejectedMax)
     commit.rejected.erase(commit.rejected.begin());
   if (standing->site.is_set) {
@@ -128,7 +138,7 @@ Result<RollbackReport> rollback_output(Effects& effects, Journal& journal, const
   const auto after = [&]() -> Status {
     TG_ASSIGN(const bool changed, settle_newest(effects, standing->site));
     (void)changed;
-    return journal_rollback(effects, journal, *standing, target, run);
+    return journal_rollback(effects, journal, left, target, damaged, run);
   };
   if (Status done = after(); !done) {
     Failure failure = fail_because(std::move(done).error(), "publish.uncertain",
@@ -139,7 +149,7 @@ Result<RollbackReport> rollback_output(Effects& effects, Journal& journal, const
     failure.cls = FailureClass::kUncertain;
     return std::unexpected(std::move(failure));
   }
-  return RollbackReport{standing->record.generation, target.generation};
+  return RollbackReport{left.generation, target.generation, damaged};
 }
 
 }  // namespace tidegate

@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <random>
 
 namespace tidegate {
 namespace {
 
 constexpr int kLinksFollowedMax = 16;
+constexpr uint64_t kPage = 4096;
 
 }  // namespace
 
@@ -146,6 +146,9 @@ int SimulatedDisk::write(uint64_t inode, std::span<const std::byte> data, uint64
   if (more > 0) file.bytes.resize(end);
   bytes_ += more;
   std::memcpy(file.bytes.data() + offset, data.data(), data.size());
+  const auto last = file.lost.upper_bound((end - 1) / kPage);
+  for (auto page = file.lost.lower_bound(offset / kPage); page != last; ++page)
+    page->second.written_again = true;
   file.mtime_ns = file.ctime_ns = now_ns;
   return 0;
 }
@@ -159,6 +162,7 @@ int SimulatedDisk::truncate(uint64_t inode, uint64_t size, int64_t now_ns) {
   file.unsynced.push_back({size, 0, before, file.bytes.size()});
   bytes_ = bytes_ - file.bytes.size() + size;
   file.bytes.resize(size);
+  file.lost.erase(file.lost.lower_bound((size + kPage - 1) / kPage), file.lost.end());
   file.mtime_ns = file.ctime_ns = now_ns;
   return 0;
 }
@@ -166,8 +170,29 @@ int SimulatedDisk::truncate(uint64_t inode, uint64_t size, int64_t now_ns) {
 void SimulatedDisk::sync(uint64_t inode) {
   if (node(inode).kind == Node::Kind::kDirectory)
     std::erase_if(changes_, [&](const EntryChange& change) { return change.lasts_with == inode; });
-  else
+  else {
     node(inode).unsynced.clear();
+    std::erase_if(node(inode).lost, [](const auto& page) { return page.second.written_again; });
+  }
+}
+
+void SimulatedDisk::lose_unsynced(uint64_t inode) {
+  Node& file = node(inode);
+  if (file.kind != Node::Kind::kFile || file.unsynced.empty()) return;
+  Node on_disk{.bytes = file.bytes, .unsynced = file.unsynced};
+  undo_writes(on_disk, 0, 0);
+  on_disk.bytes.resize(file.bytes.size());  // lengths last, as metadata
+  for (const Write& write : file.unsynced) {
+    if (write.size == 0) continue;
+    for (uint64_t page = write.offset / kPage; page * kPage < write.offset + write.size; ++page) {
+      if (page * kPage >= file.bytes.size()) break;
+      // What was lost before and is lost again is still what it was.
+      const auto [at, added] =
+          file.lost.try_emplace(page, LostPage{on_disk.bytes.substr(page * kPage, kPage)});
+      at->second.written_again = false;
+    }
+  }
+  file.unsynced.clear();
 }
 
 FileStat SimulatedDisk::stat(uint64_t inode) const {
@@ -319,6 +344,18 @@ void SimulatedDisk::undo_writes(Node& file, size_t kept, uint64_t torn_bytes) {
   }
 }
 
+/// Pages that a failed sync has lost are as the disk has them; those written again since, too, if
+/// that was lost as well.
+void SimulatedDisk::uncover_lost(Node& file, Loss loss) {
+  for (const auto& [page, lost] : file.lost) {
+    const uint64_t at = page * kPage;
+    if (at >= file.bytes.size() || (lost.written_again && loss != Loss::kAllUnsynced)) continue;
+    std::string bytes = lost.bytes;
+    bytes.resize(std::min(kPage, file.bytes.size() - at));
+    file.bytes.replace(at, bytes.size(), bytes);
+  }
+}
+
 void SimulatedDisk::crash(Loss loss, uint64_t seed) {
   std::mt19937_64 random(seed);
   if (loss != Loss::kNothing) {
@@ -346,23 +383,27 @@ void SimulatedDisk::crash(Loss loss, uint64_t seed) {
         entries.erase((*change)->name);
     }
     for (Node& file : nodes_) {
-      if (file.unsynced.empty()) continue;
-      if (loss == Loss::kAllUnsynced) {
-        undo_writes(file, 0, 0);
-        continue;
-      }
-      if (random() % 2 == 0) continue;
-      const size_t kept = random() % file.unsynced.size();
-      const uint64_t size = file.unsynced[kept].size;
-      undo_writes(file, kept, size > 0 && random() % 2 == 0 ? random() % size : 0);
+      if (!file.unsynced.empty()) undo_some(file, loss, random);
+      uncover_lost(file, loss);
     }
   }
   settle();
 }
 
+void SimulatedDisk::undo_some(Node& file, Loss loss, std::mt19937_64& random) {
+  if (loss == Loss::kAllUnsynced) return undo_writes(file, 0, 0);
+  if (random() % 2 == 0) return;
+  const size_t kept = random() % file.unsynced.size();
+  const uint64_t size = file.unsynced[kept].size;
+  undo_writes(file, kept, size > 0 && random() % 2 == 0 ? random() % size : 0);
+}
+
 void SimulatedDisk::settle() {
   changes_.clear();
-  for (Node& file : nodes_) file.unsynced.clear();
+  for (Node& file : nodes_) {
+    file.unsynced.clear();
+    file.lost.clear();
+  }
   count_links();
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,7 +18,8 @@ namespace tidegate {
 /// was synced after it, one of several directories once the one that got the new name was; bytes of
 /// a file last once the file was. `crash` undoes what does not last: all of it, or of each
 /// directory all after a random moment and of each file all after a random write, which may itself
-/// be torn. Not modelled: an fsync that fails and drops the dirty pages; modes (they last at once).
+/// be torn. A sync that fails loses what it should have written: it is read as written until a
+/// crash, and no later sync writes it. Not modelled: modes (they last at once).
 class SimulatedDisk {
  public:
   enum class Loss : uint8_t { kNothing, kAllUnsynced, kSomeUnsynced };
@@ -30,6 +32,8 @@ class SimulatedDisk {
   int write(uint64_t inode, std::span<const std::byte> data, uint64_t offset, int64_t now_ns);
   int truncate(uint64_t inode, uint64_t size, int64_t now_ns);
   void sync(uint64_t inode);
+  /// A sync that fails: pages of a file are clean then, and not on the disk.
+  void lose_unsynced(uint64_t inode);
   int stat(std::string_view path, bool follow, FileStat& stat) const;
   FileStat stat(uint64_t inode) const;
   int rename(std::string_view from, std::string_view to, int64_t now_ns);
@@ -57,6 +61,11 @@ class SimulatedDisk {
     std::string before;             ///< what lay there
     uint64_t size_before = 0;       ///< of the file
   };
+  /// What the disk has of a page that a failed sync has lost.
+  struct LostPage {
+    std::string bytes;
+    bool written_again = false;  ///< so the next sync writes all of it
+  };
   struct Node {
     enum class Kind : uint8_t { kFree, kFile, kDirectory, kLink };
     Kind kind = Kind::kFree;
@@ -65,6 +74,7 @@ class SimulatedDisk {
     int64_t mtime_ns = 0, ctime_ns = 0;
     std::string bytes;  ///< of a file; where a link leads
     std::vector<Write> unsynced;
+    std::map<uint64_t, LostPage> lost;  ///< by number
     std::map<std::string, uint64_t, std::less<>> entries;
   };
   struct EntryChange {
@@ -89,7 +99,9 @@ class SimulatedDisk {
   void set_entry(uint64_t directory, const std::string& name, uint64_t inode, int64_t now_ns,
                  uint64_t lasts_with, bool with_previous = false);
   void forget(uint64_t inode);
-  void undo_writes(Node& file, size_t kept, uint64_t torn_bytes);
+  static void undo_writes(Node& file, size_t kept, uint64_t torn_bytes);
+  static void undo_some(Node& file, Loss loss, std::mt19937_64& random);
+  static void uncover_lost(Node& file, Loss loss);
   void count_links();
 
   std::vector<Node> nodes_;

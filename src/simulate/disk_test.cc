@@ -73,6 +73,36 @@ TEST_F(DiskTest, APowerCutTakesASuffixOfTheWritesAndMayTearOne) {
                                          "2111....", "2211...."}));
 }
 
+TEST_F(DiskTest, WhatAFailedSyncHasLostNoLaterOneWrites) {
+  const auto written_and_lost = [&](const std::string& text) {
+    put("/d/a", std::string(5000, '.'), true);
+    machine_.disk.settle();
+    put("/d/a", text, false);
+    process_.fault = [](SimulatedProcess::Call call, std::string_view, bool) {
+      return call == SimulatedProcess::Call::kSync ? EIO : 0;
+    };
+    EXPECT_EQ(fsync_path(process_, "/d/a").error().code, "disk.io");
+    process_.fault = {};
+    EXPECT_EQ(this->text("/d/a").substr(0, text.size()), text) << "read as written";
+    ASSERT_TRUE(fsync_path(process_, "/d/a"));
+  };
+  for (const Loss loss : {Loss::kAllUnsynced, Loss::kSomeUnsynced}) {
+    written_and_lost("lost");
+    EXPECT_EQ(after(loss, 1, "/d/a"), std::string(5000, '.'));
+    written_and_lost("lost");
+    put("/d/a", "new!", true);
+    EXPECT_EQ(after(loss, 1, "/d/a"), "new!" + std::string(4996, '.'));
+    // The second page only.
+    written_and_lost(std::string(4999, 'x'));
+    put("/d/a", "new!", true);
+    EXPECT_EQ(after(loss, 1, "/d/a"),
+              "new!" + std::string(4092, 'x') + std::string(5000 - 4096, '.'));
+  }
+  written_and_lost("lost");
+  put("/d/a", "new!", false);
+  EXPECT_EQ(after(Loss::kAllUnsynced, 1, "/d/a"), std::string(5000, '.'));
+}
+
 TEST_F(DiskTest, ARenameIsUndoneInBothPlacesOrInNone) {
   ASSERT_TRUE(process_.mkdir("/e", 0755));
   machine_.disk.settle();

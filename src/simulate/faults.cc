@@ -14,7 +14,7 @@ constexpr std::array<std::string_view, kFaultKinds> kNames = {
     "worker_dies",      "worker_hangs",     "worker_slow",  "host_dies",       "host_slow",
     "host_unreachable", "answer_lost",      "answer_twice", "transient",       "memory",
     "result_corrupt",   "result_truncated", "result_gone",  "disk_full",       "disk_error",
-    "swap_answer_lost", "conductor_dies",   "power_cut",    "other_conductor", "clock_jumps",
+    "sync_fails",       "swap_answer_lost", "conductor_dies",   "power_cut",    "other_conductor", "clock_jumps",
     "check_fails"};
 
 FaultProfile profile(std::string name, std::vector<std::pair<FaultKind, double>> rates) {
@@ -52,7 +52,11 @@ const std::vector<FaultProfile>& fault_profiles() {
                             {kResultTruncated, 0.02},
                             {kResultGone, 0.02},
                             {kWorkerDies, 0.01}}),
-        profile("disk", {{kDiskFull, 0.3}, {kDiskError, 0.3}, {kSwapAnswerLost, 0.5}}),
+        profile("disk", {{kDiskFull, 0.3},
+                         {kDiskError, 0.3},
+                         {kSyncFails, 0.3},
+                         {kSwapAnswerLost, 0.5},
+                         {kPowerCut, 0.3}}),
         profile("crashes", {{kConductorDies, 0.6}, {kPowerCut, 0.6}, {kWorkerDies, 0.01}}),
         profile("rivals", {{kOtherConductor, 0.7}, {kConductorDies, 0.2}, {kPowerCut, 0.2}}),
         profile("clock", {{kClockJumps, 0.5}, {kConductorDies, 0.3}}),

@@ -28,6 +28,7 @@ enum class FaultKind : uint8_t {
   kResultGone,       ///< a finished result is deleted
   kDiskFull,         ///< writing fails with ENOSPC for a while
   kDiskError,        ///< a call fails with EIO
+  kSyncFails,        ///< an fsync fails with EIO, and what it should have written is lost
   kSwapAnswerLost,   ///< a call that changes the disk is done and says EIO
   kConductorDies,    ///< at any call
   kPowerCut,         ///< the conductor dies, and with it what was not synced, and all workers

@@ -87,7 +87,10 @@ Status SimulatedProcess::pwrite(int fd, std::span<const std::byte> data, uint64_
 }
 
 Status SimulatedProcess::fsync(int fd) {
-  TG_TRY(ask(Call::kSync, open_[fd].path, true));
+  if (Status asked = ask(Call::kSync, open_[fd].path, true); !asked) {
+    if (!dead_) machine_.disk.lose_unsynced(open_[fd].inode);
+    return asked;
+  }
   machine_.disk.sync(open_[fd].inode);
   return done(0, "sync", open_[fd].path);
 }

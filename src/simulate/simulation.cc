@@ -208,7 +208,7 @@ class World {
 
   /// What is to go wrong with one conductor.
   struct Fate {
-    Moment dies, rival, error, full;
+    Moment dies, rival, error, sync, full;
     bool answer_lost = false;
     uint64_t publishing = 0;  ///< calls so far in which it published
   };
@@ -220,6 +220,7 @@ class World {
     if (power_cut || faults_.hits(FaultKind::kConductorDies)) fate->dies = any_moment();
     if (faults_.hits(FaultKind::kOtherConductor)) fate->rival = any_moment();
     if (faults_.hits(FaultKind::kDiskError)) fate->error = any_moment();
+    if (faults_.hits(FaultKind::kSyncFails)) fate->sync = any_moment();
     if (faults_.hits(FaultKind::kDiskFull)) fate->full = any_moment();
     fate->answer_lost = faults_.hits(FaultKind::kSwapAnswerLost);
     if (faults_.hits(FaultKind::kClockJumps)) {
@@ -252,6 +253,10 @@ class World {
     if (has_come(fate.rival)) run_rival();
     if (has_come(fate.error)) {
       tell(fmt::format("a call fails with EIO ({})", path));
+      return EIO;
+    }
+    if (call == Call::kSync && has_come(fate.sync)) {
+      tell(fmt::format("a sync fails, and what it should have written is lost ({})", path));
       return EIO;
     }
     if (has_come(fate.full)) {

@@ -248,13 +248,6 @@ Result<std::string> scan_sql(Effects& effects, const SourceSnapshot& snapshot,
   return empty_sql(picked);
 }
 
-Result<std::string> scan_all_sql(Effects& effects, const SourceSnapshot& snapshot,
-                                 const std::vector<std::string>& columns) {
-  Partition all;
-  for (uint32_t i = 0; i < snapshot.files.size(); ++i) all.slices.push_back({i, 0, -1});
-  return scan_sql(effects, snapshot, all, columns);
-}
-
 std::string empty_sql(const sql::Schema& schema) {
   std::vector<std::string> items;
   for (const sql::Column& column : schema)

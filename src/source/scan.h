@@ -20,10 +20,6 @@ Result<std::string> scan_sql(Effects& effects, const SourceSnapshot& snapshot,
                              const Partition& partition,
                              const std::vector<std::string>& columns = {});
 
-/// All rows of the source as one SELECT.
-Result<std::string> scan_all_sql(Effects& effects, const SourceSnapshot& snapshot,
-                                 const std::vector<std::string>& columns = {});
-
 /// A SELECT with the snapshot's columns and no rows, for binding; needs no file.
 std::string empty_sql(const sql::Schema& schema);
 

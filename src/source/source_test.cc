@@ -433,7 +433,7 @@ TEST_F(Snapshot, NoFilesNeedDeclaredColumns) {
   declare(s, "a", "INTEGER");
   const auto snapshot = good(s);
   EXPECT_TRUE(snapshot.partitions.empty());
-  EXPECT_EQ(ask("SELECT count(*) FROM (" + *scan_all_sql(effects_, snapshot) + ")"), "0");
+  EXPECT_EQ(ask("SELECT count(*) FROM (" + *scan_sql(effects_, snapshot, Partition{}) + ")"), "0");
 }
 
 TEST_F(Snapshot, DeclaredColumnsOfParquet) {

@@ -99,6 +99,7 @@ class TaskRun {
   Failure explain(const Failure& raw);
   Status run_stage();
   Status run_verify();
+  Status find_bad_reference(const Output& output);
   /// Closes DuckDB and removes what it spilled, so that only the result's files are left.
   Status close();
   TaskReport take_report();

@@ -18,6 +18,23 @@ std::string fields_of_row(const RejectedRow& row) {
                      quote_json(row.raw));
 }
 
+bool take_out(TaskScan& scan, const Failure& failure) {
+  const InputFile* file = bad_file_of(scan.snapshot, scan.partition, failure);
+  if (!file) return false;
+  uint64_t rows = 0;
+  std::erase_if(scan.partition.slices, [&](const FileSlice& slice) {
+    if (&scan.snapshot.files[slice.file] != file) return false;
+    rows += rows_in(scan.snapshot, slice);
+    return true;
+  });
+  scan.lost.rows += rows;
+  scan.lost.files.emplace_back(file->name, rows);
+  scan.lost.first.push_back({file->name, 0, "",
+                             first_line(failure.cause ? failure.cause->message : failure.message),
+                             ""});
+  return true;
+}
+
 }  // namespace
 
 uint64_t rows_in(const SourceSnapshot& snapshot, const FileSlice& slice) {
@@ -28,24 +45,12 @@ uint64_t rows_in(const SourceSnapshot& snapshot, const FileSlice& slice) {
 }
 
 bool set_file_aside(TaskSpec& spec, const Failure& failure) {
-  for (TaskInput& input : spec.inputs) {
-    if (!input.scan || !input.scan->count_rejects) continue;
-    TaskScan& scan = *input.scan;
-    const InputFile* file = bad_file_of(scan.snapshot, scan.partition, failure);
-    if (!file) continue;
-    uint64_t rows = 0;
-    std::erase_if(scan.partition.slices, [&](const FileSlice& slice) {
-      if (&scan.snapshot.files[slice.file] != file) return false;
-      rows += rows_in(scan.snapshot, slice);
-      return true;
-    });
-    scan.lost.rows += rows;
-    scan.lost.files.emplace_back(file->name, rows);
-    scan.lost.first.push_back({file->name, 0, "",
-                               first_line(failure.cause ? failure.cause->message : failure.message),
-                               ""});
-    return true;
-  }
+  for (TaskInput& input : spec.inputs)
+    if (input.scan && input.scan->count_rejects && take_out(*input.scan, failure)) return true;
+  if (!spec.verify) return false;
+  // A reference that is not there is missed by the check, so nothing passes for it.
+  for (auto& [name, scan] : spec.verify->sources)
+    if (scan.snapshot.recipe.set_aside_bad_rows && take_out(scan, failure)) return true;
   return false;
 }
 

@@ -124,6 +124,18 @@ TEST(SetFileAside, TakesAllOfABrokenFileOutOfItsTask) {
   EXPECT_TRUE(spec.inputs[1].scan->partition.slices.empty());
 }
 
+TEST(SetFileAside, TakesItOutOfWhatChecksReferTo) {
+  TaskSpec spec = over_two_files();
+  TaskScan scan = *spec.inputs[1].scan;
+  spec.inputs.clear();
+  spec.verify.emplace().sources.emplace_back("days", scan);
+  EXPECT_FALSE(set_file_aside(spec, broken("a.parquet"))) << "its source sets nothing aside";
+  spec.verify->sources[0].second.snapshot.recipe.set_aside_bad_rows = true;
+  ASSERT_TRUE(set_file_aside(spec, broken("a.parquet")));
+  EXPECT_EQ(spec.verify->sources[0].second.partition.slices.size(), 1U);
+  EXPECT_FALSE(set_file_aside(spec, broken("a.parquet"))) << "each round takes one out";
+}
+
 TEST(SetFileAside, OnlyWhereTheSourceSetsFilesAside) {
   TaskSpec spec = over_two_files();
   spec.inputs[1].scan->count_rejects = false;

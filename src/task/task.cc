@@ -145,11 +145,27 @@ Status TaskRun::run_verify() {
   input.schema = work.schema;
   input.rows_before = work.rows_before;
   for (const auto& [name, scan] : work.sources) {
-    TG_ASSIGN(input.relations[name], scan_all_sql(effects_, scan.snapshot, scan.columns));
+    TG_ASSIGN(input.relations[name], scan_sql(effects_, scan.snapshot, scan.partition, scan.columns));
   }
   for (const auto& [name, files] : work.outputs)
     input.relations[name] = fmt::format("SELECT * FROM read_parquet({})", path_list(files));
   TG_ASSIGN(report_.checks, run_checks(*connection_, output->checks, input));
+  return find_bad_reference(*output);
+}
+
+/// Fails with the file for which a check has no answer, if its source sets such files aside.
+Status TaskRun::find_bad_reference(const Output& output) {
+  for (size_t i = 0; i < output.checks.size(); ++i) {
+    const Check& check = output.checks[i];
+    if (check.kind != CheckKind::kReferences || report_.checks[i].status != "error") continue;
+    for (const auto& [name, scan] : spec_.verify->sources) {
+      if (name != check.references_to.value || !scan.snapshot.recipe.set_aside_bad_rows) continue;
+      Failure found = explain_scan_failure(
+          effects_, *connection_, scan.snapshot, scan.partition,
+          {FailureClass::kData, "source.bad_row", report_.checks[i].message}, scan.columns);
+      if (found.code == "source.bad_file") return std::unexpected(std::move(found));
+    }
+  }
   return {};
 }
 
@@ -258,13 +274,13 @@ Result<TaskReport> run_without_bad_files(Effects& effects, const TaskSpec& spec,
                                          const std::string& directory,
                                          std::unique_ptr<sql::Database> opened) {
   auto report = run_attempt_once(effects, spec, progress, directory, std::move(opened));
-  TaskSpec rest;
+  std::optional<TaskSpec> rest;
   while (!report && report.error().code == "source.bad_file") {
-    if (rest.inputs.empty()) rest = spec;
-    if (!set_file_aside(rest, report.error())) break;
+    if (!rest) rest = spec;
+    if (!set_file_aside(*rest, report.error())) break;
     TG_ASSIGN(const auto names, effects.list(directory));
     for (const std::string& name : names) TG_TRY(remove_tree(effects, path_join(directory, name)));
-    report = run_attempt_once(effects, rest, progress, directory, nullptr);
+    report = run_attempt_once(effects, *rest, progress, directory, nullptr);
   }
   return report;
 }

@@ -224,10 +224,9 @@ def damaged_and_rolled_back():
     for command in (("audit", "clean"), ("trust", "--record")):
         tidegate(*command, "--state", STATE, code=(0, 5))
     expect(len(journal(STATE, "--type", "output_rolled_back")) == 1 and len(incidents()) == 1, "not once")
-    refused = run(code=4)
-    expect("--force" in refused.out, refused.told())
-    run("--force", "--quiet")
-    expect(verdict("clean", STATE)["verdict"] == "TRUSTED" and not incidents(), "it is not repaired")
+    # Its files were damaged, and nothing was said against its rows: the next run makes them again.
+    run("--quiet")
+    expect(standing() not in (first, second) and verdict("clean", STATE)["verdict"] == "TRUSTED" and not incidents(), "it is not repaired")
     one, = incidents("--all")
     expect(one["mitigate_us"] < one["repair_us"], one)
 

@@ -244,7 +244,7 @@ def rolled_back():
     b = stands()
     data_b = published(["by_key"], "state")
     answer = tidegate("rollback", "by_key", "--json", "--state", "state", code=0).document
-    expect(answer == {"output": "by_key", "from": b, "to": a} and stands() == a, f"{answer}")
+    expect(answer == {"output": "by_key", "from": b, "to": a, "damaged": False} and stands() == a, f"{answer}")
     expect(published(["by_key"], "state") == data_a, "the old rows")
     trusted()
     refused = run(code=4)

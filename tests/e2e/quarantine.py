@@ -287,7 +287,11 @@ stages:
   clean:
     sql: SELECT key, amount FROM days WHERE amount >= 0
 outputs:
-  clean: {{from: clean, freshness: {{through: 2001-01-04, completeness: 70%}}, publish: {{parquet: published/clean}}}}
+  clean:
+    from: clean
+    freshness: {{through: 2001-01-04, completeness: 70%}}
+    checks: [{{references: {{columns: [key], to: days, to_columns: [key]}}}}]
+    publish: {{parquet: published/clean}}
 """
 SPLIT = """version: 1
 pipeline: split
