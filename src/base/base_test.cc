@@ -79,6 +79,11 @@ TEST(Text, Quotes) {
   EXPECT_EQ(quote_json("a\"\\\n\x01\xff"), "\"a\\\"\\\\\\n\\u0001\xEF\xBF\xBD\"");
 }
 
+TEST(Text, WithoutControl) {
+  EXPECT_EQ(without_control("a\x1b[31m\rb\x7f\tc\n"), "a.[31m.b.\tc\n");
+  EXPECT_EQ(without_control("\u00e9\u009b2J\u00a0\xC2"), "\u00e9.2J\u00a0\xC2");
+}
+
 TEST(Text, DidYouMean) {
   EXPECT_EQ(did_you_mean("origni", {"origin", "destination"}), "origin");
   EXPECT_EQ(did_you_mean("zzz", {"origin", "destination"}), "");

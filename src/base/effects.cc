@@ -328,7 +328,10 @@ Status remove_tree(Effects& effects, const std::string& path) {
   return remove_below(effects, path, budget);
 }
 
-bool exists(Effects& effects, const std::string& path) { return effects.lstat(path).has_value(); }
+bool exists(Effects& effects, const std::string& path) {
+  const auto stat = effects.lstat(path);
+  return stat || !(is_not_found(stat.error()) || stat.error().code == "file.not_directory");
+}
 
 std::string path_join(std::string_view a, std::string_view b) {
   if (a.empty() || (!b.empty() && b.front() == '/')) return std::string(b);

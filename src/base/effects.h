@@ -147,6 +147,8 @@ Status fsync_parents(Effects& effects, const std::string& path);
 /// Removes a file or a directory and all below it; fine if there is none. Never follows links.
 /// At most 1,000,000 entries.
 Status remove_tree(Effects& effects, const std::string& path);
+/// False only where the system says that there is none: what cannot be looked at may be there, and
+/// what follows fails with the reason.
 bool exists(Effects& effects, const std::string& path);
 
 /// Lexical helpers: no system call.

@@ -178,6 +178,20 @@ std::string first_line(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
+std::string without_control(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    // The controls beyond ASCII are U+0080 to U+009F, in UTF-8 C2 80 to C2 9F.
+    const bool beyond = byte == 0xC2 && i + 1 < text.size() &&
+                        (static_cast<unsigned char>(text[i + 1]) & 0xE0) == 0x80;
+    const bool control = byte < 0x20 && byte != '\n' && byte != '\t';
+    out += control || byte == 0x7F || beyond ? '.' : text[i];
+    i += beyond;
+  }
+  return out;
+}
+
 std::string to_lower_ascii(std::string_view text) {
   std::string out(text);
   std::transform(out.begin(), out.end(), out.begin(), lower);

@@ -23,6 +23,9 @@ std::string to_lower_ascii(std::string_view text);
 /// The number that a text begins with; 0 where it begins with none.
 uint64_t to_u64(std::string_view text);
 std::string first_line(std::string_view text);
+/// With '.' for each control character but newline and tab, so that a terminal does nothing but
+/// show it.
+std::string without_control(std::string_view text);
 bool is_valid_utf8(std::string_view text);
 /// True where `path` matches the shell pattern (`*`, `?`, `[...]`; `**` crosses directories).
 bool glob_match(std::string_view pattern, std::string_view path);

@@ -48,7 +48,7 @@ json entry_document(const QuarantineHead& head) {
 std::string place_and_reason(const json& row) {
   const auto line = row.value("line", uint64_t{0});
   const std::string column = row.value("column", "");
-  std::string reason = row.value("reason", "");
+  const std::string reason = without_control(row.value("reason", ""));
   if (line == 0) return reason;
   return fmt::format("line {}{}: {}", line,
                      column.empty() ? "" : " column " + quote_identifier(column), reason);
@@ -201,7 +201,8 @@ int command_quarantine_show(Effects& effects, const Common& common, const std::s
   out(entry_line(*head));
   for (const json& row : shown) {
     out(fmt::format("  {}\n", place_and_reason(row)));
-    if (row.value("line", uint64_t{0}) > 0) out(fmt::format("    {}\n", row.value("raw", "")));
+    if (row.value("line", uint64_t{0}) > 0)
+      out(fmt::format("    {}\n", without_control(row.value("raw", ""))));
   }
   const bool whole_file = shown.size() == 1 && shown.front().value("line", uint64_t{0}) == 0;
   if (head->rows > shown.size() && !whole_file)

@@ -27,9 +27,9 @@ std::string cell_text(const sql::Table::Cell& cell) {
   if (cell.null) return "NULL";
   std::string text;
   size_t points = 0;
-  for (char c : cell.text) {
+  for (char c : without_control(cell.text)) {
     if ((c & 0xC0) != 0x80 && ++points > kCellWidthMax) return text + "…";
-    text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '.' : c;
+    text += c == '\n' || c == '\t' ? '.' : c;
   }
   return text;
 }

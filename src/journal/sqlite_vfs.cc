@@ -209,7 +209,7 @@ int vfs_open(sqlite3_vfs* vfs, const char* name, sqlite3_file* base, int flags, 
   int mode = O_RDONLY;
   if (flags & SQLITE_OPEN_READWRITE) mode = O_RDWR;
   if (flags & SQLITE_OPEN_CREATE) {
-    created = !exists(state.effects, name);
+    created = !state.effects.lstat(name);
     mode |= O_CREAT;
   }
   auto fd = state.effects.open(name, mode | O_NOFOLLOW, 0644);

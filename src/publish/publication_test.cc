@@ -262,6 +262,24 @@ TEST_F(PublicationTest, AResultWhoseSyncFailsIsNotTriedAgain) {
   must_publish("aa");
 }
 
+TEST_F(PublicationTest, WhatCannotBeLookedAtIsNotGone) {
+  must_publish("aa");
+  const std::string first = standing_generation(place());
+  must_publish("bb");
+  must_publish("cc");
+  WrappedEffects failing(fx());
+  bool met = false;
+  failing.before = [&](const std::string& call, const std::string& path) -> Status {
+    if (call != "lstat" || !path.ends_with("/gen/" + first)) return {};
+    met = true;
+    return std::unexpected(errno_failure(EIO, "cannot stat"));
+  };
+  EXPECT_TRUE(exists(failing, place().root + "/gen/" + first));
+  EXPECT_TRUE(met);
+  EXPECT_FALSE(exists(failing, place().root + "/none"));
+  EXPECT_FALSE(exists(failing, place().root + "/.owner.json/none"));
+}
+
 TEST_F(PublicationTest, DamagedFilesAreNoReasonToRejectTheirRows) {
   must_publish("aa");
   must_publish("bb");

@@ -141,7 +141,7 @@ Failure classify(int error_type, std::string_view text) {
                    "Parquet has no negative INTERVAL: publish it as text, CAST(x AS VARCHAR), or "
                    "as a number, epoch(x)"};
   }
-  return Failure{cls, std::move(code), strip_prefix(text)};
+  return Failure{cls, std::move(code), without_control(strip_prefix(text))};
 }
 
 std::string type_text(_duckdb_logical_type* raw) {

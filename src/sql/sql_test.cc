@@ -206,6 +206,10 @@ TEST(Sql, ErrorsHaveClasses) {
   EXPECT_EQ(connection->describe("SELECT x").error().code, "sql.binder");
   EXPECT_EQ(connection->execute("SELECT 'a'::INTEGER").error().cls, FailureClass::kData);
   EXPECT_EQ(connection->stream("SELECT * FROM nope").error().code, "sql.catalog");
+  const std::string told =
+      connection->execute("SELECT (chr(27) || '[2J')::INTEGER").error().message;
+  EXPECT_EQ(told.find('\x1b'), std::string::npos) << "data in a message does nothing to a terminal";
+  EXPECT_NE(told.find(".[2J"), std::string::npos) << told;
 }
 
 }  // namespace

@@ -109,7 +109,7 @@ def sees_nothing_where_nothing_is_set_aside():
 
 
 def names_rows_of_csv_and_json():
-    sales(2, {100: "x,12y", 200: 'a,1,"2"'})
+    sales(2, {100: "x,12y", 200: 'a,1,"2\x1b[2J"'})
     names([(3, '{"key": "k2", "id": "two"}'), (5, "{oops")])
     run()
     found = by_file()
@@ -131,6 +131,7 @@ def names_rows_of_csv_and_json():
     expect(rows[5]["raw"] == "{oops", f"{rows}")
     text = tidegate("quarantine", "show", one["entry"], "--state", STATE, code=0).out
     expect('line 100 column "amount"' in text and "x,12y" in text and "table: " in text, text)
+    expect("\x1b" not in text and "2.[2J" in text, f"what a bad row has works on the terminal: {text!r}")
     listed = tidegate("quarantine", "list", "--state", STATE, code=0)
     expect("2001-01-02.csv" in listed.out and "quarantine drop" in listed.err, listed.told())
     # Nothing new: the same entries, by the tasks that are reused.
