@@ -264,18 +264,14 @@ TEST_F(PublicationTest, AResultWhoseSyncFailsIsNotTriedAgain) {
 
 TEST_F(PublicationTest, WhatCannotBeLookedAtIsNotGone) {
   must_publish("aa");
-  const std::string first = standing_generation(place());
-  must_publish("bb");
-  must_publish("cc");
+  const std::string log = place().root + "/log";
   WrappedEffects failing(fx());
-  bool met = false;
   failing.before = [&](const std::string& call, const std::string& path) -> Status {
-    if (call != "lstat" || !path.ends_with("/gen/" + first)) return {};
-    met = true;
+    if (!call.ends_with("stat") || path != log) return {};
     return std::unexpected(errno_failure(EIO, "cannot stat"));
   };
-  EXPECT_TRUE(exists(failing, place().root + "/gen/" + first));
-  EXPECT_TRUE(met);
+  ASSERT_FALSE(failing.lstat(log));
+  EXPECT_TRUE(exists(failing, log));
   EXPECT_FALSE(exists(failing, place().root + "/none"));
   EXPECT_FALSE(exists(failing, place().root + "/.owner.json/none"));
 }
