@@ -183,9 +183,9 @@ int command_rollback(Effects& effects, const Common& common, const OutputArgumen
     out(fmt::format("{{\"output\":{},\"from\":\"{}\",\"to\":\"{}\",\"damaged\":{}}}\n",
                     quote_json(place->output), report->from, report->to, report->damaged));
   else
-    out(fmt::format("{}: {} stands again instead of {}{}\n", place->output, report->to, report->from,
-                    report->damaged ? ", whose files are damaged: the next run makes them again"
-                                    : ""));
+    out(fmt::format(
+        "{}: {} stands again instead of {}{}\n", place->output, report->to, report->from,
+        report->damaged ? ", whose files are damaged: the next run makes them again" : ""));
   return kExitDone;
 }
 

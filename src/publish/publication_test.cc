@@ -256,7 +256,8 @@ TEST_F(PublicationTest, AResultWhoseSyncFailsIsNotTriedAgain) {
   };
   const PublishRequest wanted = request(fx(), "aa");
   EXPECT_EQ(publish(failing, "aa").error().code, "disk.io");
-  EXPECT_FALSE(exists(fx(), wanted.files[0].path)) << "the next fsync of it would find nothing to do";
+  EXPECT_FALSE(exists(fx(), wanted.files[0].path))
+      << "the next fsync of it would find nothing to do";
   EXPECT_TRUE(exists(fx(), wanted.files[1].path));
   EXPECT_TRUE(generations().empty());
   must_publish("aa");

@@ -11,11 +11,11 @@ namespace tidegate {
 namespace {
 
 constexpr std::array<std::string_view, kFaultKinds> kNames = {
-    "worker_dies",      "worker_hangs",     "worker_slow",  "host_dies",       "host_slow",
-    "host_unreachable", "answer_lost",      "answer_twice", "transient",       "memory",
-    "result_corrupt",   "result_truncated", "result_gone",  "disk_full",       "disk_error",
-    "sync_fails",       "swap_answer_lost", "conductor_dies",   "power_cut",    "other_conductor", "clock_jumps",
-    "check_fails"};
+    "worker_dies",      "worker_hangs",     "worker_slow",    "host_dies", "host_slow",
+    "host_unreachable", "answer_lost",      "answer_twice",   "transient", "memory",
+    "result_corrupt",   "result_truncated", "result_gone",    "disk_full", "disk_error",
+    "sync_fails",       "swap_answer_lost", "conductor_dies", "power_cut", "other_conductor",
+    "clock_jumps",      "check_fails"};
 
 FaultProfile profile(std::string name, std::vector<std::pair<FaultKind, double>> rates) {
   FaultProfile made{.name = std::move(name)};

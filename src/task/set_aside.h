@@ -30,7 +30,8 @@ struct SetAside {
 uint64_t rows_in(const SourceSnapshot& snapshot, const FileSlice& slice);
 
 /// Takes the file that a failure source.bad_file is about out of the input, or the rows that checks
-/// refer to, that reads it, and notes its rows as lost. False if nothing that sets files aside does.
+/// refer to, that reads it, and notes its rows as lost. False if nothing that sets files aside
+/// does.
 bool set_file_aside(TaskSpec& spec, const Failure& failure);
 
 /// The table's name in a result, by the source's place in the task's report.

@@ -145,7 +145,8 @@ Status TaskRun::run_verify() {
   input.schema = work.schema;
   input.rows_before = work.rows_before;
   for (const auto& [name, scan] : work.sources) {
-    TG_ASSIGN(input.relations[name], scan_sql(effects_, scan.snapshot, scan.partition, scan.columns));
+    TG_ASSIGN(input.relations[name],
+              scan_sql(effects_, scan.snapshot, scan.partition, scan.columns));
   }
   for (const auto& [name, files] : work.outputs)
     input.relations[name] = fmt::format("SELECT * FROM read_parquet({})", path_list(files));
