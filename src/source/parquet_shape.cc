@@ -4,19 +4,21 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <span>
 
 #include "base/hash.h"
 #include "base/text.h"
 #include "contract/codes.h"
+#include "source/parquet_footer.h"
 #include "source/scan.h"
 #include "source/shape.h"
 
 namespace tidegate {
 namespace {
 
-/// Files asked about in one statement.
-constexpr size_t kBatchFiles = 256;
 constexpr size_t kMagicBytes = 4;
+/// The footer's length and the magic at the end.
+constexpr uint64_t kTailBytes = 8;
 constexpr uint64_t kSmallestBytes = 12;
 constexpr const char* kShapeRecipe = "parquet.1.duckdb-1.5";
 
@@ -31,7 +33,7 @@ Result<MagicProblem> look_at_magic(Effects& effects, const InputFile& file) {
   TG_ASSIGN(const int raw, effects.open(file.path, O_RDONLY));
   const Fd fd(effects, raw);
   std::byte head[kMagicBytes] = {};
-  std::byte tail[8] = {};
+  std::byte tail[kTailBytes] = {};
   TG_ASSIGN(const size_t got, effects.pread(fd.get(), head, 0));
   const bool starts = got == kMagicBytes && std::memcmp(head, "PAR1", kMagicBytes) == 0;
   if (got == kMagicBytes && std::memcmp(head, "PARE", kMagicBytes) == 0)
@@ -64,48 +66,24 @@ class ParquetReader {
     return {};
   }
 
-  Status read(const std::vector<InputFile*>& files) {
-    std::vector<std::string> paths;
-    std::map<std::string, FileShape> shapes;
-    for (const InputFile* file : files) paths.push_back(file->path);
-    const std::string list = path_list(paths);
-    TG_ASSIGN(const sql::Table groups,
-              query(fmt::format("SELECT file_name, row_group_id, any_value(row_group_num_rows), "
-                                "sum(total_compressed_size) FROM parquet_metadata({}) "
-                                "GROUP BY ALL ORDER BY file_name, row_group_id",
-                                list)));
-    for (const auto& row : groups.rows) {
-      FileShape& shape = shapes[row[0].text];
-      const RowGroup* last = shape.row_groups.empty() ? nullptr : &shape.row_groups.back();
-      shape.row_groups.push_back(
-          {last ? last->row_begin + last->rows : 0, to_u64(row[2].text), to_u64(row[3].text)});
-      shape.rows += shape.row_groups.back().rows;
+  Status read(const InputFile& file) {
+    TG_ASSIGN(const std::string bytes, footer_bytes(file));
+    TG_ASSIGN(ParquetFooter footer, parse_parquet_footer(bytes));
+    // Describing a file costs a bind; files of equal schemas need it once.
+    auto& columns = by_schema_[std::move(footer.schema)];
+    if (!columns) {
+      TG_ASSIGN(sql::Schema schema,
+                context_.connection->describe(
+                    fmt::format("SELECT * FROM read_parquet({}{}, hive_partitioning = false)",
+                                path_list({file.path}), options_)));
+      columns = std::make_shared<const sql::Schema>(std::move(schema));
     }
-    // Describing a file costs a bind; files whose schema trees are equal need it once.
-    TG_ASSIGN(const sql::Table trees,
-              query(fmt::format(
-                  "SELECT file_name, md5(string_agg(concat_ws('/', coalesce(name, ''), "
-                  "coalesce(type, ''), coalesce(type_length, ''), coalesce(repetition_type, ''), "
-                  "coalesce(num_children, 0), coalesce(converted_type, ''), coalesce(scale, 0), "
-                  "coalesce(precision, 0), coalesce(logical_type, '')), chr(10) ORDER BY "
-                  "column_id)) FROM parquet_schema({}) GROUP BY ALL",
-                  list)));
-    std::map<std::string, std::string> tree_of;
-    for (const auto& row : trees.rows) tree_of[row[0].text] = row[1].text;
-    for (InputFile* file : files) {
-      auto& columns = by_tree_[tree_of[file->path]];
-      if (!columns) {
-        TG_ASSIGN(sql::Schema schema,
-                  context_.connection->describe(
-                      fmt::format("SELECT * FROM read_parquet({}{}, hive_partitioning = false)",
-                                  path_list({file->path}), options_)));
-        columns = std::make_shared<const sql::Schema>(std::move(schema));
-      }
-      FileShape& shape = shapes[file->path];
-      shape.columns = columns;
-      shape.rows_known = true;  // those of its row groups, of which it may have none
-      context_.cache.set_shape(file->identity, kShapeRecipe + options_key(), shape);
-    }
+    FileShape shape;
+    shape.columns = columns;
+    shape.row_groups = std::move(footer.row_groups);
+    for (const RowGroup& group : shape.row_groups) shape.rows += group.rows;
+    shape.rows_known = true;  // those of its row groups, of which it may have none
+    context_.cache.set_shape(file.identity, kShapeRecipe + options_key(), shape);
     return {};
   }
 
@@ -116,14 +94,28 @@ class ParquetReader {
   }
 
  private:
-  Result<sql::Table> query(const std::string& sql) {
-    return context_.connection->query(sql, size_t{10'000'000});
+  /// The struct that stands before the last eight bytes, which look_at_magic has found to be there.
+  Result<std::string> footer_bytes(const InputFile& file) {
+    TG_ASSIGN(const int raw, context_.effects.open(file.path, O_RDONLY));
+    const Fd fd(context_.effects, raw);
+    const uint64_t end = file.stat.size - kTailBytes;
+    uint32_t size = 0;
+    TG_TRY(read_exactly(fd.get(), std::as_writable_bytes(std::span(&size, 1)), end));
+    std::string bytes(std::min<uint64_t>(size, end), '\0');
+    TG_TRY(read_exactly(fd.get(), std::as_writable_bytes(std::span(bytes)), end - bytes.size()));
+    return bytes;
+  }
+
+  Status read_exactly(int fd, std::span<std::byte> out, uint64_t offset) {
+    TG_ASSIGN(const size_t got, context_.effects.pread(fd, out, offset));
+    if (got == out.size()) return {};
+    return fail(FailureClass::kData, "source.bad_file", "it has become shorter meanwhile");
   }
 
   ShapeContext& context_;
   const ReadRecipe& recipe_;
   std::string options_;
-  std::map<std::string, std::shared_ptr<const sql::Schema>> by_tree_;
+  std::map<std::string, std::shared_ptr<const sql::Schema>> by_schema_;
 };
 
 }  // namespace
@@ -158,20 +150,12 @@ Status read_parquet_shapes(ShapeContext& context, const ReadRecipe& recipe,
     if (!context.connection) return needs_sql(context.source);
     TG_TRY(reader.start());
   }
-  for (size_t begin = 0; begin < unknown.size(); begin += kBatchFiles) {
-    std::vector<InputFile*> batch;
-    const size_t end = std::min(unknown.size(), begin + kBatchFiles);
-    for (size_t k = begin; k < end; ++k) batch.push_back(&files[unknown[k]]);
-    if (reader.read(batch)) continue;
-    // One bad file fails the whole question: ask file by file to name every bad one.
-    for (size_t k = begin; k < end; ++k) {
-      const Status one = reader.read({&files[unknown[k]]});
-      if (one) continue;
-      if (one.error().cls == FailureClass::kMemory) return one;
-      report(unknown[k], codes::kNotThisFormat,
-             fmt::format("\"{}\" cannot be read as Parquet", files[unknown[k]].name),
-             one.error().message.substr(0, one.error().message.find('\n')), "write the file again");
-    }
+  for (const size_t i : unknown) {
+    const Status read = reader.read(files[i]);
+    if (read) continue;
+    if (read.error().cls == FailureClass::kMemory) return read;
+    report(i, codes::kNotThisFormat, fmt::format("\"{}\" cannot be read as Parquet", files[i].name),
+           first_line(read.error().message), "write the file again");
   }
   std::ranges::sort(bad, {}, &BadFile::file);
   for (InputFile& file : files) {
