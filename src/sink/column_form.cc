@@ -127,7 +127,7 @@ std::optional<ColumnForm> column_form(const std::string& name, const std::string
   return form;
 }
 
-void ColumnForm::put_schema_element(ThriftWriter& out) const {
+void ColumnForm::put_schema_element(thrift::Writer& out) const {
   constexpr int kOptional = 1;
   out.begin();
   out.i32(1, static_cast<int>(physical));

@@ -3,9 +3,9 @@
 #include <optional>
 #include <string>
 
+#include "base/thrift.h"
 #include "batch/type.h"
 #include "sink/format.h"
-#include "sink/thrift.h"
 
 namespace tidegate::sink {
 
@@ -20,7 +20,7 @@ struct ColumnForm {
   bool utc = false;   ///< of times and timestamps
   int time_unit = 0;  ///< 1 milliseconds, 2 microseconds, 3 nanoseconds
 
-  void put_schema_element(ThriftWriter& out) const;
+  void put_schema_element(thrift::Writer& out) const;
 };
 
 /// The form of a column of a published type; nothing for types that are not written here.

@@ -129,7 +129,7 @@ Status ColumnWriter::put_page(std::optional<Encoding> encoding, size_t values) {
   }
   std::string& head = workshop_.head;
   head.clear();
-  ThriftWriter out(head);
+  thrift::Writer out(head);
   out.begin();
   out.i32(1, encoding ? 0 : 2);
   out.i32(2, static_cast<int32_t>(raw.size()));

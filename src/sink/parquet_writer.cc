@@ -97,14 +97,14 @@ class OutputFile {
 
 namespace {
 
-void put_chunk(ThriftWriter& out, const ColumnForm& form, const Chunk& chunk, uint64_t begin) {
+void put_chunk(thrift::Writer& out, const ColumnForm& form, const Chunk& chunk, uint64_t begin) {
   out.begin();
   out.i64(2, static_cast<int64_t>(begin));
   out.begin_field(3);
   out.i32(1, static_cast<int32_t>(form.physical));
-  out.list(2, ThriftWriter::kI32, chunk.encodings.size());
+  out.list(2, thrift::kI32, chunk.encodings.size());
   for (const Encoding encoding : chunk.encodings) out.element(static_cast<int32_t>(encoding));
-  out.list(3, ThriftWriter::kBinary, 1);
+  out.list(3, thrift::kBinary, 1);
   out.element(form.name);
   out.i32(4, static_cast<int32_t>(chunk.codec));
   out.i64(5, static_cast<int64_t>(chunk.values));
@@ -269,7 +269,7 @@ Status ParquetWriter::State::end_group() {
   if (group_rows == 0) return {};
   const uint64_t begin = output.bytes();
   std::string entries;
-  ThriftWriter entries_out(entries);
+  thrift::Writer entries_out(entries);
   uint64_t chunks_bytes = 0;
   for (size_t i = 0; i < columns.size(); ++i) {
     TG_ASSIGN(const Chunk chunk, columns[i]->finish_chunk());
@@ -282,9 +282,9 @@ Status ParquetWriter::State::end_group() {
     chunks_bytes += chunk.raw_bytes;
   }
   std::string& group = groups.emplace_back();
-  ThriftWriter out(group);
+  thrift::Writer out(group);
   out.begin();
-  out.list(1, ThriftWriter::kStruct, columns.size());
+  out.list(1, thrift::kStruct, columns.size());
   out.raw(entries);
   out.i64(2, static_cast<int64_t>(chunks_bytes));
   out.i64(3, static_cast<int64_t>(group_rows));
@@ -304,11 +304,11 @@ Status ParquetWriter::State::end_group() {
 
 Status ParquetWriter::State::put_footer() {
   std::string footer;
-  ThriftWriter out(footer);
+  thrift::Writer out(footer);
   constexpr int kRequired = 0;
   out.begin();
   out.i32(1, 2);
-  out.list(2, ThriftWriter::kStruct, forms.size() + 1);
+  out.list(2, thrift::kStruct, forms.size() + 1);
   out.begin();
   out.i32(3, kRequired);
   out.binary(4, "schema");
@@ -316,11 +316,11 @@ Status ParquetWriter::State::put_footer() {
   out.end();
   for (const ColumnForm& form : forms) form.put_schema_element(out);
   out.i64(3, static_cast<int64_t>(rows));
-  out.list(4, ThriftWriter::kStruct, groups.size());
+  out.list(4, thrift::kStruct, groups.size());
   for (const std::string& group : groups) out.raw(group);
   out.binary(6, "tidegate");
   // Every column has the order of its type.
-  out.list(7, ThriftWriter::kStruct, forms.size());
+  out.list(7, thrift::kStruct, forms.size());
   for (size_t i = 0; i < forms.size(); ++i) {
     out.begin();
     out.begin_field(1);
