@@ -48,7 +48,7 @@ json entry_document(const QuarantineHead& head) {
 std::string place_and_reason(const json& row) {
   const auto line = row.value("line", uint64_t{0});
   const std::string column = row.value("column", "");
-  const std::string reason = without_control(row.value("reason", ""));
+  std::string reason = without_control(row.value("reason", ""));
   if (line == 0) return reason;
   return fmt::format("line {}{}: {}", line,
                      column.empty() ? "" : " column " + quote_identifier(column), reason);

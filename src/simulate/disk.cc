@@ -67,7 +67,7 @@ SimulatedDisk::Place SimulatedDisk::find(std::string_view path, bool follow, int
               break;
             }
         }
-        target = base + "/" + target;
+        target.insert(0, base + "/");
       }
       return find(target + std::string(path.substr(at)), follow, depth + 1);
     }

@@ -17,7 +17,7 @@ constexpr std::array<std::string_view, kFaultKinds> kNames = {
     "sync_fails",       "swap_answer_lost", "conductor_dies", "power_cut", "other_conductor",
     "clock_jumps",      "check_fails"};
 
-FaultProfile profile(std::string name, std::vector<std::pair<FaultKind, double>> rates) {
+FaultProfile profile(std::string name, const std::vector<std::pair<FaultKind, double>>& rates) {
   FaultProfile made{.name = std::move(name)};
   for (const auto& [kind, rate] : rates) made[kind] = rate;
   return made;
