@@ -1,7 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstring>
 #include <map>
 #include <span>
@@ -17,43 +16,50 @@ namespace tidegate {
 namespace {
 
 constexpr size_t kMagicBytes = 4;
-/// The footer's length and the magic at the end.
-constexpr uint64_t kTailBytes = 8;
 constexpr uint64_t kSmallestBytes = 12;
 constexpr const char* kShapeRecipe = "parquet.1.duckdb-1.5";
 
-/// Why a file cannot be Parquet, by its first and last bytes; empty if it looks like it.
-struct MagicProblem {
-  const char* code = nullptr;
+/// A file's footer, or, by its first and last bytes, why it cannot be Parquet.
+struct FileEnds {
+  const char* problem = nullptr;  ///< a code; null: it looks like Parquet
   std::string message;
   std::string help;
+  std::string footer;
 };
 
-Result<MagicProblem> look_at_magic(Effects& effects, const InputFile& file) {
+Result<FileEnds> read_ends(Effects& effects, const InputFile& file) {
   TG_ASSIGN(const int raw, effects.open(file.path, O_RDONLY));
   const Fd fd(effects, raw);
   std::byte head[kMagicBytes] = {};
-  std::byte tail[kTailBytes] = {};
+  std::byte tail[8] = {};
   TG_ASSIGN(const size_t got, effects.pread(fd.get(), head, 0));
   const bool starts = got == kMagicBytes && std::memcmp(head, "PAR1", kMagicBytes) == 0;
   if (got == kMagicBytes && std::memcmp(head, "PARE", kMagicBytes) == 0)
-    return MagicProblem{codes::kNotThisFormat,
-                        fmt::format("\"{}\" is an encrypted Parquet file", file.name),
-                        "encrypted Parquet cannot be read; write it without encryption"};
+    return FileEnds{codes::kNotThisFormat,
+                    fmt::format("\"{}\" is an encrypted Parquet file", file.name),
+                    "encrypted Parquet cannot be read; write it without encryption",
+                    {}};
   if (!starts)
-    return MagicProblem{codes::kNotThisFormat,
-                        fmt::format("\"{}\" is not a Parquet file", file.name),
-                        "say `format: csv` or `format: json` if that is what it is"};
-  MagicProblem cut{codes::kFileTruncated,
-                   fmt::format("\"{}\" is cut off: it begins as Parquet and has no end", file.name),
-                   "its writer died or is still at work; write aside and rename"};
+    return FileEnds{codes::kNotThisFormat,
+                    fmt::format("\"{}\" is not a Parquet file", file.name),
+                    "say `format: csv` or `format: json` if that is what it is",
+                    {}};
+  FileEnds cut{codes::kFileTruncated,
+               fmt::format("\"{}\" is cut off: it begins as Parquet and has no end", file.name),
+               "its writer died or is still at work; write aside and rename",
+               {}};
   if (file.stat.size < kSmallestBytes) return cut;
-  TG_ASSIGN(const size_t end, effects.pread(fd.get(), tail, file.stat.size - sizeof tail));
-  if (end != sizeof tail || std::memcmp(tail + 4, "PAR1", kMagicBytes) != 0) return cut;
-  uint32_t footer = 0;
-  std::memcpy(&footer, tail, sizeof footer);
-  if (footer > file.stat.size - kSmallestBytes) return cut;
-  return MagicProblem{};
+  const uint64_t end = file.stat.size - sizeof tail;
+  TG_ASSIGN(const size_t last, effects.pread(fd.get(), tail, end));
+  if (last != sizeof tail || std::memcmp(tail + 4, "PAR1", kMagicBytes) != 0) return cut;
+  uint32_t size = 0;
+  std::memcpy(&size, tail, sizeof size);
+  if (size > file.stat.size - kSmallestBytes) return cut;
+  FileEnds ends;
+  ends.footer.resize(size);
+  TG_ASSIGN(const size_t read,
+            effects.pread(fd.get(), std::as_writable_bytes(std::span(ends.footer)), end - size));
+  return read == size ? std::move(ends) : std::move(cut);
 }
 
 class ParquetReader {
@@ -61,21 +67,16 @@ class ParquetReader {
   ParquetReader(ShapeContext& context, const ReadRecipe& recipe)
       : context_(context), recipe_(recipe) {}
 
-  Status start() {
-    TG_ASSIGN(options_, option_arguments(context_.effects, recipe_));
-    return {};
-  }
-
-  Status read(const InputFile& file) {
-    TG_ASSIGN(const std::string bytes, footer_bytes(file));
+  Status read(const InputFile& file, const std::string& bytes) {
     TG_ASSIGN(ParquetFooter footer, parse_parquet_footer(bytes));
     // Describing a file costs a bind; files of equal schemas need it once.
     auto& columns = by_schema_[std::move(footer.schema)];
     if (!columns) {
+      TG_ASSIGN(const std::string options, option_arguments(context_.effects, recipe_));
       TG_ASSIGN(sql::Schema schema,
                 context_.connection->describe(
                     fmt::format("SELECT * FROM read_parquet({}{}, hive_partitioning = false)",
-                                path_list({file.path}), options_)));
+                                path_list({file.path}), options)));
       columns = std::make_shared<const sql::Schema>(std::move(schema));
     }
     FileShape shape;
@@ -94,27 +95,8 @@ class ParquetReader {
   }
 
  private:
-  /// The struct that stands before the last eight bytes, which look_at_magic has found to be there.
-  Result<std::string> footer_bytes(const InputFile& file) {
-    TG_ASSIGN(const int raw, context_.effects.open(file.path, O_RDONLY));
-    const Fd fd(context_.effects, raw);
-    const uint64_t end = file.stat.size - kTailBytes;
-    uint32_t size = 0;
-    TG_TRY(read_exactly(fd.get(), std::as_writable_bytes(std::span(&size, 1)), end));
-    std::string bytes(std::min<uint64_t>(size, end), '\0');
-    TG_TRY(read_exactly(fd.get(), std::as_writable_bytes(std::span(bytes)), end - bytes.size()));
-    return bytes;
-  }
-
-  Status read_exactly(int fd, std::span<std::byte> out, uint64_t offset) {
-    TG_ASSIGN(const size_t got, context_.effects.pread(fd, out, offset));
-    if (got == out.size()) return {};
-    return fail(FailureClass::kData, "source.bad_file", "it has become shorter meanwhile");
-  }
-
   ShapeContext& context_;
   const ReadRecipe& recipe_;
-  std::string options_;
   std::map<std::string, std::shared_ptr<const sql::Schema>> by_schema_;
 };
 
@@ -134,30 +116,25 @@ Status read_parquet_shapes(ShapeContext& context, const ReadRecipe& recipe,
     else
       bad.push_back({i, std::move(finding)});
   };
-  std::vector<size_t> unknown;
   for (size_t i = 0; i < files.size(); ++i) {
     if (context.cache.shape(files[i].identity, key)) continue;
-    const auto problem = look_at_magic(context.effects, files[i]);
-    if (!problem)
+    const auto ends = read_ends(context.effects, files[i]);
+    if (!ends) {
       report(i, codes::kFileUnreadable, fmt::format("cannot read \"{}\"", files[i].name),
-             problem.error().message, "give this user the right to read it");
-    else if (problem->code)
-      report(i, problem->code, problem->message, "read as Parquet", problem->help);
-    else
-      unknown.push_back(i);
-  }
-  if (!unknown.empty()) {
+             ends.error().message, "give this user the right to read it");
+      continue;
+    }
+    if (ends->problem) {
+      report(i, ends->problem, ends->message, "read as Parquet", ends->help);
+      continue;
+    }
     if (!context.connection) return needs_sql(context.source);
-    TG_TRY(reader.start());
-  }
-  for (const size_t i : unknown) {
-    const Status read = reader.read(files[i]);
+    const Status read = reader.read(files[i], ends->footer);
     if (read) continue;
     if (read.error().cls == FailureClass::kMemory) return read;
     report(i, codes::kNotThisFormat, fmt::format("\"{}\" cannot be read as Parquet", files[i].name),
            first_line(read.error().message), "write the file again");
   }
-  std::ranges::sort(bad, {}, &BadFile::file);
   for (InputFile& file : files) {
     const FileShape* shape = context.cache.shape(file.identity, key);
     if (!shape) continue;
