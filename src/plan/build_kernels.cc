@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -29,20 +30,32 @@ constexpr uint64_t kNearBytes = uint64_t{2} << 20;
 constexpr uint64_t kMiddleBytes = uint64_t{16} << 20;
 /// What a row costs, in nanoseconds on the machine that it was measured on: only their ratios
 /// matter. Aggregated by DuckDB; looked up in a table near the processor or beyond its caches, and
-/// so for each aggregate; through the shuffle and the reduce after it, and so for each byte of its
-/// key's text.
-constexpr double kSqlRow = 4, kSqlAggregate = 2;
-constexpr double kNearRow = 20, kNearAggregate = 3;
-constexpr double kMiddleRow = 40, kMiddleAggregate = 7;
-constexpr double kFarRow = 60, kFarAggregate = 25;
+/// so for each aggregate; through the shuffle and the reduce after it, and so for each text of its
+/// key and each of their bytes.
+constexpr double kSqlRow = 6, kSqlAggregate = 3;
+constexpr double kNearRow = 16, kNearAggregate = 8;
+constexpr double kMiddleRow = 26, kMiddleAggregate = 13;
+constexpr double kFarRow = 45, kFarAggregate = 18;
 /// A state that is given on and its place in the table, beside what it costs as a row.
-constexpr double kGive = 60;
-constexpr double kShuffleRow = 50, kShuffleAggregate = 4, kShuffleKeyByte = 4;
+constexpr double kGive = 80;
+constexpr double kShuffleRow = 20, kShuffleAggregate = 22, kShuffleText = 50, kShuffleKeyByte = 4;
 /// What a row costs to be read, and a task beside its rows: a DuckDB, a file, a word to the
 /// journal.
-constexpr double kReadRow = 10, kTask = 12e6;
+constexpr double kReadRow = 15, kTask = 17e6;
 /// Larger partitions must save this share of all that: they make a changed file cost more.
 constexpr double kSavedMin = 0.05;
+/// A slot of a table, of which at most five eighths are taken, and how much more room groups have
+/// than they take.
+constexpr double kSlotBytes = 24, kSlotsPerGroup = 1.6, kRoom = 1.125;
+
+/// How many of `groups` groups a table of so many bytes holds: all, or fewer.
+double groups_held(uint64_t bytes, double group_bytes, double groups) {
+  const auto room = static_cast<double>(bytes);
+  const auto slots = std::bit_ceil(static_cast<uint64_t>(groups * kSlotsPerGroup));
+  if (groups * group_bytes * kRoom + static_cast<double>(slots) * kSlotBytes <= room) return groups;
+  // Slots double: half of them may be too many for the rest.
+  return std::min(groups, room / (group_bytes * kRoom + 2 * kSlotsPerGroup * kSlotBytes));
+}
 
 }  // namespace
 
@@ -172,11 +185,12 @@ Builder::CombineWay Builder::combine_way(const reduce::KernelSpec& kernel,
                                          const reduce::CombinedKernel& combined,
                                          const KeySample& keys, uint32_t producer,
                                          double task_rows) {
-  const double group_bytes =
-      static_cast<double>(row_bytes(combined.partial.output) * 2 + 16) + keys.bytes;
   const auto aggregates = static_cast<double>(kernel.aggregates.size());
-  const double shuffle =
-      kShuffleRow + kShuffleAggregate * aggregates + kShuffleKeyByte * keys.bytes;
+  double texts = 0;
+  for (const uint32_t column : kernel.partition) texts += is_text(kernel.input[column]);
+  const double group_bytes = static_cast<double>(row_bytes(combined.partial.output)) + keys.bytes;
+  const double shuffle = kShuffleRow + kShuffleAggregate * aggregates + kShuffleText * texts +
+                         kShuffleKeyByte * keys.bytes;
   // A table that is full is given on. One that stays near the processor has the likeliest keys most
   // of the time, where keys are uneven; else only one that has all groups is worth it.
   struct Table {
@@ -192,8 +206,8 @@ Builder::CombineWay Builder::combine_way(const reduce::KernelSpec& kernel,
   best.in_sql = best.groups <= kSqlKeysMax && reduce::combine_select(combined.partial, "rows");
   best.cost = shuffle;
   for (const Table& table : tables) {
-    const double held = static_cast<double>(table.bytes) / group_bytes;
-    const double rows = best.groups > held ? std::min(task_rows, keys.rows_with(held)) : task_rows;
+    const double held = groups_held(table.bytes, group_bytes, best.groups);
+    const double rows = held < best.groups ? std::min(task_rows, keys.rows_with(held)) : task_rows;
     const double through = std::min(1.0, keys.among(rows) / std::max(rows, 1.0));
     const double look_up = best.in_sql ? kSqlRow + kSqlAggregate * aggregates : table.look_up;
     const double cost = look_up + through * (kGive + shuffle);

@@ -105,10 +105,10 @@ Result<KeySample> sample_keys(Effects& effects, sql::Connection& scratch,
   std::vector<std::string> names, texts;
   for (const std::string& column : columns) {
     names.push_back(quote_identifier(column));
-    const auto is_text = [&](const sql::Column& each) {
-      return each.name == column && (each.type == "VARCHAR" || each.type == "BLOB");
+    const auto is_this_text = [&](const sql::Column& each) {
+      return each.name == column && is_text(each);
     };
-    if (std::any_of(snapshot.schema.begin(), snapshot.schema.end(), is_text))
+    if (std::any_of(snapshot.schema.begin(), snapshot.schema.end(), is_this_text))
       texts.push_back(fmt::format(" + coalesce(octet_length(CAST({} AS BLOB)), 0)", names.back()));
   }
   TG_ASSIGN(const std::string rows, sampled_rows(effects, snapshot, columns,

@@ -26,6 +26,10 @@ struct KeySample {
   double rows_with(double keys) const;
 };
 
+inline bool is_text(const sql::Column& column) {
+  return column.type == "VARCHAR" || column.type == "BLOB";
+}
+
 /// As it stands in a fact, and back; nothing if it is none.
 std::string to_text(const KeySample& sample);
 std::optional<KeySample> key_sample_from(const std::string& text);

@@ -7,6 +7,7 @@
 
 #include "base/failure.h"
 #include "batch/type.h"
+#include "reduce/growing.h"
 #include "reduce/row_selection.h"
 #include "reduce/spec.h"
 #include "reduce/state_rows.h"
@@ -78,15 +79,12 @@ class PerGroup {
   size_t size() const { return values_.size(); }
   const T* data() const { return values_.data(); }
   T* data() { return values_.data(); }
-  uint64_t bytes() const { return values_.capacity() * sizeof(T); }
-  uint64_t bytes_after(size_t rows) const {
-    const bool grows = values_.size() + rows > values_.capacity();
-    return bytes() + (grows ? (2 * values_.capacity() + rows) * sizeof(T) : 0);
-  }
+  uint64_t bytes() const { return values_.bytes(); }
+  uint64_t bytes_after(size_t rows) const { return values_.bytes_after(rows); }
   void clear() { values_.clear(); }
 
  private:
-  std::vector<T> values_;
+  Growing<T> values_;
 };
 
 /// Which groups have seen a value. Costs nothing while every row had one.

@@ -7,6 +7,7 @@
 
 #include "reduce/emit.h"
 #include "reduce/group_table.h"
+#include "reduce/growing.h"
 #include "reduce/key_words.h"
 
 namespace tidegate::reduce {
@@ -84,7 +85,7 @@ class FixedTable final : public GroupTable {
 
   uint32_t size() const override { return static_cast<uint32_t>(keys_.size()); }
   uint64_t bytes() const override {
-    return slots_.capacity() * sizeof(Slot) + keys_.capacity() * sizeof(Key) +
+    return slots_.capacity() * sizeof(Slot) + keys_.bytes() +
            packed_.capacity() * (sizeof(Key) + 8);
   }
   uint64_t bytes_after(size_t rows, uint64_t) const override {
@@ -92,7 +93,7 @@ class FixedTable final : public GroupTable {
     size_t slots = slots_.size();
     while (is_full(keys_.size() + rows, slots)) slots *= 2;
     if (slots != slots_.size()) more += slots * sizeof(Slot);
-    if (keys_.size() + rows > keys_.capacity()) more += 2 * keys_.capacity() * sizeof(Key);
+    more += keys_.bytes_after(rows) - keys_.bytes();
     return bytes() + more + rows * (sizeof(Key) + 8);
   }
 
@@ -223,7 +224,7 @@ class FixedTable final : public GroupTable {
   std::vector<KeyPart> parts_;
   int null_byte_;
   std::vector<Slot> slots_;
-  std::vector<Key> keys_;  ///< by group
+  Growing<Key> keys_;  ///< by group
   uint32_t null_group_ = kNoGroup;
   std::vector<Key> packed_;  ///< of the current rows
   std::vector<uint64_t> hashes_;

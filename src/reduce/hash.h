@@ -20,9 +20,12 @@ inline uint64_t fold_multiply(uint64_t a, uint64_t b) {
 inline constexpr uint64_t kSaltA = 0xa076'1d64'78bd'642fULL;
 inline constexpr uint64_t kSaltB = 0xe703'7ed1'a0b4'28dbULL;
 
-inline uint64_t hash_word(uint64_t a) { return fold_multiply(a ^ kSaltA, kSaltB); }
+/// Spreads a folded product over the upper bits, which choose the slot: consecutive numbers would
+/// lie in clusters without it.
+inline uint64_t spread(uint64_t folded) { return folded * 0x9e37'79b9'7f4a'7c15ULL; }
+inline uint64_t hash_word(uint64_t a) { return spread(fold_multiply(a ^ kSaltA, kSaltB)); }
 inline uint64_t hash_words(uint64_t a, uint64_t b) {
-  return fold_multiply(a ^ kSaltA, b ^ kSaltB) * 0x9e37'79b9'7f4a'7c15ULL;
+  return spread(fold_multiply(a ^ kSaltA, b ^ kSaltB));
 }
 
 inline uint64_t load_word(const char* at) {

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "reduce/growing.h"
+
 namespace tidegate::reduce {
 
 /// What accumulators of one kernel keep of a group side by side: where groups are more than the
@@ -19,6 +21,8 @@ class StateRows {
     std::memcpy(initial_.data() + at, &initial, sizeof initial);
     align_ = std::max(align_, alignof(T));
     stride_ = (initial_.size() + align_ - 1) / align_ * align_;
+    // One that takes most of a cache line lies in one.
+    if (stride_ > kLineBytes / 2 && stride_ < kLineBytes) stride_ = kLineBytes;
     zero_ = std::all_of(initial_.begin(), initial_.end(), [](char byte) { return byte == 0; });
     return static_cast<uint32_t>(at);
   }
@@ -33,22 +37,24 @@ class StateRows {
   bool is_far() const { return rows_.size() > kNearBytes; }
   /// Fetches the groups' rows, which accumulators are about to change.
   void prefetch(const uint32_t* groups, size_t count) const {
-    for (size_t i = 0; i < count; ++i) __builtin_prefetch(rows_.data() + groups[i] * stride_);
+    for (size_t i = 0; i < count; ++i) {
+      const char* row = rows_.data() + groups[i] * stride_;
+      __builtin_prefetch(row, 1);
+      if (kLineBytes % stride_ != 0) __builtin_prefetch(row + stride_ - 1, 1);
+    }
   }
   char* data() { return rows_.data(); }
   size_t stride() const { return stride_; }
-  uint64_t bytes() const { return rows_.capacity(); }
-  uint64_t bytes_after(size_t rows) const {
-    const bool grows = rows_.size() + rows * stride_ > rows_.capacity();
-    return bytes() + (grows ? 2 * rows_.capacity() + rows * stride_ : 0);
-  }
+  uint64_t bytes() const { return rows_.bytes(); }
+  uint64_t bytes_after(size_t rows) const { return rows_.bytes_after(rows * stride_); }
   void clear() { rows_.clear(); }
 
  private:
   static constexpr size_t kNearBytes = 512 << 10;
+  static constexpr size_t kLineBytes = 64;
 
   std::vector<char> initial_;
-  std::vector<char> rows_;
+  Growing<char> rows_;
   size_t align_ = 1, stride_ = 0;
   bool zero_ = true;
 };

@@ -60,8 +60,8 @@ Status TaskRun::bind_kernel(const TaskStep& step) {
                                      .spill_directory = path_join(directory_, kSpillDirectory),
                                      .splits_keys = spec_.splits_skew,
                                      .stage_memory =
-                                         [this](uint64_t kernel, uint64_t value) {
-                                           return memory_for_value(spec_, kernel, value);
+                                         [this](uint64_t bytes, uint64_t value) {
+                                           return memory_for_value(spec_, bytes, value);
                                          },
                                      .progress = [this](uint64_t rows) { meter_.rows(rows); }},
                                     std::move(counts)));
