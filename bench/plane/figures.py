@@ -2,7 +2,7 @@
 
 from plane import queries
 from plane.cells import failure
-from plane.engines import NAMES, PACKAGES
+from plane.engines import LINKED, NAMES, PACKAGES
 from plane.queries import QUERIES
 
 WITH_LIMIT = ("a", "b", "e")
@@ -10,7 +10,9 @@ WITH_LIMIT = ("a", "b", "e")
 
 def pairs(bench):
     """each query by tidegate and each peer by turns"""
-    engines = ["duckdb", "duckdb-1g"] + [name for name in PACKAGES if name in bench.options.peers]
+    engines = [name for name in NAMES if name in LINKED or name in bench.options.peers]
+    if bench.options.only:
+        engines = bench.options.only
     letters = bench.options.queries
     bench.data.make(sorted({table for letter in letters for table in QUERIES[letter].tables()}))
     reasons = bench.peers.install(engines)

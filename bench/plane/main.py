@@ -1,7 +1,7 @@
 """bench/run plane: the figures of the data plane, tidegate beside its peers over the same files.
 
 usage: bench/run plane [FIGURE...] [--scale 1|8 | --rows N] [--data DIR] [-n N] [--queries a,b,...] [--peers [NAMES]]
-                       [--redo CELL]... [--table] [--markdown] [--clean] [--list]
+                       [--only PEERS] [--redo CELL]... [--table] [--markdown] [--clean] [--list]
 
 Scale 1 is 200 million rows in 32 files, scale 8 an eighth. Data, answers and what was measured stay in the
 data directory: a run that was ended goes on with the next pair. At the end the table of all that has been
@@ -21,7 +21,7 @@ import tempfile
 from plane import figures, sweeps, table
 from plane.cells import Bench, Store, binary_hash
 from plane.data import SCALE_1, Data, NoRoom, Shape
-from plane.engines import PACKAGES, TIDEGATE, Peers, Tidegate
+from plane.engines import NAMES, PACKAGES, TIDEGATE, Peers, Tidegate
 from plane.queries import QUERIES
 
 FIGURES = {"pairs": figures.pairs, "limit": figures.limit} | sweeps.SWEEPS
@@ -44,6 +44,8 @@ def parse(arguments):
     parser.add_argument("--queries", help="letters, by commas (default: all)")
     parser.add_argument("--peers", nargs="?", const=",".join(PACKAGES), default="",
                         help=f"also these, from PyPI: {','.join(PACKAGES)} (default with no value: all)")
+    parser.add_argument("--only", default="", metavar="PEERS",
+                        help=f"pairs with these alone, also from PyPI: {','.join(NAMES)}")
     parser.add_argument("--redo", action="append", default=[], metavar="CELL",
                         help="measure again: `a.polars`, all of `a` or `skew`, or `stale` (another build's)")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds that one run may take (default 3600)")
@@ -55,9 +57,10 @@ def parse(arguments):
     options.chosen = options.queries is not None
     options.queries = options.queries.split(",") if options.chosen else list(QUERIES)
     options.peers = [name for name in options.peers.split(",") if name]
+    options.only = [name for name in options.only.split(",") if name]
     options.figures = list(FIGURES) if "all" in options.figures else options.figures or list(DEFAULT)
     for kind, given, known in (("figure", options.figures, FIGURES), ("query", options.queries, QUERIES),
-                               ("peer", options.peers, PACKAGES)):
+                               ("peer", options.peers, PACKAGES), ("peer", options.only, NAMES)):
         for name in given:
             if name not in known:
                 parser.error(f"no {kind} is called {name}; there are: {', '.join(known)}")
