@@ -49,10 +49,25 @@ inline uint32_t slot_bytes(const ColumnType& type) {
 struct ColumnView {
   const void* data = nullptr;          ///< rows x width, or rows x StringRef for kBytes
   const uint64_t* validity = nullptr;  ///< bit set: valid; null: all valid
+  /// Where it is known that rows share few texts: row i has texts[codes[i]], and each code is
+  /// below `text_count`, also that of a NULL. Null elsewhere.
+  const uint16_t* codes = nullptr;
+  const StringRef* texts = nullptr;
+  uint32_t text_count = 0;
 
   bool is_valid(size_t row) const {
     return validity == nullptr || ((validity[row / 64] >> (row % 64)) & 1) != 0;
   }
+  /// The rows from `row` on, a multiple of 64; a row takes `width` bytes.
+  ColumnView from(size_t row, size_t width) const {
+    ColumnView rest = *this;
+    if (data != nullptr) rest.data = static_cast<const char*>(data) + row * width;
+    if (validity != nullptr) rest.validity = validity + row / 64;
+    if (codes != nullptr) rest.codes = codes + row;
+    return rest;
+  }
+  /// Whether to look at each of the texts once is less work than to look at `rows` rows.
+  bool shares_texts(size_t rows) const { return codes != nullptr && text_count <= rows / 2; }
 };
 
 /// Rows of some columns, borrowed.

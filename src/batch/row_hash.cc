@@ -342,10 +342,7 @@ Status KeyHasher::nested(const ColumnView& column, size_t rows, uint64_t* out) c
 
 /// Of rows [begin, begin + count), at most kHashRows, `begin` a multiple of that.
 Status KeyHasher::hash(const ColumnView& column, size_t begin, size_t count, uint64_t* out) const {
-  ColumnView part = column;
-  const size_t width = slot_bytes(source_);
-  part.data = static_cast<const char*>(column.data) + begin * width;
-  if (column.validity != nullptr) part.validity = column.validity + begin / 64;
+  ColumnView part = column.from(begin, slot_bytes(source_));
   std::array<uint128, kHashRows> aligned;
   if (source_.width == 16) {
     // DuckDB's own 128-bit values need no more than 8 bytes of alignment.
@@ -365,7 +362,22 @@ Status KeyHasher::hash(const ColumnView& column, size_t begin, size_t count, uin
   return {};
 }
 
+bool KeyHasher::hash_texts(const ColumnView& column, size_t rows, TextHashes& out) const {
+  if (method_ != Method::kBytes || !column.shares_texts(rows) || column.text_count > out.size())
+    return false;
+  for (uint32_t i = 0; i < column.text_count; ++i) out[i] = hash_text(column.texts[i]);
+  return true;
+}
+
 Status KeyHasher::fold(const ColumnView& column, size_t rows, bool first, uint64_t* hashes) const {
+  TextHashes of_texts;
+  if (hash_texts(column, rows, of_texts)) {
+    for (size_t i = 0; i < rows; ++i) {
+      const uint64_t value = column.is_valid(i) ? of_texts[column.codes[i]] : kNullHash;
+      hashes[i] = first ? value : combine_hashes(hashes[i], value);
+    }
+    return {};
+  }
   std::array<uint64_t, kHashRows> buffer;
   for (size_t begin = 0; begin < rows; begin += kHashRows) {
     const size_t count = std::min(kHashRows, rows - begin);
@@ -381,6 +393,12 @@ Status KeyHasher::fold(const ColumnView& column, size_t rows, bool first, uint64
 }
 
 Status KeyHasher::sum(const ColumnView& column, size_t rows, uint64_t& sum) const {
+  TextHashes of_texts;
+  if (hash_texts(column, rows, of_texts)) {
+    for (size_t i = 0; i < rows; ++i)
+      sum += column.is_valid(i) ? of_texts[column.codes[i]] : kNullHash;
+    return {};
+  }
   std::array<uint64_t, kHashRows> buffer;
   for (size_t begin = 0; begin < rows; begin += kHashRows) {
     const size_t count = std::min(kHashRows, rows - begin);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -88,6 +89,9 @@ class KeyHasher {
     kNested,
     kNull
   };
+  using TextHashes = std::array<uint64_t, 1'024>;
+  /// Of the texts that rows share; false if they share none, or too many.
+  bool hash_texts(const ColumnView& column, size_t rows, TextHashes& out) const;
   Status hash(const ColumnView& column, size_t begin, size_t count, uint64_t* out) const;
   void values(const ColumnView& column, size_t rows, uint64_t* out) const;
   Status nested(const ColumnView& column, size_t rows, uint64_t* out) const;

@@ -176,5 +176,38 @@ TEST_F(RowHash, TypeTextsAreReadAsDuckdbWritesThem) {
             "STRUCT(a INTEGER, \"b c\" VARCHAR, \"q\"\"x\" ENUM('\"y\"'))");
 }
 
+// Texts that rows share are hashed once.
+TEST(RowHashOfTexts, IsTheSameWhereItIsKnownWhatTextsRowsShare) {
+  const std::string long_text = "a text that is longer than twelve bytes";
+  const StringRef texts[] = {StringRef::of("DE"), StringRef::of(""), StringRef::of(long_text)};
+  std::vector<StringRef> values;
+  std::vector<uint16_t> codes;
+  for (uint16_t row = 0; row < 1'500; ++row) {
+    codes.push_back(row * 7 % 3);
+    values.push_back(texts[codes.back()]);
+  }
+  std::vector<uint64_t> valid(values.size() / 64 + 1, 0xdb6d'b6db'6db6'db6dULL);
+  const auto hasher = KeyHasher::create(*parse_scalar_type("VARCHAR"), "VARCHAR");
+  ASSERT_TRUE(hasher);
+  for (const uint64_t* validity :
+       {static_cast<const uint64_t*>(nullptr), static_cast<const uint64_t*>(valid.data())}) {
+    const ColumnView plain{.data = values.data(), .validity = validity};
+    ColumnView coded = plain;
+    coded.codes = codes.data();
+    coded.texts = texts;
+    coded.text_count = 3;
+    for (const bool first : {true, false}) {
+      std::vector<uint64_t> want(values.size(), 5), got(values.size(), 5);
+      ASSERT_TRUE(hasher->fold(plain, values.size(), first, want.data()));
+      ASSERT_TRUE(hasher->fold(coded, values.size(), first, got.data()));
+      EXPECT_EQ(got, want);
+    }
+    uint64_t want = 0, got = 0;
+    ASSERT_TRUE(hasher->sum(plain, values.size(), want));
+    ASSERT_TRUE(hasher->sum(coded, values.size(), got));
+    EXPECT_EQ(got, want);
+  }
+}
+
 }  // namespace
 }  // namespace tidegate::batch

@@ -7,6 +7,7 @@
 #include "reduce/accumulator.h"
 #include "reduce/group_table.h"
 #include "reduce/interval_keys.h"
+#include "reduce/shared_texts.h"
 #include "reduce/value_store.h"
 
 namespace tidegate::reduce {
@@ -100,20 +101,22 @@ class GroupKernel final : public Kernel {
   Status take(const RowsView& rows) override {
     groups_.resize(rows.rows);
     const uint32_t before = table_->size();
-    table_->find_or_add(intervals_.table_columns(rows), rows.rows, groups_.data());
+    const batch::ColumnView* keys = intervals_.table_columns(rows);
+    if (!texts_.find_or_add(*table_, keys_, keys, rows.rows, groups_.data()))
+      table_->find_or_add(keys, rows.rows, groups_.data());
     intervals_.take(rows, groups_.data(), table_->size());
     states_.grow(table_->size());
     if (!states_.is_far()) return update({.rows = rows, .groups = groups_.data()}, table_->size());
     return update_in_steps(rows, before);
   }
   uint64_t bytes() const override {
-    uint64_t bytes = table_->bytes() + intervals_.bytes() + states_.bytes();
+    uint64_t bytes = table_->bytes() + texts_.bytes() + intervals_.bytes() + states_.bytes();
     for (const auto& accumulator : accumulators_) bytes += accumulator->bytes();
     return bytes;
   }
   uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
-    uint64_t bytes = table_->bytes_after(rows, text_bytes) + intervals_.bytes_after(rows) +
-                     states_.bytes_after(rows);
+    uint64_t bytes = table_->bytes_after(rows, text_bytes) + SharedTexts::bytes_max(rows) +
+                     intervals_.bytes_after(rows) + states_.bytes_after(rows);
     for (const auto& accumulator : accumulators_)
       bytes += accumulator->bytes_after(rows, text_bytes);
     return bytes;
@@ -137,13 +140,9 @@ class GroupKernel final : public Kernel {
     for (size_t begin = 0; begin < rows.rows; begin += kStepRows) {
       const size_t end = std::min(begin + kStepRows, rows.rows);
       states_.prefetch(of + end, std::min(kStepRows, rows.rows - end));
-      step_.assign(rows.columns, rows.columns + types().size());
-      for (size_t i = 0; i < step_.size(); ++i) {
-        if (step_[i].data != nullptr)
-          step_[i].data =
-              static_cast<const char*>(step_[i].data) + begin * batch::slot_bytes(types()[i]);
-        if (step_[i].validity != nullptr) step_[i].validity += begin / 64;
-      }
+      step_.resize(types().size());
+      for (size_t i = 0; i < step_.size(); ++i)
+        step_[i] = rows.column(i).from(begin, batch::slot_bytes(types()[i]));
       // Groups are numbered as they come.
       for (size_t row = begin; row < end; ++row) groups = std::max(groups, of[row] + 1);
       TG_TRY(update({.rows = {step_.data(), end - begin}, .groups = of + begin}, groups));
@@ -154,6 +153,7 @@ class GroupKernel final : public Kernel {
   uint32_t keys_;
   IntervalKeys intervals_;
   std::unique_ptr<GroupTable> table_;
+  SharedTexts texts_;
   StateRows states_;
   std::vector<std::unique_ptr<Accumulator>> accumulators_;
   std::vector<batch::ColumnView> step_;  ///< of some of the current rows
@@ -219,7 +219,9 @@ class TopKernel final : public Kernel {
  protected:
   Status take(const RowsView& rows) override {
     groups_.resize(rows.rows);
-    table_->find_or_add(intervals_.table_columns(rows), rows.rows, groups_.data());
+    const batch::ColumnView* keys = intervals_.table_columns(rows);
+    if (!texts_.find_or_add(*table_, keys_, keys, rows.rows, groups_.data()))
+      table_->find_or_add(keys, rows.rows, groups_.data());
     const uint32_t groups = table_->size();
     held_.grow(groups);
     if (limit_ > 1) arrival_.grow(groups * limit_);
@@ -234,16 +236,17 @@ class TopKernel final : public Kernel {
     return {};
   }
   uint64_t bytes() const override {
-    uint64_t bytes = table_->bytes() + intervals_.bytes() + held_.bytes() + arrival_.bytes();
+    uint64_t bytes =
+        table_->bytes() + texts_.bytes() + intervals_.bytes() + held_.bytes() + arrival_.bytes();
     for (const auto& store : stores_)
       if (store) bytes += store->bytes();
     return bytes + uint64_t{table_->size()} * limit_ * 4;
   }
   uint64_t bytes_after(size_t rows, uint64_t text_bytes) const override {
     const size_t slots = rows * limit_;
-    uint64_t bytes = table_->bytes_after(rows, text_bytes) + intervals_.bytes_after(rows) +
-                     held_.bytes_after(rows) + (limit_ > 1 ? arrival_.bytes_after(slots) : 0) +
-                     2 * text_bytes;
+    uint64_t bytes = table_->bytes_after(rows, text_bytes) + SharedTexts::bytes_max(rows) +
+                     intervals_.bytes_after(rows) + held_.bytes_after(rows) +
+                     (limit_ > 1 ? arrival_.bytes_after(slots) : 0) + 2 * text_bytes;
     for (const auto& store : stores_)
       if (store) bytes += store->bytes_after(slots);
     return bytes + (uint64_t{table_->size()} * limit_ + slots) * 4;
@@ -352,6 +355,7 @@ class TopKernel final : public Kernel {
   std::vector<OrderColumn> order_;
   IntervalKeys intervals_;
   std::unique_ptr<GroupTable> table_;
+  SharedTexts texts_;
   std::vector<std::unique_ptr<ValueStore>> stores_;  ///< by column; null: the table has it
   PerGroup<uint32_t> held_;
   PerGroup<uint64_t> arrival_;  ///< by slot

@@ -176,9 +176,18 @@ void ValueStore::copy_in(const uint32_t* groups, const uint32_t* rows, size_t co
   for (size_t i = 0; i < count; ++i) to[groups[i]] = static_cast<const T*>(from)[rows[i]];
 }
 
+/// Whether no text that is held, or comes with the rows, has memory of its own.
+bool ValueStore::all_inline(const uint32_t* rows, size_t count, const ColumnView& column) const {
+  const auto* texts = static_cast<const StringRef*>(column.data);
+  bool all = text_bytes_ == 0;
+  for (size_t i = 0; i < count && all; ++i) all = texts[rows[i]].is_inline();
+  return all;
+}
+
 void ValueStore::set_each(const uint32_t* groups, const uint32_t* rows, size_t count,
                           const ColumnView& column) {
-  if (type_.storage == Storage::kBytes || column.validity != nullptr) {
+  if (column.validity != nullptr ||
+      (type_.storage == Storage::kBytes && !all_inline(rows, count, column))) {
     for (size_t i = 0; i < count; ++i) set(groups[i], column, rows[i]);
     return;
   }

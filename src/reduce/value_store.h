@@ -60,6 +60,7 @@ class ValueStore {
   void clear();
 
  private:
+  bool all_inline(const uint32_t* rows, size_t count, const batch::ColumnView& column) const;
   template <typename T>
   void copy_in(const uint32_t* groups, const uint32_t* rows, size_t count, const void* from);
   template <typename T>

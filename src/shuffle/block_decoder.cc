@@ -262,7 +262,7 @@ batch::ColumnView ColumnCursor::view(ColumnBuffer& buffer) const {
   if (head_.encoding == Encoding::kNothing) {
     std::memset(buffer.values.data(), 0, rows_ * width);
   } else if (type_->storage == Storage::kBytes) {
-    view_texts(reinterpret_cast<StringRef*>(buffer.values.data()), buffer.texts);
+    view_texts(view, buffer);
   } else {
     read_fixed(rows_, buffer.values.data(), 0);
   }

@@ -19,6 +19,8 @@ struct ColumnBuffer {
   std::vector<std::byte> values;   ///< rows x width, or rows x StringRef into the block or `texts`
   std::vector<char> texts;         ///< those that the block does not hold in one piece
   std::vector<uint64_t> validity;  ///< bit set: valid
+  std::vector<uint16_t> codes;     ///< of a dictionary
+  std::vector<batch::StringRef> entries;
 };
 
 /// One column of a block, checked so far that its rows can be read without looking at the ends
@@ -48,8 +50,9 @@ class ColumnCursor {
   Status open_prefixed(std::span<const std::byte> rest);
   Status open_dictionary(std::span<const std::byte> rest);
   void read_fixed(uint32_t count, void* out, size_t at) const;
-  void view_texts(batch::StringRef* out, std::vector<char>& texts) const;
-  void view_dictionary(batch::StringRef* out) const;
+  void view_texts(batch::ColumnView& view, ColumnBuffer& buffer) const;
+  /// Also what texts the rows share.
+  void view_dictionary(batch::ColumnView& view, ColumnBuffer& buffer) const;
   void view_prefixed(batch::StringRef* out, std::vector<char>& texts) const;
   template <typename Length, bool kSomeBare>
   void join_prefixed(batch::StringRef* out, std::vector<char>& texts) const;

@@ -165,9 +165,13 @@ Status ColumnCursor::open_dictionary(std::span<const std::byte> rest) {
     offset += size;
   }
   if (offset != total) return malformed("lengths of a dictionary");
-  for (uint32_t i = 0; i < rows_; ++i) {
-    if (load_delta(rest.data(), head_.delta_width, i) >= count) return malformed("code");
-  }
+  uint32_t highest = 0;
+  with_width(head_.delta_width, [&]<typename Code>() {
+    if constexpr (!std::is_void_v<Code>)
+      for (uint32_t i = 0; i < rows_; ++i)
+        highest = std::max<uint32_t>(highest, load_delta<Code>(rest.data(), i));
+  });
+  if (highest >= count) return malformed("code");
   frames_[0] = {rest.data(), 0, head_.delta_width};
   return {};
 }
@@ -234,16 +238,30 @@ Status ColumnCursor::read_dictionary(uint32_t count, _duckdb_vector* vector, siz
   return {};
 }
 
-void ColumnCursor::view_dictionary(StringRef* out) const {
+void ColumnCursor::view_dictionary(batch::ColumnView& view, ColumnBuffer& buffer) const {
   const Frame& frame = frames_[0];
-  for (uint32_t i = 0; i < rows_; ++i) {
-    const Entry& entry = entries_[load_delta(frame.deltas, frame.width, i)];
-    out[i] = entry.ref;
-    if (!entry.ref.is_inline()) {
-      std::memcpy(out[i].prefix, entry.data, sizeof out[i].prefix);
-      out[i].pointer = entry.data;
-    }
+  buffer.entries.resize(entries_.size());
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    StringRef& ref = buffer.entries[i];
+    ref = entries_[i].ref;
+    if (ref.is_inline()) continue;
+    std::memcpy(ref.prefix, entries_[i].data, sizeof ref.prefix);
+    ref.pointer = entries_[i].data;
   }
+  if (buffer.codes.size() < kBlockRowsMax) buffer.codes.resize(kBlockRowsMax);
+  StringRef* out = reinterpret_cast<StringRef*>(buffer.values.data());
+  with_width(frame.width, [&]<typename Code>() {
+    for (uint32_t i = 0; i < rows_; ++i) {
+      uint16_t code = 0;
+      if constexpr (!std::is_void_v<Code>)
+        code = static_cast<uint16_t>(load_delta<Code>(frame.deltas, i));
+      buffer.codes[i] = code;
+      out[i] = buffer.entries[code];
+    }
+  });
+  view.codes = buffer.codes.data();
+  view.texts = buffer.entries.data();
+  view.text_count = static_cast<uint32_t>(entries_.size());
 }
 
 /// Texts with their prefixes, one after the other.
@@ -296,9 +314,10 @@ void ColumnCursor::view_prefixed(StringRef* out, std::vector<char>& texts) const
   });
 }
 
-void ColumnCursor::view_texts(StringRef* out, std::vector<char>& texts) const {
-  if (head_.encoding == Encoding::kDictionary) return view_dictionary(out);
-  if (head_.encoding == Encoding::kPrefixed) return view_prefixed(out, texts);
+void ColumnCursor::view_texts(batch::ColumnView& view, ColumnBuffer& buffer) const {
+  if (head_.encoding == Encoding::kDictionary) return view_dictionary(view, buffer);
+  StringRef* out = reinterpret_cast<StringRef*>(buffer.values.data());
+  if (head_.encoding == Encoding::kPrefixed) return view_prefixed(out, buffer.texts);
   const InlinePrefix nothing(nullptr, 0);
   with_width(frames_[0].width, [&]<typename Length>() {
     const auto base = static_cast<uint32_t>(frames_[0].base);

@@ -10,6 +10,7 @@
 #include "base/failure.h"
 #include "shuffle/deltas.h"
 #include "shuffle/format.h"
+#include "shuffle/pooled_text.h"
 
 namespace tidegate::shuffle {
 
@@ -79,7 +80,8 @@ std::byte* BlockEncoder::grow(size_t size) {
 size_t BlockEncoder::held_bytes() const {
   return bytes_.capacity() + slots_.capacity() * sizeof(Slot) + entry_sizes_.capacity() * 4 +
          entry_texts_.capacity() * 8 + codes_.capacity() * 2 + integers_.capacity() * 8 +
-         bare_.capacity() * 8 + rest_sizes_.capacity() * 4;
+         bare_.capacity() * 8 + rest_sizes_.capacity() * 4 + whole_sizes_.capacity() * 4 +
+         whole_texts_.capacity();
 }
 
 void BlockEncoder::trim(size_t keep_bytes) {
@@ -138,7 +140,10 @@ void BlockEncoder::encode(const RawColumn& column, uint32_t rows) {
     case Storage::kBytes: {
       RawColumn clean = column;
       clean.nulls = const_cast<uint64_t*>(nulls);
-      return texts(clean, rows, head);
+      const uint32_t* values = static_cast<const uint32_t*>(column.values);
+      const auto numbered = std::count_if(values, values + rows, is_pooled);
+      if (numbered == rows && pooled(clean, rows, head)) return;
+      return texts(numbered > 0 ? with_bytes(clean, rows) : clean, rows, head);
     }
     case Storage::kNull:
       break;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "batch/type.h"
+#include "shuffle/text_pool.h"
 
 namespace tidegate::shuffle {
 
@@ -61,9 +62,10 @@ extern const double kPowersOfTen[kDecimalExponentMax + 1];
 /// One column's values as the writer buffers them.
 struct RawColumn {
   batch::Storage storage = batch::Storage::kNull;
-  void* values = nullptr;       ///< rows x width; rows x u32 lengths for kBytes
-  const char* texts = nullptr;  ///< kBytes: all rows' bytes, one after the other
-  uint64_t* nulls = nullptr;    ///< bit set: NULL; null: no NULLs. Bits from `rows` on are 0
+  void* values = nullptr;       ///< rows x width; rows x u32 for kBytes (pooled_text.h)
+  const char* texts = nullptr;  ///< kBytes: the bytes of rows that have some, one after the other
+  const TextPool* pool = nullptr;  ///< kBytes: of those that have a number
+  uint64_t* nulls = nullptr;       ///< bit set: NULL; null: no NULLs. Bits from `rows` on are 0
 };
 
 /// Encodes columns into one growing buffer. Reused from block to block.
@@ -99,6 +101,12 @@ class BlockEncoder {
   bool decimals(const double* values, uint32_t rows, ColumnHead& head);
   void intervals(void* values, const uint64_t* nulls, uint32_t rows, ColumnHead head);
   void texts(const RawColumn& column, uint32_t rows, ColumnHead head);
+  /// The same of texts that all have a number; false, and nothing is written, if they are no
+  /// dictionary.
+  bool pooled(const RawColumn& column, uint32_t rows, ColumnHead head);
+  /// The column with the bytes of all its texts.
+  RawColumn with_bytes(const RawColumn& column, uint32_t rows);
+  void put_dictionary(size_t entry_bytes, uint32_t rows, ColumnHead& head);
   /// False, and nothing is written, if it would not take fewer bytes than `otherwise`.
   bool dictionary(const uint32_t* sizes, const char* bytes, size_t otherwise, uint32_t rows,
                   ColumnHead& head);
@@ -114,8 +122,10 @@ class BlockEncoder {
   std::vector<const char*> entry_texts_;
   std::vector<uint16_t> codes_;
   std::vector<int64_t> integers_;
-  std::vector<uint64_t> bare_;        ///< bit set: the text is stored without the prefix
-  std::vector<uint32_t> rest_sizes_;  ///< of what is stored of each text
+  std::vector<uint64_t> bare_;         ///< bit set: the text is stored without the prefix
+  std::vector<uint32_t> rest_sizes_;   ///< of what is stored of each text
+  std::vector<uint32_t> whole_sizes_;  ///< of texts, some of which had a number
+  std::vector<char> whole_texts_;
   uint32_t stamp_ = 0;
 };
 

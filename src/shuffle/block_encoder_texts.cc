@@ -10,9 +10,12 @@
 #include "shuffle/block_encoder.h"
 #include "shuffle/deltas.h"
 #include "shuffle/format.h"
+#include "shuffle/pooled_text.h"
 
 namespace tidegate::shuffle {
 namespace {
+
+using batch::StringRef;
 
 constexpr uint32_t kSlots = 16'384;
 /// A dictionary is given up if so many rows hold more different texts than this; of short texts
@@ -20,7 +23,7 @@ constexpr uint32_t kSlots = 16'384;
 constexpr uint32_t kDictionarySample = 256;
 constexpr uint32_t kDictionarySampleTexts = kDictionarySample / 8 * 7;
 constexpr uint32_t kDictionaryShortTexts = kDictionarySample / 2;
-constexpr size_t kInlineBytes = batch::StringRef::kInlineMax;
+constexpr size_t kInlineBytes = StringRef::kInlineMax;
 /// A prefix is looked for among so many texts, and is one if all but an eighth of them have it.
 constexpr uint32_t kPrefixSample = 32;
 constexpr uint32_t kPrefixSampleApart = 8;
@@ -42,6 +45,11 @@ uint32_t shared_bytes(const char* a, const char* b, uint32_t most) {
   }
   while (at < most && a[at] == b[at]) ++at;
   return at;
+}
+
+uint8_t code_width(size_t entries) { return entries == 1 ? 0 : entries <= 256 ? 1 : 2; }
+size_t dictionary_bytes(size_t entries, size_t entry_bytes, uint32_t rows) {
+  return 8 + entries * 4 + entry_bytes + size_t{code_width(entries)} * rows;
 }
 
 bool has_bit(const uint64_t* bits, uint32_t row) {
@@ -286,10 +294,17 @@ bool BlockEncoder::dictionary(const uint32_t* sizes, const char* bytes, size_t o
       if (entry_sizes_.size() > most) return false;
     }
   }
+  if (entry_sizes_.size() > 1 &&
+      dictionary_bytes(entry_sizes_.size(), entry_bytes, rows) >= otherwise)
+    return false;
+  put_dictionary(entry_bytes, rows, head);
+  return true;
+}
+
+/// Of entry_sizes_, entry_texts_ and codes_.
+void BlockEncoder::put_dictionary(size_t entry_bytes, uint32_t rows, ColumnHead& head) {
   const size_t entries = entry_sizes_.size();
-  const uint8_t width = entries == 1 ? 0 : entries <= 256 ? 1 : 2;
-  const size_t size = 8 + entries * 4 + entry_bytes + size_t{width} * rows;
-  if (entries > 1 && size >= otherwise) return false;
+  const uint8_t width = code_width(entries);
   head.encoding = Encoding::kDictionary;
   head.delta_width = width;
   const uint32_t numbers[2] = {static_cast<uint32_t>(entries), static_cast<uint32_t>(entry_bytes)};
@@ -301,7 +316,68 @@ bool BlockEncoder::dictionary(const uint32_t* sizes, const char* bytes, size_t o
     texts += entry_sizes_[i];
   }
   put_deltas(width, codes_.data(), uint16_t{0}, rows, grow(size_t{width} * rows));
+}
+
+bool BlockEncoder::pooled(const RawColumn& column, uint32_t rows, ColumnHead head) {
+  constexpr uint16_t kUnseen = UINT16_MAX;
+  std::array<uint16_t, TextPool::kTextsMax> entry_of;
+  entry_of.fill(kUnseen);
+  entry_sizes_.clear();
+  entry_texts_.clear();
+  codes_.resize(rows);
+  const uint32_t* values = static_cast<const uint32_t*>(column.values);
+  const StringRef* texts = column.pool->texts();
+  size_t total = 0;
+  size_t entry_bytes = 0;
+  for (uint32_t i = 0; i < rows; ++i) {
+    const uint32_t code = pooled_code(values[i]);
+    uint16_t& entry = entry_of[code];
+    const uint32_t size = texts[code].size;
+    if (entry == kUnseen) {
+      entry = static_cast<uint16_t>(entry_sizes_.size());
+      entry_sizes_.push_back(size);
+      entry_texts_.push_back(texts[code].data());
+      entry_bytes += size;
+    }
+    codes_[i] = entry;
+    total += size;
+  }
+  const size_t entries = entry_sizes_.size();
+  const auto [low, high] = std::minmax_element(entry_sizes_.begin(), entry_sizes_.end());
+  const size_t plain = 8 + size_t{delta_width<uint32_t>(*high - *low)} * rows + total;
+  if (entries > 1 && dictionary_bytes(entries, entry_bytes, rows) >= plain) return false;
+  const size_t start = bytes_.size();
+  grow(sizeof head);
+  put_validity(column.nulls, rows);
+  put_dictionary(entry_bytes, rows, head);
+  std::memcpy(bytes_.data() + start, &head, sizeof head);
   return true;
+}
+
+RawColumn BlockEncoder::with_bytes(const RawColumn& column, uint32_t rows) {
+  const uint32_t* values = static_cast<const uint32_t*>(column.values);
+  const StringRef* texts = column.pool->texts();
+  whole_sizes_.resize(rows);
+  size_t total = 0;
+  for (uint32_t i = 0; i < rows; ++i) {
+    whole_sizes_[i] = is_pooled(values[i]) ? texts[pooled_code(values[i])].size : values[i];
+    total += whole_sizes_[i];
+  }
+  whole_texts_.resize(total);
+  char* to = whole_texts_.data();
+  const char* from = column.texts;
+  for (uint32_t i = 0; i < rows; ++i) {
+    const uint32_t size = whole_sizes_[i];
+    if (size == 0) continue;
+    const bool numbered = is_pooled(values[i]);
+    std::memcpy(to, numbered ? texts[pooled_code(values[i])].data() : from, size);
+    if (!numbered) from += size;
+    to += size;
+  }
+  RawColumn whole = column;
+  whole.values = whole_sizes_.data();
+  whole.texts = whole_texts_.data();
+  return whole;
 }
 
 }  // namespace tidegate::shuffle

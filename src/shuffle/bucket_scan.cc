@@ -70,6 +70,7 @@ void BucketScan::view_keys(_duckdb_data_chunk* chunk, uint32_t at, uint32_t coun
       view = {duckdb_vector_get_data(vector), duckdb_vector_get_validity(vector)};
     }
     const uint32_t from = key.from_block ? done : at;
+    view.codes = nullptr;
     view.data = static_cast<const char*>(view.data) + from * width;
     if (view.validity == nullptr) continue;
     // Under a NULL of a vector lies anything.

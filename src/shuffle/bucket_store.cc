@@ -81,7 +81,7 @@ Status BucketStore::plan(std::vector<batch::ColumnType> types) {
   const uint64_t fixed = bucket_count() * (sizeof(Bucket) + sizeof(BucketEntry) + sizeof(Pending) +
                                            sizeof(Held) + text_count_ * sizeof(Arena)) +
                          FileAppender::kBufferBytes +
-                         uint64_t{kChunkRows} * (4 + 8 + 4 + text_count_ * 4);
+                         uint64_t{kChunkRows} * (4 + 8 + 4 + text_count_ * 10);
   if (fixed > budget_.limit() / 4 * 3) {
     return no_memory(memory, fmt::format("{} buckets need {} before the first row", bucket_count(),
                                          format_size(fixed)));
@@ -100,6 +100,10 @@ Status BucketStore::plan(std::vector<batch::ColumnType> types) {
   value_bytes_max_ = std::min<uint64_t>(room, kBlockBytesMax / 2);
   arenas_.resize(size_t{text_count_} * bucket_count());
   texts_.resize(text_count_);
+  const uint64_t pools = std::min<uint64_t>(text_count_, room / 4 / TextPool::kHeldBytes);
+  for (uint64_t i = 0; i < pools; ++i) texts_[i].pool = std::make_unique<TextPool>();
+  budget_.add(pools * TextPool::kHeldBytes);
+  views_.resize(columns_.size());
   order_.reserve(bucket_count());
   for (uint32_t i = 0; i < bucket_count(); ++i) entries_[i].bucket = i;
   note_peak();
@@ -129,7 +133,7 @@ uint64_t BucketStore::held_bytes(uint32_t bucket) const {
 uint32_t BucketStore::claim(const uint32_t* row_buckets, uint32_t row, uint32_t rows) {
   Bucket* buckets = buckets_.data();
   uint32_t* positions = positions_.data();
-  if (text_count_ == 0) {
+  if (with_bytes_.empty()) {
     for (; row < rows; ++row) {
       Bucket& bucket = buckets[row_buckets[row]];
       if (bucket.rows == bucket.capacity) return row;
@@ -141,72 +145,100 @@ uint32_t BucketStore::claim(const uint32_t* row_buckets, uint32_t row, uint32_t 
     const uint32_t index = row_buckets[row];
     Bucket& bucket = buckets[index];
     if (bucket.rows == bucket.capacity) return row;
-    for (uint32_t text = 0; text < text_count_; ++text) {
+    for (const uint32_t text : with_bytes_) {
       const Arena& texts = arena(text, index);
-      if (texts_[text][row].size > texts.capacity - texts.size) return row;
+      if (texts_[text].bytes(row) > texts.capacity - texts.size) return row;
     }
     positions[row] = bucket.rows++;
-    for (uint32_t text = 0; text < text_count_; ++text) {
+    for (const uint32_t text : with_bytes_) {
       Arena& texts = arena(text, index);
-      text_positions_[size_t{text} * stride_ + row] = texts.size;
-      texts.size += texts_[text][row].size;
+      texts_[text].places[row] = texts.size;
+      texts.size += texts_[text].bytes(row);
     }
   }
   return row;
 }
 
-Status BucketStore::add(const batch::RowsView& chunk, const uint32_t* row_buckets) {
-  const uint32_t rows = static_cast<uint32_t>(chunk.rows);
-  stride_ = rows;
-  positions_.resize(std::max<size_t>(positions_.size(), rows));
-  text_positions_.resize(std::max<size_t>(text_positions_.size(), size_t{text_count_} * rows));
+batch::RowsView BucketStore::look_at(const batch::RowsView& chunk) {
+  rows_ = static_cast<uint32_t>(chunk.rows);
+  positions_.resize(std::max<size_t>(positions_.size(), rows_));
+  with_bytes_.clear();
   for (size_t i = 0; i < columns_.size(); ++i) {
-    if (columns_[i].text >= 0) {
-      texts_[static_cast<size_t>(columns_[i].text)] =
-          static_cast<const StringRef*>(chunk.column(i).data);
-    }
+    views_[i] = chunk.column(i);
+    if (columns_[i].text < 0) continue;
+    const uint32_t index = static_cast<uint32_t>(columns_[i].text);
+    look_at_texts(texts_[index], views_[i]);
+    if (texts_[index].has_bytes) with_bytes_.push_back(index);
   }
+  return {views_.data(), rows_};
+}
+
+void BucketStore::look_at_texts(Text& text, batch::ColumnView& view) {
+  text.refs = static_cast<const StringRef*>(view.data);
+  text.values.resize(std::max<size_t>(text.values.size(), rows_));
+  text.places.resize(text.values.size());
+  if (!text.pool || text.pool->is_closed()) {
+    text.has_bytes = true;
+    for (uint32_t i = 0; i < rows_; ++i) text.values[i] = text.refs[i].size;
+    return;
+  }
+  text.codes.resize(text.values.size());
+  text.has_bytes = text.pool->code(text.refs, rows_, text.codes.data()) > 0;
+  if (text.has_bytes) {
+    for (uint32_t i = 0; i < rows_; ++i) {
+      const uint16_t code = text.codes[i];
+      text.values[i] = code == TextPool::kNoCode ? text.refs[i].size : code | kPooledBit;
+    }
+    return;
+  }
+  for (uint32_t i = 0; i < rows_; ++i) text.values[i] = text.codes[i] | kPooledBit;
+  view.codes = text.codes.data();
+  view.texts = text.pool->texts();
+  view.text_count = text.pool->size();
+}
+
+Status BucketStore::add(const uint32_t* row_buckets) {
   uint32_t begin = 0;
-  while (begin < rows) {
-    const uint32_t end = claim(row_buckets, begin, rows);
-    copy_rows(chunk, row_buckets, begin, end);
-    if (end < rows) TG_TRY(make_room(row_buckets[end], end));
+  while (begin < rows_) {
+    const uint32_t end = claim(row_buckets, begin, rows_);
+    copy_rows(row_buckets, begin, end);
+    if (end < rows_) TG_TRY(make_room(row_buckets[end], end));
     begin = end;
   }
   return {};
 }
 
-void BucketStore::copy_rows(const batch::RowsView& chunk, const uint32_t* row_buckets,
-                            uint32_t begin, uint32_t end) {
+void BucketStore::copy_rows(const uint32_t* row_buckets, uint32_t begin, uint32_t end) {
   if (begin == end) return;
   for (size_t i = 0; i < columns_.size(); ++i) {
-    const batch::ColumnView& view = chunk.column(i);
+    const batch::ColumnView& view = views_[i];
     const Column& column = columns_[i];
     const void* data = view.data;
     const uint32_t* at = positions_.data();
     const Bucket* buckets = buckets_.data();
-    if (column.storage == Storage::kBytes) {
-      copy_texts(view, i, row_buckets, begin, end);
-    } else {
-      switch (column.width) {
-        case 1:
-          scatter<uint8_t>(data, row_buckets, at, begin, end, buckets, column.offset);
-          break;
-        case 2:
-          scatter<uint16_t>(data, row_buckets, at, begin, end, buckets, column.offset);
-          break;
-        case 4:
-          scatter<uint32_t>(data, row_buckets, at, begin, end, buckets, column.offset);
-          break;
-        case 8:
-          scatter<uint64_t>(data, row_buckets, at, begin, end, buckets, column.offset);
-          break;
-        case 16:
-          scatter<Wide>(data, row_buckets, at, begin, end, buckets, column.offset);
-          break;
-        default:
-          break;
-      }
+    if (column.text >= 0) {
+      const uint32_t index = static_cast<uint32_t>(column.text);
+      data = texts_[index].values.data();
+      if (texts_[index].has_bytes) copy_texts(texts_[index], index, row_buckets, begin, end);
+    }
+    switch (column.width) {
+      case 1:
+        scatter<uint8_t>(data, row_buckets, at, begin, end, buckets, column.offset);
+        break;
+      case 2:
+        scatter<uint16_t>(data, row_buckets, at, begin, end, buckets, column.offset);
+        break;
+      case 4:
+        scatter<uint32_t>(data, row_buckets, at, begin, end, buckets, column.offset);
+        break;
+      case 8:
+        scatter<uint64_t>(data, row_buckets, at, begin, end, buckets, column.offset);
+        break;
+      case 16:
+        scatter<Wide>(data, row_buckets, at, begin, end, buckets, column.offset);
+        break;
+      default:
+        break;
     }
     if (view.validity != nullptr) copy_nulls(view, i, row_buckets, begin, end);
   }
@@ -228,19 +260,13 @@ void BucketStore::copy_nulls(const batch::ColumnView& view, size_t column,
   }
 }
 
-void BucketStore::copy_texts(const batch::ColumnView& view, size_t column,
-                             const uint32_t* row_buckets, uint32_t begin, uint32_t end) {
-  const StringRef* refs = static_cast<const StringRef*>(view.data);
-  const uint32_t text = static_cast<uint32_t>(columns_[column].text);
-  const uint32_t* at = text_positions_.data() + size_t{text} * stride_;
+/// The bytes of those that have no number.
+void BucketStore::copy_texts(const Text& text, uint32_t index, const uint32_t* row_buckets,
+                             uint32_t begin, uint32_t end) {
   for (uint32_t i = begin; i < end; ++i) {
-    const uint32_t index = row_buckets[i];
-    const Bucket& bucket = buckets_[index];
-    const StringRef& ref = refs[i];
-    reinterpret_cast<uint32_t*>(bucket.base + columns_[column].offset *
-                                                  bucket.capacity)[positions_[i]] = ref.size;
-    char* to = arena(text, index).bytes + at[i];
-    if (ref.size == 0) continue;
+    if (text.bytes(i) == 0) continue;
+    const StringRef& ref = text.refs[i];
+    char* to = arena(index, row_buckets[i]).bytes + text.places[i];
     if (ref.is_inline()) {
       std::memcpy(to, reinterpret_cast<const char*>(&ref) + 4, StringRef::kInlineMax);
     } else {
@@ -252,7 +278,7 @@ void BucketStore::copy_texts(const batch::ColumnView& view, size_t column,
 /// Makes the row's bucket able to take it: grows, or encodes what is full.
 Status BucketStore::make_room(uint32_t index, uint32_t row) {
   uint64_t row_texts = 0;
-  for (uint32_t text = 0; text < text_count_; ++text) row_texts += texts_[text][row].size;
+  for (const uint32_t text : with_bytes_) row_texts += texts_[text].bytes(row);
   if (row_texts > value_bytes_max_) {
     return fail(FailureClass::kMemory, "shuffle.value_too_large",
                 fmt::format("a row's values take {}, more than the {} that this shuffle's memory "
@@ -266,9 +292,10 @@ Status BucketStore::make_room(uint32_t index, uint32_t row) {
       continue;
     }
     bool fits = true;
-    for (uint32_t text = 0; text < text_count_ && fits; ++text) {
+    for (size_t i = 0; i < with_bytes_.size() && fits; ++i) {
+      const uint32_t text = with_bytes_[i];
       const Arena& texts = arena(text, index);
-      const uint32_t size = texts_[text][row].size;
+      const uint32_t size = texts_[text].bytes(row);
       if (size <= texts.capacity - texts.size) continue;
       fits = false;
       if (bucket.rows > 0 && uint64_t{texts.size} + size > arena_bytes_max_) {
@@ -407,7 +434,11 @@ Status BucketStore::encode(uint32_t index) {
     RawColumn raw;
     raw.storage = column.storage;
     raw.values = bucket.base + column.offset * bucket.capacity;
-    if (column.text >= 0) raw.texts = arena(static_cast<uint32_t>(column.text), index).bytes;
+    if (column.text >= 0) {
+      const uint32_t text = static_cast<uint32_t>(column.text);
+      raw.texts = arena(text, index).bytes;
+      raw.pool = texts_[text].pool.get();
+    }
     if (column.any_null) raw.nulls = nulls_of(bucket, i);
     const size_t before = out.size();
     encoder_.encode(raw, rows);

@@ -8,7 +8,9 @@
 #include "batch/chunk_view.h"
 #include "shuffle/block_encoder.h"
 #include "shuffle/format.h"
+#include "shuffle/pooled_text.h"
 #include "shuffle/spill_buffer.h"
+#include "shuffle/text_pool.h"
 
 namespace tidegate::shuffle {
 
@@ -16,8 +18,9 @@ namespace tidegate::shuffle {
 ///
 /// Each bucket has one buffer that grows 16, 64, ... block_rows rows; its columns lie one after the
 /// other, wide ones first: column c of bucket b starts at base + offset_c * capacity. Text columns
-/// hold lengths there and their bytes in one arena a bucket and column. A full buffer is encoded to
-/// a block; blocks wait until a range is full, then go to the file.
+/// hold lengths there and their bytes in one arena a bucket and column; or, where the column has
+/// few texts, their numbers in its pool (pooled_text.h) and no bytes. A full buffer is encoded to a
+/// block; blocks wait until a range is full, then go to the file.
 ///
 /// When a buffer cannot grow within the budget, the buckets that hold most give way, an eighth of
 /// the budget at a time: first waiting blocks, then buffers. Every such decision follows from the
@@ -30,8 +33,11 @@ class BucketStore {
                                                      uint32_t buckets, uint64_t memory_bytes,
                                                      FileAppender& file);
 
-  /// Adds rows, row i to bucket rows_buckets[i].
-  Status add(const batch::RowsView& chunk, const uint32_t* row_buckets);
+  /// Looks at the rows that are to be added next. The view says what texts they share; it is valid
+  /// until the next call, as long as `chunk` is.
+  batch::RowsView look_at(const batch::RowsView& chunk);
+  /// Adds the rows that were looked at last, row i to bucket row_buckets[i].
+  Status add(const uint32_t* row_buckets);
   /// Encodes and writes all that waits, bucket by bucket.
   Status finish();
 
@@ -69,6 +75,17 @@ class BucketStore {
     int32_t text = -1;  ///< index among the text columns
     bool any_null = false;
   };
+  /// A text column, and the current chunk's rows of it.
+  struct Text {
+    std::unique_ptr<TextPool> pool;
+    const batch::StringRef* refs = nullptr;
+    std::vector<uint16_t> codes;   ///< by row
+    std::vector<uint32_t> values;  ///< by row: what the buffer holds (pooled_text.h)
+    std::vector<uint32_t> places;  ///< by row: of its bytes in the arena
+    bool has_bytes = false;        ///< some rows have no number
+    /// What a row takes of the arena.
+    uint32_t bytes(uint32_t row) const { return is_pooled(values[row]) ? 0 : values[row]; }
+  };
 
   BucketStore(FileAppender& file, uint32_t buckets, uint64_t memory_bytes)
       : file_(file),
@@ -84,18 +101,18 @@ class BucketStore {
 
  private:
   Status plan(std::vector<batch::ColumnType> types);
+  void look_at_texts(Text& text, batch::ColumnView& view);
   uint32_t claim(const uint32_t* row_buckets, uint32_t row, uint32_t rows);
   Status make_room(uint32_t bucket, uint32_t row);
   Status grow_rows(uint32_t bucket);
   Status grow_arena(uint32_t bucket, uint32_t text, uint32_t size);
   Status reserve(uint64_t bytes);
   Status relieve();
-  void copy_rows(const batch::RowsView& chunk, const uint32_t* row_buckets, uint32_t begin,
-                 uint32_t end);
+  void copy_rows(const uint32_t* row_buckets, uint32_t begin, uint32_t end);
   void copy_nulls(const batch::ColumnView& view, size_t column, const uint32_t* row_buckets,
                   uint32_t begin, uint32_t end);
-  void copy_texts(const batch::ColumnView& view, size_t column, const uint32_t* row_buckets,
-                  uint32_t begin, uint32_t end);
+  void copy_texts(const Text& text, uint32_t index, const uint32_t* row_buckets, uint32_t begin,
+                  uint32_t end);
   Status encode(uint32_t bucket);
   Status encode_and_relieve(uint32_t bucket);
   Status write_range(uint32_t bucket, const BlockEntry* direct = nullptr);
@@ -132,10 +149,11 @@ class BucketStore {
   BlockEncoder encoder_;
   std::vector<std::byte> links_;  ///< a range's block table and tail
   uint64_t peak_bytes_ = 0;
-  std::vector<uint32_t> positions_;       ///< of a chunk's rows in their buckets
-  std::vector<uint32_t> text_positions_;  ///< of a chunk's texts in their arenas, column by column
-  uint32_t stride_ = 0;                   ///< of text_positions_: the chunk's rows
-  std::vector<const batch::StringRef*> texts_;  ///< of the current chunk
+  std::vector<Text> texts_;
+  std::vector<uint32_t> with_bytes_;      ///< of texts_, those that have bytes in the current chunk
+  std::vector<batch::ColumnView> views_;  ///< of the current chunk
+  uint32_t rows_ = 0;                     ///< in it
+  std::vector<uint32_t> positions_;       ///< of its rows in their buckets
 };
 
 }  // namespace tidegate::shuffle

@@ -118,11 +118,12 @@ class Writer final : public MapOutputWriter {
                    const uint32_t* row_buckets) override {
     TG_TRY(usable());
     if (!store_) TG_TRY(remember(prepare(types)));
+    const batch::RowsView seen = store_->look_at(rows);
     if (hasher_.has_keys()) {
-      TG_TRY(remember(hash(rows)));
+      TG_TRY(remember(hash(seen)));
       for (size_t row = 0; row < rows.rows; ++row) key_sums_[row_buckets[row]] += hashes_[row];
     }
-    return remember(store_->add(rows, row_buckets));
+    return remember(store_->add(row_buckets));
   }
 
   Result<MapOutputSummary> finish() override {
@@ -172,16 +173,17 @@ class Writer final : public MapOutputWriter {
     TG_TRY(view_->load(chunk));
     const size_t rows = view_->rows();
     if (rows == 0) return {};
+    const batch::RowsView seen = store_->look_at(view_->view());
     row_buckets_.assign(rows, 0);
     if (hasher_.has_keys()) {
-      TG_TRY(hash(view_->view()));
+      TG_TRY(hash(seen));
       for (size_t row = 0; row < rows; ++row) {
         const uint32_t bucket = batch::bucket_of(hashes_[row], options_.buckets);
         row_buckets_[row] = bucket;
         key_sums_[bucket] += hashes_[row];
       }
     }
-    return store_->add(view_->view(), row_buckets_.data());
+    return store_->add(row_buckets_.data());
   }
 
   Status hash(const batch::RowsView& rows) {
