@@ -48,18 +48,28 @@ inline bool add_fixed(batch::int128& sum, double value) {
   constexpr int kShiftMax = 127 - 53;
   const uint64_t bits = __builtin_bit_cast(uint64_t, value);
   const int shift = static_cast<int>((bits >> 52) & 0x7ff) - (1'075 - kExactFractionBits);
-  if (shift >= 0 && shift <= kShiftMax) [[likely]] {
-    const batch::int128 scaled = static_cast<batch::int128>((bits & (kImplicit - 1)) | kImplicit)
-                                 << shift;
-    batch::int128 next;
-    const bool over = (bits >> 63) != 0 ? __builtin_sub_overflow(sum, scaled, &next)
-                                        : __builtin_add_overflow(sum, scaled, &next);
-    if (!over) [[likely]] {
-      sum = next;
-      return true;
-    }
+  if (shift < 0 || shift > kShiftMax) [[unlikely]]
+    return value == 0;
+  const int64_t sign = static_cast<int64_t>(bits) >> 63;
+  const int64_t digits =
+      static_cast<int64_t>(((bits & (kImplicit - 1)) | kImplicit) ^ static_cast<uint64_t>(sign)) -
+      sign;
+  batch::int128 scaled;
+  if (shift < 64) [[likely]] {
+    // As two words: a shift of 128 bits takes longer.
+    const auto high = static_cast<uint64_t>((digits >> 1) >> (63 - shift));
+    scaled = static_cast<batch::int128>(static_cast<batch::uint128>(high) << 64 |
+                                        static_cast<uint64_t>(digits) << shift);
+  } else {
+    scaled = static_cast<batch::int128>(digits) << shift;
   }
-  return value == 0;
+  const auto next = static_cast<batch::int128>(static_cast<batch::uint128>(sum) +
+                                               static_cast<batch::uint128>(scaled));
+  // Two of one sign have given the other.
+  if (((sum ^ next) & (scaled ^ next)) < 0) [[unlikely]]
+    return false;
+  sum = next;
+  return true;
 }
 
 class ExactSums {
