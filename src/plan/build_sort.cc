@@ -35,7 +35,8 @@ std::string order_text(const sort::SortOrder& order, const sql::Schema& schema) 
 // A sorted stage is three groups. The first makes its rows and keeps the keys of some of them. The
 // second, task by task, puts rows into ranges, which follow from all samples; the third sorts each
 // range. So ranges fit whatever the rows are, nothing is guessed before the run, and the identity
-// of what is in ranges has the names of the results that the samples lie in.
+// of what is in ranges has the names of the results that the samples lie in. Rows that can be made
+// twice for less than they take to be stored are: then the first group keeps nothing but keys.
 void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t rows) {
   const uint32_t ranges =
       written.buckets
@@ -43,8 +44,9 @@ void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t
           : remembered("ranges", stage.name,
                        choose_buckets(plan_group(rows).estimated_bytes, memory_of(&written)));
   const std::string order = order_text(stage.sort_by, stage.schema);
-  const std::string rows_file = want_sink(rows, {}, 1);
-  graph_group(rows).name = fmt::format("{}, unsorted", stage.name);
+  const bool twice = ranges > 1 && makes_rows_twice(rows);
+  const std::string rows_file = twice ? "" : want_sink(rows, {}, 1);
+  graph_group(rows).name = fmt::format("{}, {}", stage.name, twice ? "sampled" : "unsorted");
   plan_group(rows).on_empty = OnEmpty::kAllow;
   const uint32_t ranged = ranges > 1 ? add_ranges(stage, written, rows, rows_file, ranges) : rows;
 
@@ -75,6 +77,22 @@ void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t
   plan_.stage_group[stage.name] = sorted;
 }
 
+/// Rows of Parquet files, whose columns are read one by one: keys cost little to be read alone. Not
+/// where a task may hold something, or counts rows that are set aside.
+bool Builder::makes_rows_twice(uint32_t g) const {
+  const PlanGroup& group = plan_.groups[g];
+  const bool from_parquet = std::ranges::all_of(group.inputs, [&](const PlanInput& input) {
+    const Source& source = plan_.pipeline.sources[input.index];
+    return input.kind == PlanInput::Kind::kPartition && source.format == FileFormat::kParquet &&
+           !source.quarantine_share;
+  });
+  const bool row_by_row = std::ranges::none_of(group.steps, [](const TaskStep& step) {
+    return step.join || step.lookup || step.kernel || step.sort;
+  });
+  return from_parquet && row_by_row && !group.inputs.empty() && !group.combine &&
+         group.sinks.empty();
+}
+
 uint32_t Builder::add_ranges(const CheckedStage& stage, const Stage& written, uint32_t rows,
                              const std::string& rows_file, uint32_t ranges) {
   const uint32_t tasks = std::max(units_.at(rows), 1U);
@@ -89,22 +107,30 @@ uint32_t Builder::add_ranges(const CheckedStage& stage, const Stage& written, ui
 
   const uint32_t ranged = new_sort_group(stage, written, rows, "ranges");
   units_[ranged] = units_.at(rows);
-  PlanInput unsorted;
-  unsorted.kind = PlanInput::Kind::kUnit;
-  unsorted.name = kUnsortedRows;
-  unsorted.index = rows;
-  unsorted.sink_file = rows_file;
-  unsorted.unit_count = units_.at(rows);
-  unsorted.schema = stage.schema;
+  if (rows_file.empty()) {
+    plan_group(ranged).inputs = plan_group(rows).inputs;
+    plan_group(ranged).steps = plan_group(rows).steps;
+    plan_group(ranged).kernel = plan_group(rows).kernel;
+    uses_run_time_[ranged] = uses_run_time_[rows];
+  } else {
+    PlanInput unsorted;
+    unsorted.kind = PlanInput::Kind::kUnit;
+    unsorted.name = kUnsortedRows;
+    unsorted.index = rows;
+    unsorted.sink_file = rows_file;
+    unsorted.unit_count = units_.at(rows);
+    unsorted.schema = stage.schema;
+    plan_group(ranged).inputs = {std::move(unsorted)};
+    graph_group(ranged).inputs = {{rows, GraphInput::Mode::kUnit, 0}};
+  }
   PlanInput samples;
   samples.kind = PlanInput::Kind::kGroupWhole;
   samples.name = kSamples;
   samples.index = rows;
   samples.sink_file = kSampleFile;
   samples.schema = sort::sample_schema();
-  plan_group(ranged).inputs = {std::move(unsorted), std::move(samples)};
-  graph_group(ranged).inputs = {{rows, GraphInput::Mode::kUnit, 0},
-                                {rows, GraphInput::Mode::kWhole, 0}};
+  plan_group(ranged).inputs.push_back(std::move(samples));
+  graph_group(ranged).inputs.push_back({rows, GraphInput::Mode::kWhole, 0});
   TaskSink sink;
   sink.kind = TaskSink::Kind::kRanges;
   sink.file = kRangesFile;

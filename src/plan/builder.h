@@ -129,7 +129,10 @@ class Builder {
   // build_sort.cc
   /// Makes the groups that sort what the group `rows` gives.
   void add_sort(const CheckedStage& stage, const Stage& written, uint32_t rows);
-  /// Makes the group that puts rows into ranges, and samples in the group that makes them.
+  /// Whether it costs less to make a group's rows again than to store them.
+  bool makes_rows_twice(uint32_t g) const;
+  /// Makes the group that puts rows into ranges, and samples in the group that makes them. Without
+  /// `rows_file` their rows are not stored: it makes them again.
   uint32_t add_ranges(const CheckedStage& stage, const Stage& written, uint32_t rows,
                       const std::string& rows_file, uint32_t ranges);
   uint32_t new_sort_group(const CheckedStage& stage, const Stage& written, uint32_t rows,

@@ -215,7 +215,9 @@ ExternalSort::ExternalSort(Effects& effects, sql::Schema schema,
       options_(std::move(options)),
       writer_bytes_(std::clamp(options_.memory_bytes / 8, kWriterBytesMin, kWriterBytesMax)),
       buffer_(std::move(types), pool_),
+      all_columns_(types_.size()),
       keys_(maker_.fixed_width(), pool_) {
+  std::iota(all_columns_.begin(), all_columns_.end(), 0U);
   for (const batch::ColumnType& type : types_) texts_ |= type.storage == batch::Storage::kBytes;
   const uint64_t slack = std::min(kSlackBytes, options_.memory_bytes / 8);
   const uint64_t reserved = std::min(writer_bytes_ + slack, options_.memory_bytes / 2);
@@ -302,7 +304,7 @@ Result<ExternalSort::Run> ExternalSort::write_run(Pull pull) {
 uint32_t ExternalSort::next_sorted(std::vector<batch::ColumnView>& views) {
   const auto rows = static_cast<uint32_t>(std::min<size_t>(kBatchRows, order_.size() - emitted_));
   if (rows == 0) return 0;
-  buffer_.gather(order_.data() + emitted_, rows, output_);
+  buffer_.gather(all_columns_, order_.data() + emitted_, rows, output_);
   emitted_ += rows;
   views = output_.views;
   return rows;

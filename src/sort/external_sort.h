@@ -94,6 +94,7 @@ class ExternalSort {
   SortCounts counts_;
   SlabPool pool_;
   RowBuffer buffer_;
+  std::vector<uint32_t> all_columns_;
   KeyColumn keys_;
   KeyBatch batch_;
   std::vector<uint32_t> order_;

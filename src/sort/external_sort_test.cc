@@ -168,14 +168,20 @@ TEST(Splitters, OfOneValueAreNoneOrOne) {
   EXPECT_LE(choose_splitters({{{"k", 3}, 1}, {{"k", 3}, 1}, {{"k", 3}, 1}}, 8).size(), 1u);
 }
 
-TEST(Splitters, FindsWhatAComparisonFinds) {
+/// Close together, all over, or with most in one place.
+class SplittersOf : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Keys, SplittersOf, testing::Values(0, 1, 2));
+
+TEST_P(SplittersOf, FindsWhatAComparisonFinds) {
   std::vector<SampledRow> sample;
   uint64_t seed = 1;
   const auto next = [&] { return seed = seed * 6364136223846793005ULL + 1442695040888963407ULL; };
   std::vector<std::string> keys;
   for (int i = 0; i < 2000; ++i) {
-    std::string key = "common";
-    for (uint64_t n = next() >> 61; n > 0; --n) key += static_cast<char>(next() >> 62);
+    const bool close = GetParam() == 0 || (GetParam() == 2 && i % 8 != 0);
+    std::string key = close ? "common" : "";
+    for (uint64_t n = close ? next() >> 61 : 9; n > 0; --n)
+      key += static_cast<char>(next() >> (close ? 62 : 56));
     keys.push_back(key);
     sample.push_back({{key, static_cast<uint32_t>(next() >> 62)}, 1});
   }

@@ -31,7 +31,8 @@ class PieceStore {
   uint64_t bytes_ = 0;
 };
 
-/// Rows of some columns in memory, column by column in blocks, to be read again in any order.
+/// Rows of some columns in memory, to be read again in any order: the values of a row lie side by
+/// side, so that each costs one look into memory.
 class RowBuffer {
  public:
   /// `pool` outlives the buffer.
@@ -60,27 +61,31 @@ class RowBuffer {
       views.resize(columns);
     }
   };
-  /// Views of these rows in this order; texts are those of the buffer.
-  void gather(const uint32_t* rows, uint32_t count, Output& out) const;
-  /// The same of one column, to place `at` of the output.
-  void gather_column(size_t column, const uint32_t* rows, uint32_t count, size_t at,
-                     Output& out) const;
+  /// Views of some columns of these rows in this order; texts are those of the buffer.
+  void gather(const std::vector<uint32_t>& columns, const uint32_t* rows, uint32_t count,
+              Output& out) const;
 
  private:
   struct Column {
-    uint64_t values = 0;    ///< where they begin in a block
-    uint64_t validity = 0;  ///< and where their bitmap does
+    uint64_t offset = 0;    ///< of its value in a row
+    uint64_t validity = 0;  ///< where its bitmap begins in a block
     uint32_t width = 0;
     bool any_null = false;
   };
+  const char* row_at(uint32_t row) const {
+    return blocks_[row >> block_shift_].get() + (row & ((1U << block_shift_) - 1)) * stride_;
+  }
+  void gather_validity(const Column& column, const uint32_t* rows, uint32_t count,
+                       std::vector<uint64_t>& out) const;
   void copy_column(const batch::ColumnView& view, size_t begin, size_t count, size_t index);
 
   std::vector<batch::ColumnType> types_;
   std::vector<Column> columns_;
   SlabPool& pool_;
-  std::vector<Slab> blocks_;  ///< each of all columns
+  std::vector<Slab> blocks_;  ///< each of rows, then of each column's bitmap
   PieceStore texts_;
   uint64_t row_bytes_ = 0;
+  uint64_t stride_ = 0;       ///< of rows
   uint32_t block_shift_ = 0;  ///< a block has 1 << this rows
   uint64_t block_bytes_ = 0;
   uint32_t rows_ = 0;

@@ -19,8 +19,7 @@ Result<uint32_t> SortedCursor::next(std::vector<batch::ColumnView>& views) {
   if (scan_) return next_of_run(views);
   const auto count = static_cast<uint32_t>(std::min<size_t>(kSliceRows, order_->size() - at_));
   if (count == 0) return 0;
-  for (size_t i = 0; i < columns_.size(); ++i)
-    rows_->gather_column(columns_[i], order_->data() + at_, count, i, output_);
+  rows_->gather(columns_, order_->data() + at_, count, output_);
   at_ += count;
   views = output_.views;
   return count;
@@ -36,15 +35,8 @@ Result<uint32_t> SortedCursor::next_of_run(std::vector<batch::ColumnView>& views
   }
   const uint32_t count = std::min(kSliceRows, block_rows_ - block_at_);
   views.resize(columns_.size());
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    const batch::ColumnType& type = run_.types[columns_[i]];
-    const size_t width = batch::slot_bytes(type);
-    views[i].data = block_[i].data == nullptr
-                        ? nullptr
-                        : static_cast<const char*>(block_[i].data) + block_at_ * width;
-    views[i].validity =
-        block_[i].validity == nullptr ? nullptr : block_[i].validity + block_at_ / 64;
-  }
+  for (size_t i = 0; i < columns_.size(); ++i)
+    views[i] = block_[i].from(block_at_, batch::slot_bytes(run_.types[columns_[i]]));
   block_at_ += count;
   return count;
 }

@@ -1,7 +1,9 @@
 #include "sort/splitters.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "batch/row_hash.h"
 #include "shuffle/bucket_scan.h"
@@ -12,6 +14,8 @@ namespace {
 constexpr uint64_t kSampleWriterBytes = uint64_t{1} << 20;
 constexpr uint64_t kSampleReaderBytes = uint64_t{4} << 20;
 constexpr size_t kSampleBatchRows = 1024;
+/// Most cells hold no splitter or one.
+constexpr size_t kCellsASplitter = 4;
 
 std::vector<batch::ColumnType> sample_types() {
   std::vector<batch::ColumnType> types;
@@ -163,6 +167,30 @@ Ranges::Ranges(std::vector<Splitter> splitters) : splitters_(std::move(splitters
   std::memset(&start_mask_, 0xff, starts);
   for (const Splitter& splitter : splitters_)
     heads_.push_back(head_of(std::string_view(splitter.key).substr(same)));
+  make_cells();
+}
+
+void Ranges::make_cells() {
+  const uint64_t span = heads_.back() - heads_.front();
+  const size_t cells = std::bit_ceil(heads_.size() * kCellsASplitter);
+  cell_shift_ = std::max(0, static_cast<int>(std::bit_width(span)) - std::countr_zero(cells));
+  cells_.assign((span >> cell_shift_) + 2, 0);
+  for (const uint64_t head : heads_) ++cells_[((head - heads_.front()) >> cell_shift_) + 1];
+  std::partial_sum(cells_.begin(), cells_.end(), cells_.begin());
+}
+
+uint32_t Ranges::heads_before(uint64_t head) const {
+  if (head <= heads_.front()) return 0;
+  if (head > heads_.back()) return static_cast<uint32_t>(heads_.size());
+  const uint64_t cell = (head - heads_.front()) >> cell_shift_;
+  uint32_t low = cells_[cell];
+  for (uint32_t length = cells_[cell + 1] - low; length > 0;) {
+    const uint32_t half = length / 2;
+    const bool less = heads_[low + half] < head;
+    low += less ? half + 1 : 0;
+    length = less ? length - half - 1 : half;
+  }
+  return low;
 }
 
 bool Ranges::starts_as_all(std::string_view key) const {
@@ -198,14 +226,7 @@ void Ranges::find(const KeyBatch& keys, uint32_t unit, uint32_t* ranges) const {
       continue;
     }
     const uint64_t head = head_of(key.substr(common_.size()));
-    // The number of heads that are less, without branches.
-    uint32_t low = 0;
-    for (uint32_t length = splitters; length > 1;) {
-      const uint32_t half = length / 2;
-      low += heads_[low + half - 1] < head ? half : 0;
-      length -= half;
-    }
-    low += heads_[low] < head ? 1 : 0;
+    const uint32_t low = heads_before(head);
     ranges[i] = low < splitters && heads_[low] == head ? find_slowly(key, unit) : low;
   }
 }

@@ -77,11 +77,16 @@ class Ranges {
 
  private:
   bool starts_as_all(std::string_view key) const;
+  void make_cells();
+  /// The number of heads that are less.
+  uint32_t heads_before(uint64_t head) const;
   uint32_t find_slowly(std::string_view key, uint32_t unit) const;
 
   std::vector<Splitter> splitters_;
-  std::string common_;                   ///< that all splitters' keys begin with
-  std::vector<uint64_t> heads_;          ///< eight bytes after it
+  std::string common_;           ///< that all splitters' keys begin with
+  std::vector<uint64_t> heads_;  ///< eight bytes after it
+  std::vector<uint32_t> cells_;  ///< of equal parts of the heads' span: how many stand before each
+  int cell_shift_ = 0;           ///< of what a head is above the first one, to its cell
   uint64_t start_ = 0, start_mask_ = 0;  ///< the first bytes of common_, as they lie in memory
 };
 

@@ -125,7 +125,8 @@ class TaskRun {
   std::vector<MapOutputRef> samples_of(const TaskSink& sink) const;
 
   // run_outputs.cc
-  Status write_map_outputs(const std::vector<const TaskSink*>& sinks);
+  std::string select_keys(TaskSink& sample) const;
+  Status write_map_outputs(std::vector<const TaskSink*> sinks);
   /// The stage ran once, for the shuffle: what is published is read back from that.
   Status bind_own_result(const TaskSink& sink);
   Status write_values(const TaskSink& sink);

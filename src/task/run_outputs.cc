@@ -17,7 +17,20 @@ constexpr const char* kOwnResult = "tidegate_own_result";
 
 }  // namespace
 
-Status TaskRun::write_map_outputs(const std::vector<const TaskSink*>& sinks) {
+/// The columns that rows are ordered by, which is all that a sample looks at; the order becomes
+/// theirs.
+std::string TaskRun::select_keys(TaskSink& sample) const {
+  std::string columns;
+  for (sort::SortColumn& by : sample.order) {
+    const uint32_t at = static_cast<uint32_t>(&by - sample.order.data());
+    columns += fmt::format("{}{} AS k{}", at == 0 ? "" : ", ",
+                           quote_identifier(schema_.at(by.column).name), at);
+    by.column = at;
+  }
+  return fmt::format("SELECT {} FROM {}", columns, last_);
+}
+
+Status TaskRun::write_map_outputs(std::vector<const TaskSink*> sinks) {
   std::vector<std::unique_ptr<RowSink>> writers;
   const auto write = [&](_duckdb_data_chunk* rows) -> Status {
     for (auto& writer : writers) TG_TRY(writer->append(rows));
@@ -40,6 +53,12 @@ Status TaskRun::write_map_outputs(const std::vector<const TaskSink*>& sinks) {
     schema_ = spec_.combine->output;
   } else {
     TG_ASSIGN(schema_, connection_->describe(rows));
+  }
+  std::optional<TaskSink> keys_alone;
+  if (sinks.size() == 1 && sinks[0]->kind == TaskSink::Kind::kSample) {
+    keys_alone = *sinks[0];
+    rows = select_keys(*keys_alone);
+    sinks[0] = &*keys_alone;
   }
   for (const TaskSink* sink : sinks) {
     RowSinkOptions options{.schema = schema_,
