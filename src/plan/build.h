@@ -12,8 +12,8 @@ inline constexpr uint64_t kBucketBytesMax = uint64_t{64} << 20;
 inline constexpr uint32_t kBucketsMax = 4096;
 
 /// A kernel takes its buckets one after the other, so that they can be small while tasks are few:
-/// a bucket's table should lie in the processor's second-level cache.
-inline constexpr uint64_t kKernelTaskBytes = uint64_t{128} << 20;
+/// a bucket's table should lie in the processor's second-level cache, and a task opens a DuckDB.
+inline constexpr uint64_t kKernelTaskBytes = uint64_t{256} << 20;
 inline constexpr uint32_t kKernelTasksMin = 8;
 inline constexpr uint64_t kKernelBucketBytes = uint64_t{4} << 20;
 inline constexpr uint64_t kKernelBucketBytesMax = uint64_t{32} << 20;

@@ -41,7 +41,7 @@ constexpr double kGive = 80;
 constexpr double kShuffleRow = 20, kShuffleAggregate = 22, kShuffleText = 50, kShuffleKeyByte = 4;
 /// What a row costs to be read, and a task beside its rows: a DuckDB, a file, a word to the
 /// journal.
-constexpr double kReadRow = 15, kTask = 17e6;
+constexpr double kReadRow = 15, kTask = 27e6;
 /// Larger partitions must save this share of all that: they make a changed file cost more.
 constexpr double kSavedMin = 0.05;
 /// A slot of a table, of which at most five eighths are taken, and how much more room groups have
