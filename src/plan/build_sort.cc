@@ -30,6 +30,15 @@ std::string order_text(const sort::SortOrder& order, const sql::Schema& schema) 
   return join(columns, ", ");
 }
 
+/// Whether the SQL of a stage that works row by row may give fewer rows than it reads, or more; not
+/// known better than by a word of it, which may stand in a text or be a name.
+bool may_drop_rows(std::string_view sql) {
+  const std::string text = to_lower_ascii(sql);
+  return std::ranges::any_of(
+      std::initializer_list<std::string_view>{"where", "unnest", "sample", "join"},
+      [&](std::string_view word) { return text.find(word) != std::string::npos; });
+}
+
 }  // namespace
 
 // A sorted stage is three groups. The first makes its rows and keeps the keys of some of them. The
@@ -78,7 +87,8 @@ void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t
 }
 
 /// Rows of Parquet files, whose columns are read one by one: keys cost little to be read alone. Not
-/// where a task may hold something, or counts rows that are set aside.
+/// where a task may hold something, counts rows that are set aside, or may give few of what it
+/// reads.
 bool Builder::makes_rows_twice(uint32_t g) const {
   const PlanGroup& group = plan_.groups[g];
   const bool from_parquet = std::ranges::all_of(group.inputs, [&](const PlanInput& input) {
@@ -87,7 +97,7 @@ bool Builder::makes_rows_twice(uint32_t g) const {
            !source.quarantine_share;
   });
   const bool row_by_row = std::ranges::none_of(group.steps, [](const TaskStep& step) {
-    return step.join || step.lookup || step.kernel || step.sort;
+    return step.join || step.lookup || step.kernel || step.sort || may_drop_rows(step.sql);
   });
   return from_parquet && row_by_row && !group.inputs.empty() && !group.combine &&
          group.sinks.empty();

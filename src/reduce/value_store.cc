@@ -192,6 +192,8 @@ void ValueStore::set_each(const uint32_t* groups, const uint32_t* rows, size_t c
     return;
   }
   for (size_t i = 0; i < count; ++i) valid_[groups[i] / 64] |= uint64_t{1} << (groups[i] % 64);
+  // DuckDB aligns its texts to 8 bytes.
+  if (type_.storage == Storage::kBytes) return copy_in<StringRef>(groups, rows, count, column.data);
   if (width_ == 1) copy_in<uint8_t>(groups, rows, count, column.data);
   if (width_ == 2) copy_in<uint16_t>(groups, rows, count, column.data);
   if (width_ == 4) copy_in<uint32_t>(groups, rows, count, column.data);

@@ -38,6 +38,9 @@ void scatter(const void* data, const uint32_t* row_buckets, const uint32_t* posi
   }
 }
 
+/// Of a text without a number. One that is longer is refused, as it is here.
+uint32_t length_of(const StringRef& text) { return std::min(text.size, kPooledBit - 1); }
+
 std::unexpected<Failure> no_memory(uint64_t limit, std::string what) {
   return fail(
       FailureClass::kMemory, "shuffle.memory",
@@ -179,7 +182,7 @@ void BucketStore::look_at_texts(Text& text, batch::ColumnView& view) {
   text.places.resize(text.values.size());
   if (!text.pool || text.pool->is_closed()) {
     text.has_bytes = true;
-    for (uint32_t i = 0; i < rows_; ++i) text.values[i] = text.refs[i].size;
+    for (uint32_t i = 0; i < rows_; ++i) text.values[i] = length_of(text.refs[i]);
     return;
   }
   text.codes.resize(text.values.size());
@@ -187,7 +190,7 @@ void BucketStore::look_at_texts(Text& text, batch::ColumnView& view) {
   if (text.has_bytes) {
     for (uint32_t i = 0; i < rows_; ++i) {
       const uint16_t code = text.codes[i];
-      text.values[i] = code == TextPool::kNoCode ? text.refs[i].size : code | kPooledBit;
+      text.values[i] = code == TextPool::kNoCode ? length_of(text.refs[i]) : code | kPooledBit;
     }
     return;
   }

@@ -213,5 +213,21 @@ TEST_F(PooledColumns, ComeBackToDuckdbAndToKernels) {
   }
 }
 
+// Its length would be taken for a number; nothing of it may be read.
+TEST_F(PooledColumns, ATextOfThreeGigabytesIsRefused) {
+  const std::vector<batch::ColumnType> types = {*batch::parse_scalar_type("VARCHAR")};
+  auto writer = MapOutputWriter::create(
+      real_effects(), file("m"),
+      {.schema = {{"t", "VARCHAR"}}, .buckets = 1, .attempt = "a", .memory_bytes = 8 << 20});
+  ASSERT_TRUE(writer) << writer.error().describe();
+  StringRef text = StringRef::of("a text of more than twelve bytes");
+  text.size = 3'000'000'000;
+  const batch::ColumnView view{.data = &text};
+  const uint32_t bucket = 0;
+  const Status added = (*writer)->append_to(types, {&view, 1}, &bucket);
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().code, "shuffle.value_too_large");
+}
+
 }  // namespace
 }  // namespace tidegate::shuffle
