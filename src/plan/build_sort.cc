@@ -92,9 +92,9 @@ void Builder::add_sort(const CheckedStage& stage, const Stage& written, uint32_t
 bool Builder::makes_rows_twice(uint32_t g) const {
   const PlanGroup& group = plan_.groups[g];
   const bool from_parquet = std::ranges::all_of(group.inputs, [&](const PlanInput& input) {
+    if (input.kind != PlanInput::Kind::kPartition) return false;
     const Source& source = plan_.pipeline.sources[input.index];
-    return input.kind == PlanInput::Kind::kPartition && source.format == FileFormat::kParquet &&
-           !source.quarantine_share;
+    return source.format == FileFormat::kParquet && !source.quarantine_share;
   });
   const bool row_by_row = std::ranges::none_of(group.steps, [](const TaskStep& step) {
     return step.join || step.lookup || step.kernel || step.sort || may_drop_rows(step.sql);
